@@ -1,0 +1,180 @@
+"""Load a config file, apply overrides, refuse unknown fields; build the network that it describes.
+
+Called by every command and by `aot_jax.load_model`.
+"""
+
+import argparse
+import ast
+import difflib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections.config_dict import FieldReference
+
+from aot_jax.models.aot import AOT
+from aot_jax.models.encoders import ENCODERS
+from aot_jax.models.local_attention import FORMS
+from aot_jax.models.lstt import BLOCKS
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class ConfigError(ValueError):
+    """A config, or an override of one of its fields, that cannot be used."""
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
+    """Load a config.
+
+    Args:
+        path: a config file such as `configs/aost_r50.py`; a bare name (`aost_r50`) means one of `configs/`.
+        overrides: strings `field=value`, as in `model.depth=2`.
+
+    Raises:
+        ConfigError: if the file or a field does not exist, or a value does not fit its field.
+    """
+    path = _find(path)
+    root = str(path.resolve().parent.parent)
+    spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, root)  # variants import `configs.common`
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(root)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"{path} is not a config: it defines no get_config()")
+    config = module.get_config()
+    for override in overrides:
+        name, separator, value = override.partition("=")
+        if not separator:
+            raise ConfigError(f"override {override!r} has no value; write {name}=VALUE")
+        _set(config, name, value)
+    check_model(config.model)
+    return config.lock()
+
+
+def _find(path: str | Path) -> Path:
+    given = Path(path)
+    beside = Path(__file__).resolve().parent.parent / "configs"
+    for candidate in (given, Path("configs") / f"{path}.py", beside / f"{path}.py", beside.parent / given):
+        if candidate.suffix == ".py" and candidate.is_file():
+            return candidate
+    names = sorted(p.stem for p in beside.glob("*.py") if p.stem not in ("__init__", "common"))
+    near = difflib.get_close_matches(given.stem, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise ConfigError(f"no config at {path}: {hint}configs/ holds {', '.join(names) or 'none'}")
+
+
+def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Flatten a config into dotted names."""
+    flat = {}
+    for name in config:
+        value = config.get_ref(name).get() if isinstance(config.get(name), FieldReference) else config[name]
+        flat |= fields(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _set(config: ConfigDict, name: str, text: str) -> None:
+    known = fields(config)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+        last = name.rpartition(".")[2]
+        near += [field for field in known if field.rpartition(".")[2] == last and field not in near]
+        hint = f"; near names: {', '.join(near)}" if near else f"; the fields are {', '.join(known)}"
+        raise ConfigError(f"the config has no field {name!r}{hint}")
+    *parents, leaf = name.split(".")
+    holder = config
+    for parent in parents:
+        holder = holder[parent]
+    old = known[name]
+    kind = holder.get_type(leaf)
+    try:
+        holder[leaf] = _parse(text, kind, old)
+    except (ValueError, SyntaxError, TypeError):
+        raise ConfigError(f"{name}={text!r} does not fit: the field takes {kind.__name__}, as in {old!r}") from None
+
+
+def _parse(text: str, kind: type, old: Any) -> Any:
+    if kind is str:
+        return text
+    if kind is bool:
+        if text.lower() in ("true", "1", "yes", "on"):
+            return True
+        if text.lower() in ("false", "0", "no", "off"):
+            return False
+        raise ValueError(text)
+    if kind is float:
+        return float(text)
+    value = ast.literal_eval(text)
+    if kind is tuple and not isinstance(value, list | tuple):
+        value = (value,)
+    if kind in (tuple, list):
+        return kind(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(text)
+    return value
+
+
+def check_model(model: ConfigDict) -> None:
+    """Raise ConfigError for a field of `config.model` with a value that no network has."""
+    choices = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
+    for name, allowed in choices.items():
+        if model[name] not in allowed:
+            raise ConfigError(f"model.{name} is {model[name]!r}; it is one of {', '.join(allowed)}")
+    if model.window < 1 or model.window % 2 == 0:
+        raise ConfigError(f"model.window is {model.window}; it is odd and at least 1")
+    if not 0 <= model.short_term_frames <= 3:
+        raise ConfigError(f"model.short_term_frames is {model.short_term_frames}; it is 0 .. 3")
+    for name in ("depth", "identities"):
+        if model[name] < 1:
+            raise ConfigError(f"model.{name} is {model[name]}; it is at least 1")
+    if model.channels % (2 * model.heads) or model.channels % 32:
+        raise ConfigError(f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * heads")
+    if model.share_blocks and not model.scalable:
+        raise ConfigError("model.share_blocks needs model.scalable=True")
+
+
+def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:
+    """Build the network of a config, with arithmetic in `dtype` (default: `config.inference.dtype`)."""
+    check_model(config.model)
+    dtype = dtype or config.inference.dtype
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
+    return AOT(config=FrozenConfigDict(config.model), dtype=DTYPES[dtype])
+
+
+def add_config_flags(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--config FILE` to a command; `parse_args` below also takes `--config.FIELD=VALUE`."""
+    parser.add_argument(
+        "--config",
+        default=default,
+        metavar="FILE",
+        help="config that selects the model, a file or a name of configs/ (default: %(default)s); "
+        "--config.FIELD=VALUE overrides one of its fields, as in --config.model.depth=2",
+    )
+
+
+def parse_args(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line, taking `--config.FIELD=VALUE` (or `--config.FIELD VALUE`) apart as overrides."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    rest, overrides = [], []
+    while argv:
+        argument = argv.pop(0)
+        if not argument.startswith("--config."):
+            rest.append(argument)
+            continue
+        name = argument.removeprefix("--config.")
+        if "=" not in name:
+            if not argv:
+                parser.error(f"{argument} has no value")
+            name = f"{name}={argv.pop(0)}"
+        overrides.append(name)
+    return parser.parse_args(rest), overrides

@@ -1,0 +1,161 @@
+"""The memory that a video's recurrence carries: fixed capacity, valid slots, writes and shifts (paper, section 4.2).
+
+Called by `propagate.py`. Nothing here has parameters. All shapes are fixed, so one compiled program serves every frame;
+a tracker grows the capacity through a few sizes with `grow`.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+
+from aot_jax.models.identity import LayerIdentity, fuse
+from aot_jax.models.lstt import FrameKV, LayerMemory
+from aot_jax.typing import Array
+
+EMPTY = -1  # frame index of a slot that holds nothing
+
+
+@struct.dataclass
+class Memory:
+    """Keys and values of past frames for each layer, identities attached. b is the batch, or groups of objects."""
+
+    long_keys: tuple[Array, ...]  # for each layer (b, n, k, h, w, d)
+    long_values: tuple[Array, ...]  # for each layer (b, n, k, h, w, d)
+    long_valid: Array  # (b, k) bool: the slot holds a frame in which this sample's objects existed
+    long_frame: Array  # (k,) int32: frame index of each slot, EMPTY where nothing is
+    long_pinned: Array  # (k,) bool: a reference, never evicted
+    short_keys: tuple[Array, ...]  # for each layer (b, n, t, h, w, d), the latest frame first
+    short_values: tuple[Array, ...]  # for each layer (b, n, t, h, w, d)
+    short_valid: Array  # (b, t) bool
+    frame: Array  # int32: index of the frame memorised last, -1 before any
+    last_written: Array  # int32: frame index of the last long-term write
+
+    @property
+    def capacity(self) -> int:
+        """Return the number of long-term slots, k."""
+        return self.long_valid.shape[1]
+
+    def layers(self) -> tuple[LayerMemory, ...]:
+        """Return what each layer attends to."""
+        return tuple(
+            LayerMemory(lk, lv, self.long_valid, sk, sv, self.short_valid)
+            for lk, lv, sk, sv in zip(self.long_keys, self.long_values, self.short_keys, self.short_values, strict=True)
+        )
+
+
+def empty_memory(frame_kv: Sequence[FrameKV], capacity: int, short_frames: int) -> Memory:
+    """Make a memory without frames for keys and values like those of `frame_kv`.
+
+    Args:
+        frame_kv: for each layer a frame's key and value, (b, n, h, w, d); arrays or shapes.
+        capacity: long-term slots, k.
+        short_frames: short-term slots, t.
+    """
+
+    def slots(count: int, index: int) -> tuple[Array, ...]:
+        return tuple(
+            jnp.zeros((*kv[index].shape[:2], count, *kv[index].shape[2:]), kv[index].dtype) for kv in frame_kv
+        )
+
+    batch = frame_kv[0].key.shape[0]
+    return Memory(
+        long_keys=slots(capacity, 0),
+        long_values=slots(capacity, 1),
+        long_valid=jnp.zeros((batch, capacity), bool),
+        long_frame=jnp.full((capacity,), EMPTY, jnp.int32),
+        long_pinned=jnp.zeros((capacity,), bool),
+        short_keys=slots(short_frames, 0),
+        short_values=slots(short_frames, 1),
+        short_valid=jnp.zeros((batch, short_frames), bool),
+        frame=jnp.int32(-1),
+        last_written=jnp.int32(-1),
+    )
+
+
+def write(
+    memory: Memory,
+    frame_kv: Sequence[FrameKV],
+    identity: Sequence[LayerIdentity],
+    gap: int,
+    reference: bool,
+    present: Array | None = None,
+) -> Memory:
+    """Attach identities to the frame after `memory.frame` and store it.
+
+    It always becomes the latest short-term frame. It enters long-term memory when it is a reference or when `gap`
+    frames have passed since the last that did; it takes a free slot, else that of the oldest frame that is no
+    reference. A reference restarts short-term memory.
+
+    Args:
+        memory: the memory before.
+        frame_kv: for each layer the frame's own key and value.
+        identity: for each layer its identities.
+        gap: delta, in frames; 0: references only.
+        reference: the mask is given, not predicted.
+        present: (b,) bool, samples for which the frame holds their objects; None: all.
+
+    Returns:
+        The memory after; its capacity is unchanged.
+    """
+    fused = [fuse(own.key, own.value, layer) for own, layer in zip(frame_kv, identity, strict=True)]
+    frame = memory.frame + 1
+    present = jnp.ones((memory.long_valid.shape[0],), bool) if present is None else present
+    due = jnp.bool_(reference) if reference or not gap else frame - memory.last_written >= gap
+    # Free slots are EMPTY = -1 and so come first; references never.
+    age = jnp.where(memory.long_pinned, jnp.iinfo(jnp.int32).max, memory.long_frame)
+    slot = jnp.argmin(age)
+
+    def put(slots: Array, new: Array) -> Array:
+        new = new[:, :, None].astype(slots.dtype)
+        if not reference and not gap:
+            return slots
+        old = lax.dynamic_slice_in_dim(slots, slot, 1, axis=2)
+        return lax.dynamic_update_slice_in_dim(slots, jnp.where(due, new, old), slot, axis=2)
+
+    def push(slots: Array, new: Array) -> Array:
+        new = new[:, :, None].astype(slots.dtype)
+        return jnp.concatenate([new, slots[:, :, :-1]], axis=2) if slots.shape[2] else slots
+
+    here = (jnp.arange(memory.capacity) == slot) & due
+    short_valid = memory.short_valid
+    if short_valid.shape[1]:
+        older = short_valid[:, :-1] & (not reference)
+        short_valid = jnp.concatenate([present[:, None], older], axis=1)
+    return memory.replace(
+        long_keys=tuple(put(slots, key) for slots, (key, _) in zip(memory.long_keys, fused, strict=True)),
+        long_values=tuple(put(slots, value) for slots, (_, value) in zip(memory.long_values, fused, strict=True)),
+        long_valid=jnp.where(here, present[:, None], memory.long_valid),
+        long_frame=jnp.where(here, frame, memory.long_frame),
+        long_pinned=jnp.where(here, reference, memory.long_pinned),
+        short_keys=tuple(push(slots, key) for slots, (key, _) in zip(memory.short_keys, fused, strict=True)),
+        short_values=tuple(push(slots, value) for slots, (_, value) in zip(memory.short_values, fused, strict=True)),
+        short_valid=short_valid,
+        frame=frame,
+        last_written=jnp.where(due, frame, memory.last_written),
+    )
+
+
+def grow(memory: Memory, capacity: int | None = None, batch: int | None = None) -> Memory:
+    """Add empty slots up to `capacity` and empty samples up to `batch`; None leaves that size as it is."""
+    more_slots = 0 if capacity is None else capacity - memory.capacity
+    more_samples = 0 if batch is None else batch - memory.long_valid.shape[0]
+
+    def pad(x: Array, widths: dict[int, int], fill: float = 0) -> Array:
+        return jnp.pad(x, [(0, widths.get(axis, 0)) for axis in range(x.ndim)], constant_values=fill)
+
+    return memory.replace(
+        **{
+            name: jax.tree.map(lambda x: pad(x, {0: more_samples, 2: more_slots}), getattr(memory, name))
+            for name in ("long_keys", "long_values")
+        },
+        **{
+            name: jax.tree.map(lambda x: pad(x, {0: more_samples}), getattr(memory, name))
+            for name in ("short_keys", "short_values", "short_valid")
+        },
+        long_valid=pad(memory.long_valid, {0: more_samples, 1: more_slots}),
+        long_frame=pad(memory.long_frame, {0: more_slots}, EMPTY),
+        long_pinned=pad(memory.long_pinned, {0: more_slots}),
+    )

@@ -1,0 +1,144 @@
+"""AOT: encode, identify, propagate, decode (paper, Fig. 3). Used through `aot_jax.propagate`."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.lax import stop_gradient
+
+from aot_jax.models.decoder import Decoder
+from aot_jax.models.encoders import ENCODERS
+from aot_jax.models.identity import IdentityBank, LayerIdentity
+from aot_jax.models.layers import LayerNorm, Linear, check_rank
+from aot_jax.models.lstt import LSTT, FrameKV, LayerMemory
+from aot_jax.typing import Array, Size
+
+
+class Features(NamedTuple):
+    """A frame after the encoder."""
+
+    x4: Array  # (b, h, w, c) at 4x
+    x8: Array  # (b, h, w, c) at 8x
+    x16: Array  # (b, h, w, c) at 16x
+    projected: Array  # (b, h, w, c) at 16x, the LSTT's input
+
+
+class AOT(nn.Module):
+    """One network for all objects of a video. `config` is a frozen `config.model`; the methods are pure.
+
+    AOST is the same with `config.scalable`: run at a depth L' below its own, it uses the first L' layers and the
+    decoder input layer of that depth, nothing else, and equals a model built at that depth (paper, section 4.3).
+    """
+
+    config: Any
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        c = self.config
+        self.encoder = ENCODERS[c.encoder](dtype=self.dtype, drop_path=c.encoder_drop_path)
+        self.encoder_projector = Linear(c.channels, dtype=self.dtype)
+        self.identity_bank = IdentityBank(
+            c.identities, c.channels, c.align_corners, c.patch_wise_bank, dtype=self.dtype
+        )
+        if c.block == "v2":
+            self.id_norm = LayerNorm(dtype=self.dtype)
+        self.lstt = LSTT(
+            block=c.block,
+            depth=c.depth,
+            share_blocks=c.share_blocks,
+            sine_position=c.sine_position,
+            channels=c.channels,
+            heads=c.heads,
+            window=c.window,
+            short_term_frames=c.short_term_frames,
+            relative_position=c.relative_position,
+            local_attention=c.local_attention,
+            drop_path=c.drop_path,
+            dtype=self.dtype,
+        )
+        self.decoder = Decoder(
+            identities=c.identities,
+            channels=c.channels,
+            depth=c.depth,
+            scalable=c.scalable,
+            last_only=c.share_blocks,
+            align_corners=c.align_corners,
+            dtype=self.dtype,
+        )
+
+    def encode(self, images: Array, keys: Array | None = None) -> Features:
+        """Encode images.
+
+        Args:
+            images: (b, h, w, 3) RGB, ImageNet-normalised; h and w are 16 n + 1 (16 n for Swin).
+            keys: (b,) random keys of drop path while training, else None.
+
+        Raises:
+            ValueError: if the images have other axes or a size off the 16x grid.
+        """
+        check_rank("images", images, "bhwc")
+        check_size(images.shape[1:3], self.config.align_corners)
+        x4, x8, x16, last = self.encoder(images.astype(self.dtype), keys)
+        return Features(x4, x8, x16, self.encoder_projector(last))
+
+    def identify(
+        self, mask: Array, permutation: Array | None = None, depth: int | None = None, detach: bool = False
+    ) -> tuple[LayerIdentity, ...]:
+        """Embed a mask and map it into each layer's memory space (paper, Eq. 2 and section 4.3).
+
+        Args:
+            mask: (b, h, w) integers at the images' size: 0 background, 1 .. M objects, 255 void.
+            permutation: (b, M) which bank identity each object takes; None: in order.
+            depth: layers wanted; None: all.
+            detach: stop gradients into bank and norm (second half of video training).
+        """
+        embedding = self.identity_bank(mask, permutation)
+        if self.config.block == "v2":
+            embedding = self.id_norm(embedding)
+        if detach:
+            embedding = stop_gradient(embedding)
+        return self.lstt.identify(embedding, self.depth(depth))
+
+    def propagate(
+        self,
+        projected: Array,
+        memory: Sequence[LayerMemory] | None,
+        identity: Sequence[LayerIdentity] | None = None,
+        depth: int | None = None,
+        keys: Array | None = None,
+    ) -> tuple[tuple[Array, ...], tuple[FrameKV, ...]]:
+        """Carry identities from memory to the current frame through the LSTT; see `LSTT.__call__`."""
+        return self.lstt(projected, memory, identity, self.depth(depth), keys)
+
+    def decode(self, features: Features, outputs: Sequence[Array]) -> Array:
+        """Read out identities: logits (b, h, w, M + 1) at 4x, in the bank's order."""
+        return self.decoder(features[:3], features.projected, outputs)
+
+    def depth(self, depth: int | None) -> int:
+        """Return the depth to run, checked; None is the network's own."""
+        own = self.config.depth
+        if depth is None:
+            return own
+        if not 1 <= depth <= own or (depth != own and not self.config.scalable):
+            allowed = f"1 .. {own}" if self.config.scalable else f"{own} (only scalable models, AOST, run at others)"
+            raise ValueError(f"depth is {depth}, but this network runs at {allowed}")
+        return depth
+
+    def __call__(self, image: Array, mask: Array) -> Array:
+        """Touch every parameter once, for `init`: logits of a reference frame at each depth; (l, b, h, w, M + 1)."""
+        features = self.encode(image)
+        outputs, _ = self.propagate(features.projected, None, self.identify(mask))
+        first = 1 if self.config.scalable else self.config.depth
+        return jnp.stack([self.decode(features, outputs[:d]) for d in range(first, self.config.depth + 1)])
+
+
+def check_size(size: Size, align_corners: bool) -> None:
+    """Raise ValueError unless both lengths of `size` lie on the encoder's grid."""
+    rest = 1 if align_corners else 0
+    if any(n % 16 != rest or n < 1 for n in size):
+        form = "16 n + 1" if align_corners else "16 n"
+        raise ValueError(
+            f"the network takes heights and widths of {form} pixels, got {size[0]}x{size[1]}; "
+            "`aot_jax.preprocess.inference_size` gives the nearest size"
+        )

@@ -1,0 +1,82 @@
+"""The FPN head that reads identities out of the LSTT's outputs (paper, section 4.1 and "Network Details").
+
+Called by `aot.py`.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from aot_jax.models.layers import Conv, GroupNorm, Linear, resize_bilinear
+from aot_jax.typing import Array
+
+
+class ConvNorm(nn.Module):
+    """Convolve and normalise in 8 groups: (b, h, w, c) to (b, h, w, features)."""
+
+    features: int
+    kernel_size: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        if self.kernel_size == 1:
+            x = Linear(self.features, dtype=self.dtype, name="conv")(x)
+        else:
+            x = Conv(self.features, self.kernel_size, use_bias=True, dtype=self.dtype, name="conv")(x)
+        return GroupNorm(num_groups=8, dtype=self.dtype, name="norm")(x)
+
+
+class Decoder(nn.Module):
+    """Decode the LSTT's outputs with encoder features as shortcuts into one logit for each identity at 4x.
+
+    A scalable decoder has one input layer for each depth and shares the rest. With `last_only` (shared blocks) it
+    reads the last LSTT output alone, otherwise all of them and the encoder's projected 16x map.
+    """
+
+    identities: int
+    channels: int
+    depth: int
+    scalable: bool
+    last_only: bool
+    align_corners: bool
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        half = self.channels // 2
+        count = self.depth if self.scalable else 1
+        self.conv_in = [ConvNorm(self.channels, 1, dtype=self.dtype) for _ in range(count)]
+        self.conv_16x = ConvNorm(self.channels, 3, dtype=self.dtype)
+        self.conv_8x = ConvNorm(half, 3, dtype=self.dtype)
+        self.conv_4x = ConvNorm(half, 3, dtype=self.dtype)
+        self.adapter_16x = Linear(self.channels, dtype=self.dtype)
+        self.adapter_8x = Linear(self.channels, dtype=self.dtype)
+        self.adapter_4x = Linear(half, dtype=self.dtype)
+        self.conv_out = Linear(self.identities + 1, dtype=self.dtype)
+
+    def __call__(self, shortcuts: Sequence[Array], projected: Array, outputs: Sequence[Array]) -> Array:
+        """Decode.
+
+        Args:
+            shortcuts: encoder maps at 4x, 8x and 16x, (s, h, w, c); s is b, or 1 where all of the batch share them.
+            projected: (s, h, w, c) the LSTT's input at 16x.
+            outputs: (b, h, w, c) of LSTT layers 1 .. L', normed.
+
+        Returns:
+            Logits (b, h, w, M + 1) at 4x in float32; channel 0 is the background.
+        """
+        x4, x8, x16 = shortcuts
+        batch = outputs[-1].shape[0]
+        if self.last_only:
+            x = outputs[-1]
+        else:
+            x = jnp.concatenate([jnp.broadcast_to(projected, (batch, *projected.shape[1:])), *outputs], axis=-1)
+        x = jax.nn.relu(self.conv_in[len(outputs) - 1 if self.scalable else 0](x))
+        x = jax.nn.relu(self.conv_16x(x + self.adapter_16x(x16)))
+        x = resize_bilinear(x, x8.shape[1:3], self.align_corners)
+        x = jax.nn.relu(self.conv_8x(x + self.adapter_8x(x8)))
+        x = resize_bilinear(x, x4.shape[1:3], self.align_corners)
+        x = jax.nn.relu(self.conv_4x(x + self.adapter_4x(x4)))
+        return self.conv_out(x).astype(jnp.float32)

@@ -1,0 +1,241 @@
+"""Layers that the encoders, the LSTT and the decoder share: convolutions, frozen batch norm, drop path, resizing.
+
+Called by every module of `aot_jax.models`. Initial values follow the release: kaiming normal (fan-out) in encoders,
+Xavier uniform elsewhere, biases uniform within 1/sqrt(fan-in).
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+
+from aot_jax.typing import Array, Size
+
+Initializer = Callable[..., Array]
+
+
+def fans_uniform(fan_in: int, fan_out: int) -> Initializer:
+    """Return the Xavier uniform initializer for stated fans, for tensors whose shape does not tell them."""
+    bound = math.sqrt(6.0 / (fan_in + fan_out))
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def bias_uniform(fan_in: int) -> Initializer:
+    """Return the initializer of a bias: uniform within 1/sqrt(fan_in)."""
+    bound = 1 / math.sqrt(fan_in)
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def fan_out_normal(fan_out: int) -> Initializer:
+    """Return the kaiming normal initializer of the encoders: standard deviation sqrt(2 / fan_out)."""
+    return lambda key, shape, dtype=jnp.float32: math.sqrt(2.0 / fan_out) * jax.random.normal(key, shape, dtype)
+
+
+class Linear(nn.Module):
+    """Multiply the channels by a matrix: a linear layer, or a 1x1 convolution on a map. (..., c) to (..., features)."""
+
+    features: int
+    use_bias: bool = True
+    encoder: bool = False  # chooses the initial values
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        fan_in = x.shape[-1]
+        kernel_init = fan_out_normal(self.features) if self.encoder else nn.initializers.xavier_uniform()
+        kernel = self.param("kernel", kernel_init, (fan_in, self.features))
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
+            y = y + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
+        return y
+
+
+class Conv(nn.Module):
+    """Convolve a map (b, h, w, c), zero-padded so that stride 1 keeps its size. Kernel (k, k, c, features)."""
+
+    features: int
+    kernel_size: int
+    stride: int = 1
+    dilation: int = 1
+    padding: int | None = None  # zeros on each side; None: dilation * (kernel_size - 1) // 2
+    use_bias: bool = False
+    encoder: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        taps = self.kernel_size**2
+        fan_in, fan_out = x.shape[-1] * taps, self.features * taps
+        kernel_init = fan_out_normal(fan_out) if self.encoder else fans_uniform(fan_in, fan_out)
+        kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
+        pad = self.dilation * (self.kernel_size - 1) // 2 if self.padding is None else self.padding
+        y = lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            window_strides=(self.stride, self.stride),
+            padding=[(pad, pad), (pad, pad)],
+            rhs_dilation=(self.dilation, self.dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        if self.use_bias:
+            bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
+            y = y + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
+        return y
+
+
+def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
+    """Convolve each channel with its own k x k kernel, as a sum of k*k shifted products.
+
+    XLA's grouped convolution is an order of magnitude slower on the CPU; this form fuses into one loop everywhere.
+
+    Args:
+        x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
+        kernel: (k, k, c).
+        stride: of the output grid, in cells of x.
+        dilation: distance between taps, in cells of x.
+
+    Returns:
+        (b, ceil(h / stride), ceil(w / stride), c).
+    """
+    size = kernel.shape[0]
+    _, height, width, _ = x.shape
+    pad = dilation * (size - 1) // 2
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows, columns = -(-height // stride), -(-width // stride)
+    total = None
+    for i in range(size):
+        for j in range(size):
+            top, left = i * dilation, j * dilation
+            shifted = x[
+                :, top : top + (rows - 1) * stride + 1 : stride, left : left + (columns - 1) * stride + 1 : stride
+            ]
+            term = shifted * kernel[i, j]
+            total = term if total is None else total + term
+    return total
+
+
+class DepthwiseConv(nn.Module):
+    """Convolve each channel of a map (b, h, w, c) on its own; no bias. Kernel (k, k, c)."""
+
+    kernel_size: int
+    stride: int = 1
+    dilation: int = 1
+    encoder: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        taps, channels = self.kernel_size**2, x.shape[-1]
+        fan_out = channels * taps  # as the release counts it, groups or not
+        kernel_init = fan_out_normal(fan_out) if self.encoder else fans_uniform(taps, fan_out)
+        kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, channels))
+        return depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.dilation)
+
+
+class FrozenBatchNorm(nn.Module):
+    """Normalise channels by stored statistics; nothing here is ever trained (paper, section 5)."""
+
+    epsilon: float = 1e-5
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (x.shape[-1],)
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        scale, bias = self.param("scale", ones, shape), self.param("bias", zeros, shape)
+        mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
+        factor = scale * lax.rsqrt(var + self.epsilon)
+        factor, offset = lax.stop_gradient((factor, bias - mean * factor))
+        return x * factor.astype(self.dtype) + offset.astype(self.dtype)
+
+
+# Two-pass variance: the one-pass form loses digits that parity needs.
+LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
+GroupNorm = functools.partial(nn.GroupNorm, epsilon=1e-5, use_fast_variance=False)
+
+
+def gelu(x: Array) -> Array:
+    """Apply the exact (erf) GELU."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def fold_keys(keys: Array | None, data: int) -> Array | None:
+    """Fold a constant into each sample's key, (b,) to (b,); None stays None (no randomness)."""
+    return None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, data))(keys)
+
+
+def drop_path(x: Array, rate: float, keys: Array | None) -> Array:
+    """Zero a whole branch for some samples and scale it up by 1 / (1 - rate) for the others (stochastic depth).
+
+    Args:
+        x: (b, ...), the branch.
+        rate: probability of zero.
+        keys: (b,) random keys, one a sample, so that bits do not depend on how a batch is split; None: x unchanged.
+    """
+    if keys is None or rate == 0:
+        return x
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate))(keys)
+    return x * (keep / (1 - rate)).astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
+
+
+@functools.lru_cache(maxsize=256)
+def _bilinear_matrix(size_in: int, size_out: int, align_corners: bool) -> np.ndarray:
+    """Return the (out, in) matrix of linear interpolation along one axis."""
+    if align_corners:
+        position = np.arange(size_out) * ((size_in - 1) / max(size_out - 1, 1))
+    else:
+        position = np.maximum((np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5, 0)
+    low = np.minimum(position.astype(np.int64), size_in - 1)
+    high = np.minimum(low + 1, size_in - 1)
+    fraction = position - low
+    matrix = np.zeros((size_out, size_in))
+    np.add.at(matrix, (np.arange(size_out), low), 1 - fraction)
+    np.add.at(matrix, (np.arange(size_out), high), fraction)
+    return matrix.astype(np.float32)
+
+
+def resize_bilinear(x: Array, size: Size, align_corners: bool) -> Array:
+    """Resize a map (b, h, w, c) to (b, *size, c) by bilinear interpolation, as two small matrix products.
+
+    With `align_corners` the corner cells of both grids coincide; otherwise cells are areas (half-pixel centres) and
+    positions outside repeat the edge.
+    """
+    rows = _bilinear_matrix(x.shape[1], size[0], align_corners)
+    columns = _bilinear_matrix(x.shape[2], size[1], align_corners)
+    if size[0] != x.shape[1]:
+        x = jnp.einsum("Hh,bhwc->bHwc", rows.astype(x.dtype), x)
+    if size[1] != x.shape[2]:
+        x = jnp.einsum("Ww,bhwc->bhWc", columns.astype(x.dtype), x)
+    return x
+
+
+@functools.lru_cache(maxsize=64)
+def sine_position(height: int, width: int, channels: int) -> np.ndarray:
+    """Return the sine position embedding (height, width, channels): the first half encodes y, the second x.
+
+    A coordinate is scaled to [0, 2 pi]; channel i is the sine (even i) or cosine (odd i) of the coordinate times
+    10000 ** (-2 * (i // 2) / (channels / 2)).
+    """
+    half = channels // 2
+    index = np.arange(half)
+    frequency = 10000.0 ** (-2 * (index // 2) / half)
+
+    def encode(length: int) -> np.ndarray:
+        angle = (2 * math.pi * np.arange(length) / (length - 1 + 1e-6))[:, None] * frequency
+        return np.where(index % 2 == 0, np.sin(angle), np.cos(angle))
+
+    y = np.broadcast_to(encode(height)[:, None], (height, width, half))
+    x = np.broadcast_to(encode(width)[None], (height, width, half))
+    return np.concatenate([y, x], axis=-1).astype(np.float32)
+
+
+def check_rank(name: str, x: Array, axes: Sequence[str]) -> None:
+    """Raise ValueError unless x has one axis for each letter of `axes`."""
+    if x.ndim != len(axes):
+        raise ValueError(f"{name} must have axes ({', '.join(axes)}), but its shape is {tuple(x.shape)}")

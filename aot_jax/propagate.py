@@ -1,0 +1,132 @@
+"""One frame of the recurrence, shared by the training scan and the tracker: `step`, then `memorize`.
+
+Both are pure functions of (params, memory, frame). For a video:
+
+    logits, frame_kv = step(model, params, None, frame_0, mask=mask_0)          # the reference frame
+    memory = empty_memory(frame_kv, capacity=4, short_frames=1)
+    memory = memorize(model, params, memory, frame_kv, mask_0, gap, reference=True)
+    for frame in frames:
+        logits, frame_kv = step(model, params, memory, frame)
+        memory = memorize(model, params, memory, frame_kv, mask_of(logits), gap)
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from aot_jax.memory import Memory, empty_memory, write
+from aot_jax.models.aot import AOT, Features
+from aot_jax.models.identity import unpermute_logits
+from aot_jax.models.lstt import FrameKV
+from aot_jax.typing import Array, Params
+
+UNUSED = -1e10  # logit of an identity that no object holds
+
+__all__ = ["UNUSED", "empty_memory", "encode", "mask_unused", "memorize", "step"]
+
+
+def encode(model: AOT, params: Params, images: Array, keys: Array | None = None) -> Features:
+    """Encode images (b, h, w, 3); see `AOT.encode`."""
+    return model.apply({"params": params}, images, keys, method="encode")
+
+
+def step(
+    model: AOT,
+    params: Params,
+    memory: Memory | None,
+    frame: Array | Features,
+    *,
+    mask: Array | None = None,
+    depth: int | None = None,
+    permutation: Array | None = None,
+    keys: Array | None = None,
+    detach_identity: bool = False,
+) -> tuple[Array, tuple[FrameKV, ...]]:
+    """Segment one frame.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        memory: of the frames before; unused, and may be None, when `mask` is given.
+        frame: (b, h, w, 3) normalised image, or its features. With batch 1 it is shared by all of memory's (or the
+            mask's) samples and encoded once.
+        mask: (b, h, w) ids 0 .. M: makes this a reference frame, which attends to itself with these identities.
+        depth: LSTT layers to run; None: all.
+        permutation: (b, M) which bank identity each object takes; None: in order.
+        keys: (b,) random keys of drop path while training.
+        detach_identity: stop gradients into the identity bank and its norm.
+
+    Returns:
+        Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; and each layer's own key and value.
+    """
+    variables = {"params": params}
+    features = frame if isinstance(frame, Features) else encode(model, params, frame)
+    identity = layers = None
+    if mask is not None:
+        batch = mask.shape[0]
+        identity = model.apply(variables, mask, permutation, depth, detach_identity, method="identify")
+    else:
+        batch = memory.long_valid.shape[0]
+        layers = memory.layers()
+    projected = jnp.broadcast_to(features.projected, (batch, *features.projected.shape[1:]))
+    outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
+    logits = model.apply(variables, features, outputs, method="decode")
+    if permutation is not None:
+        logits = unpermute_logits(logits, permutation)
+    return logits, frame_kv
+
+
+def memorize(
+    model: AOT,
+    params: Params,
+    memory: Memory,
+    frame_kv: Sequence[FrameKV],
+    mask: Array,
+    gap: int,
+    *,
+    reference: bool = False,
+    present: Array | None = None,
+    permutation: Array | None = None,
+    detach_identity: bool = False,
+) -> Memory:
+    """Attach the frame's identities to its keys and values and store them; see `memory.write`.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        memory: of the frames before.
+        frame_kv: what `step` returned for this frame.
+        mask: (b, h, w) ids 0 .. M at the network's input size: given, or predicted from `step`'s logits.
+        gap: delta, frames between long-term writes; 0: references only.
+        reference: the mask is given.
+        present: (b,) bool, samples whose objects exist in this frame; None: all.
+        permutation: as in `step`.
+        detach_identity: as in `step`.
+
+    Returns:
+        The memory with this frame.
+    """
+    identity = model.apply(
+        {"params": params}, mask, permutation, len(frame_kv), detach_identity, method="identify"
+    )
+    return write(memory, frame_kv, identity, gap, reference, present)
+
+
+def mask_unused(logits: Array, used: Array) -> Array:
+    """Give identities that no object holds a logit of -1e10.
+
+    Args:
+        logits: (b, h, w, M + 1).
+        used: (b,) int, number of objects, or (b, M + 1) bool, channels in use (background included).
+    """
+    if used.ndim == 1:
+        used = jnp.arange(logits.shape[-1]) <= used[:, None]
+    return jnp.where(used[:, None, None], logits, jnp.asarray(UNUSED, logits.dtype))
+
+
+def init_params(model: AOT, seed: int = 0) -> Params:
+    """Draw a network's initial parameters."""
+    side = 33 if model.config.align_corners else 32
+    image, mask = jnp.zeros((1, side, side, 3)), jnp.zeros((1, side, side), jnp.int32)
+    return jax.jit(model.init)(jax.random.key(seed), image, mask)["params"]

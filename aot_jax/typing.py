@@ -1,0 +1,27 @@
+"""Array aliases and the axis letters that docstrings across the package use.
+
+====== =====================================================================================
+letter axis
+====== =====================================================================================
+b      batch; while tracking, the groups of ten objects
+t      time
+h w    height, width of whatever grid is meant (its stride is said: 4x, 8x, 16x)
+c      channels
+n      heads of an attention
+d      channels of a head
+o      offsets of a local window, row by row from the top left
+m      identities of the bank with background first (11 in the paper's setting)
+l      LSTT layer
+k      long-term memory frames
+====== =====================================================================================
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+Array = jax.Array
+ArrayLike = jax.Array | np.ndarray
+Params = dict[str, Any]  # nested dicts of arrays, as Flax's "params" collection
+Size = tuple[int, int]  # height, width in pixels or cells

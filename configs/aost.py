@@ -1,0 +1,11 @@
+"""AOST: MobileNetV2, LSTT block v2, one network for depths 1, 2 and 3, a memory frame every 5 (training: 2)."""
+
+from configs import aotl
+
+
+def get_config():
+    config = aotl.get_config()
+    config.name = "aost"
+    config.model.block = "v2"
+    config.model.scalable = True
+    return config

@@ -1,0 +1,9 @@
+"""AOT-B: MobileNetV2, three LSTT layers, the reference frame only in long-term memory."""
+
+from configs import common
+
+
+def get_config():
+    config = common.get_config()
+    config.name = "aotb"
+    return config

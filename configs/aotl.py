@@ -1,0 +1,11 @@
+"""AOT-L: MobileNetV2, three LSTT layers, a memory frame every 5 (training: 2)."""
+
+from configs import common
+
+
+def get_config():
+    config = common.get_config()
+    config.name = "aotl"
+    config.memory.gap = 5
+    config.memory.train_gap = 2
+    return config

@@ -1,0 +1,10 @@
+"""AOT-S: MobileNetV2, two LSTT layers, the reference frame only in long-term memory."""
+
+from configs import common
+
+
+def get_config():
+    config = common.get_config()
+    config.name = "aots"
+    config.model.depth = 2
+    return config

@@ -1,0 +1,10 @@
+"""AOT-T: MobileNetV2, one LSTT layer, the reference frame only in long-term memory."""
+
+from configs import common
+
+
+def get_config():
+    config = common.get_config()
+    config.name = "aott"
+    config.model.depth = 1
+    return config

@@ -1,0 +1,10 @@
+"""R50-AOTv2-L: AOTv2-L with a ResNet-50 encoder."""
+
+from configs import aotv2l
+
+
+def get_config():
+    config = aotv2l.get_config()
+    config.name = "aotv2l_r50"
+    config.model.encoder = "resnet50"
+    return config
