@@ -1,0 +1,103 @@
+"""Read object masks strictly and keep their compressed bytes; used by preparation and by `check`.
+
+TensorFlow's PNG decoder turns a palette into colours and so loses the ids. A palette PNG therefore becomes a grey PNG
+here by rewriting its header: colour type 3 -> 0 and no palette. The compressed pixels are the same bytes.
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from data_pipeline.errors import DataError
+
+VOID = 255  # ignored in losses; in a 0/255 mask it is the object (see `sequences.py`)
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def read_mask(data: bytes, name: str) -> tuple[np.ndarray, bytes]:
+    """Decode one mask file.
+
+    Args:
+      data: bytes of the file.
+      name: what to call it in an error.
+
+    Returns:
+      ids (h, w) uint8, 0 background, and the bytes of an 8-bit grey PNG that holds the same ids.
+
+    Raises:
+      DataError: not an image, coloured, antialiased, or ids above 255.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            mode, kind = image.mode, image.format
+            pixels = np.asarray(image)
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, zlib.error, struct.error) as error:
+        raise DataError(f"{name}: cannot be read as an image ({error})") from error
+    if mode in ("RGB", "RGBA"):
+        if (pixels[..., :1] != pixels[..., 1:3]).any():
+            raise DataError(f"{name}: a mask must hold object ids (palette or grey PNG), this one holds {mode} colours")
+        pixels = pixels[..., 0]
+    elif mode == "LA":
+        pixels = pixels[..., 0]
+    elif mode not in ("P", "L", "1") and not mode.startswith("I"):
+        raise DataError(f"{name}: image mode {mode} cannot hold object ids; save a palette or grey PNG")
+    if pixels.min() < 0 or pixels.max() > VOID:
+        raise DataError(f"{name}: ids from {pixels.min()} to {pixels.max()}; training takes 0 .. 254, and 255 for void")
+    ids = pixels.astype(np.uint8)
+    if kind == "JPEG" or (mode != "P" and is_antialiased(ids)):
+        raise DataError(f"{name}: looks antialiased or compressed with loss; ids between objects would be made up")
+    if kind == "PNG" and mode in ("P", "L") and data[24] == 8:
+        return ids, grey_png(data)
+    buffer = io.BytesIO()
+    Image.fromarray(ids).save(buffer, "PNG")
+    return ids, buffer.getvalue()
+
+
+def grey_png(data: bytes) -> bytes:
+    """Declare an 8-bit palette or grey PNG as grey; its compressed pixels stay the same bytes."""
+    pieces, at = [_SIGNATURE], len(_SIGNATURE)
+    while at + 8 <= len(data):
+        size, tag = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + size]
+        at += 12 + size
+        if tag == b"IHDR":
+            body = body[:9] + b"\0" + body[10:]
+        if tag in (b"IHDR", b"IDAT", b"IEND"):
+            pieces.append(struct.pack(">I4s", len(body), tag) + body + struct.pack(">I", zlib.crc32(tag + body)))
+    return b"".join(pieces)
+
+
+def is_antialiased(ids: np.ndarray) -> bool:
+    """Tell a soft 0 .. 255 mask from one of ids: many thinly spread values beside a large 255."""
+    counts = np.bincount(ids.reshape(-1), minlength=256)
+    between = counts[1:VOID]
+    return bool(np.count_nonzero(between) >= 5 and 0 < between.sum() < 0.3 * counts[VOID])
+
+
+def count_pixels(ids: np.ndarray) -> dict[int, int]:
+    """Count the pixels of every id but background; 255 is counted like the others."""
+    counts = np.bincount(ids.reshape(-1), minlength=256)
+    return {int(i): int(counts[i]) for i in np.flatnonzero(counts) if i}
+
+
+def image_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return (height, width) of an encoded frame after decoding it, so that a cut or broken file is found now.
+
+    Raises:
+      DataError: the file cannot be decoded, or is of a kind TensorFlow does not decode.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            kind, mode = image.format, image.mode
+            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, skips most of the work
+            image.load()
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, zlib.error, struct.error) as error:
+        raise DataError(f"{name}: cannot be read as an image ({error})") from error
+    if kind not in ("JPEG", "PNG") or mode == "CMYK":
+        raise DataError(f"{name}: {kind} in mode {mode}; save it as an RGB JPEG or PNG")
+    return height, width
