@@ -1,0 +1,160 @@
+"""Save and load a network's parameters: an orbax checkpoint with a small JSON beside it. Nothing is ever unpickled.
+
+    DIR/params/      orbax, the parameters
+    DIR/model.json   config, and where the weights came from
+
+Called by `convert.py`, the training loop and every command that takes `--checkpoint`.
+"""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from aot_jax.config import fields, load_config, make_model
+from aot_jax.models.aot import AOT
+from aot_jax.propagate import init_params
+from aot_jax.typing import Params
+
+logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file otherwise
+
+# Fields of config.model that do not change what the parameters mean.
+FREE_FIELDS = {"drop_path", "encoder_drop_path", "local_attention"}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written, read, or used with a config."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its parameters, as `load_model` returns it."""
+
+    module: AOT
+    params: Params
+    config: ConfigDict
+
+
+def default_path(config: ConfigDict) -> Path:
+    """Return where the checkpoint of a config is looked for and written when nothing else is said."""
+    return Path("checkpoints") / config.name
+
+
+def save_params(path: str | Path, params: Params, config: ConfigDict, source: dict[str, Any] | None = None) -> None:
+    """Write parameters to the folder `path`, whole or not at all.
+
+    Args:
+        path: a folder that does not exist yet, or an empty one.
+        params: nested dicts of arrays.
+        config: of the network.
+        source: where the weights came from, kept in the JSON.
+
+    Raises:
+        CheckpointError: if the folder holds something, or cannot be written.
+    """
+    path = Path(path).absolute()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise CheckpointError(f"{path} exists already: choose another folder, or delete it first")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error}") from error
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(temporary / "params", params)
+        description = {"config": json.loads(config.to_json_best_effort()), "source": source}
+        (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n")
+        if path.exists():
+            path.rmdir()
+        temporary.chmod(0o777 & ~_umask())
+        temporary.rename(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def load_params(path: str | Path, config: ConfigDict) -> Params:
+    """Read the parameters of a config's network.
+
+    Raises:
+        CheckpointError: if there is no checkpoint at `path`, it cannot be read, or it belongs to another network.
+    """
+    path = Path(path).absolute()
+    try:
+        description = json.loads((path / "model.json").read_text())
+        saved = description["config"]["model"]
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint at {path} (it would hold params/ and model.json)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / 'model.json'} is not readable: {error}") from error
+    own = {name: value for name, value in fields(config.model).items() if name not in FREE_FIELDS}
+    different = [
+        f"  model.{name}: {saved.get(name)!r} in the checkpoint, {value!r} in the config"
+        for name, value in own.items()
+        if saved.get(name) != value
+    ]
+    if different:
+        raise CheckpointError(
+            f"{path} holds weights of {description['config'].get('name')}, another network than {config.name}:\n"
+            + "\n".join(different)
+            + "\nuse the config that fits it, or another checkpoint"
+        )
+    target = jax.eval_shape(lambda: init_params(make_model(config)))
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            params = checkpointer.restore(path / "params", target)
+    except Exception as error:
+        raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from error
+    _check_shapes(path, params, target)
+    return params
+
+
+def _check_shapes(path: Path, params: Params, target: Params) -> None:
+    have, want = flatten_dict(params, sep="/"), flatten_dict(target, sep="/")
+    wrong = [name for name in want if name not in have or have[name].shape != want[name].shape]
+    if wrong:
+        raise CheckpointError(f"the checkpoint {path} lacks, or has in another shape: {', '.join(wrong)}")
+
+
+def load_model(
+    config: ConfigDict | str | Path,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+    dtype: str | None = None,
+) -> Model:
+    """Build a network and load its parameters, or draw them.
+
+    Args:
+        config: a config, a config file or the name of one in `configs/`.
+        checkpoint: folder of a checkpoint; None draws parameters from `seed`.
+        seed: of drawn parameters.
+        dtype: of the arithmetic, float32 or bfloat16; None: `config.inference.dtype`.
+
+    Raises:
+        ConfigError: for a config that names no network.
+        CheckpointError: for a checkpoint that is missing, unreadable or of another network.
+    """
+    if not isinstance(config, ConfigDict):
+        config = load_config(config)
+    module = make_model(config, dtype)
+    params = init_params(module, seed) if checkpoint is None else load_params(checkpoint, config)
+    return Model(module, params, config)
