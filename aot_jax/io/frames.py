@@ -1,0 +1,126 @@
+"""Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays.
+
+Called by the tracker's and the evaluation's readers, by the dataset builders, and by `aot_jax.io.masks` for the
+guarded decoding that masks need as well.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+MAX_PIXELS = 2**27  # of one image; a few kilobytes of PNG can claim billions (a decompression bomb)
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+PNG: Mapping[bytes, type[Image.Image]] = {b"\x89PNG\r\n\x1a\n": PngImageFile}
+JPEG_OR_PNG: Mapping[bytes, type[Image.Image]] = {b"\xff\xd8\xff": JpegImageFile, **PNG}
+
+
+class FrameError(ValueError):
+    """Says which frame or folder of frames cannot be used, why, and what to do."""
+
+
+def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) -> list[Path]:
+    """List the images of a folder in the order of the video.
+
+    Args:
+        folder: its images only; folders inside it and hidden files (`._00000.jpg` of macOS) are left out.
+        suffixes: endings that count as an image, with the dot, in any case.
+
+    Returns:
+        Paths sorted by name, where a run of digits counts as a number: `2.jpg` and `frame_2.jpg` come before
+        `10.jpg` and `frame_10.jpg`. For names padded with zeros this is plain name order.
+
+    Raises:
+        FrameError: the folder is missing or holds no such image, or two images differ in their suffix only.
+    """
+    folder = Path(folder)
+    endings = tuple(suffix.lower() for suffix in suffixes)
+    if not folder.is_dir():
+        raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
+    frames = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
+    ]
+    if not frames:
+        raise FrameError(f"{folder}: no {' '.join(endings)} image in it; give the folder that holds the images")
+    frames.sort(key=lambda path: (_natural(path.stem), path.name))
+    by_stem: dict[str, Path] = {}
+    for path in frames:
+        first = by_stem.setdefault(path.stem, path)
+        if first is not path:
+            raise FrameError(f"{folder}: {first.name} and {path.name} would be one frame twice; remove one of them")
+    return frames
+
+
+def read_frame(path: str | Path) -> np.ndarray:
+    """Read a JPEG or PNG as RGB.
+
+    The pixels are those stored: an EXIF orientation is not applied, since masks are drawn on stored pixels. Grey,
+    palette and CMYK become RGB, transparency is dropped, and 16-bit samples keep their high byte.
+
+    Args:
+        path: the image.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
+
+    Raises:
+        FrameError: no such file, not a JPEG or PNG, broken or truncated, or more than `MAX_PIXELS`.
+    """
+    image, _ = decode_image(path, JPEG_OR_PNG, FrameError)
+    if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
+        grey = (np.asarray(image).astype(np.int32) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    image.info.pop("transparency", None)  # dropped anyway, but Pillow warns about it
+    return np.array(image.convert("RGB"))
+
+
+def decode_image(
+    path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError]
+) -> tuple[Image.Image, bytes]:
+    """Decode an image file fully, or explain in one `error` why it cannot be done.
+
+    The plugin is called itself instead of `Image.open`, which warns about images of half our bound and has no other
+    switch than module-wide state.
+
+    Args:
+        path: the file.
+        kinds: Pillow's plugin for each accepted file signature.
+        error: the exception to raise.
+
+    Returns:
+        The loaded image, and the file's first 32 bytes.
+
+    Raises:
+        error: whatever is wrong with the file; the message names it.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            head = stream.read(32)
+            stream.seek(0)
+            plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
+            if plugin is not None:
+                image = plugin(stream, str(path))
+                height, width = image.height, image.width
+                if height * width <= MAX_PIXELS:
+                    image.load()
+                    return image, head
+    except FileNotFoundError:
+        raise error(f"{path}: no such file; check the path") from None
+    except Exception as reason:  # broken bytes make Pillow raise nearly anything: SyntaxError, struct.error, zlib.error
+        raise error(f"{path}: cannot be read ({reason}); copy or export the file again") from reason
+    if plugin is None:
+        names = " or ".join(plugin.format for plugin in kinds.values())
+        raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
+    raise error(f"{path}: {width}x{height} is more than {MAX_PIXELS} pixels; scale it down or check the file")
+
+
+def _natural(name: str) -> list[str | int]:
+    """Split a name into text and numbers, alternating, so that names compare number by number."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name))]
