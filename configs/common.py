@@ -60,6 +60,53 @@ def _inference() -> ConfigDict:
 
 def _data() -> ConfigDict:
     data = ConfigDict()
+    data.root = ""  # folder of the raw data; empty: $VOS_DATA, else ./data
+    data.prepared = ""  # folder of the prepared sets; empty: ~/.cache/aot-jax/prepared
+    # Mixture of (name, repeat) or (name, repeat, root of its own); an epoch visits each sequence `repeat` times. Names:
+    # davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's own), generated; "davis17:val" is a split.
+    data.datasets = (("davis17", 5), ("youtube_vos19", 1))  # (release)
+    data.stage = "video"  # video: clips in time; static: several views of one image (paper, section 5.1)
+    data.frames = 5  # of a clip, reference included (paper, section 5.1)
+    data.crop = 465  # pixels, side of the square output (paper, section 5.1); 464 for Swin (release)
+    data.short_edge = 480  # pixels, of a video frame before random scaling (paper, section 5.1)
+    data.scale = (0.7, 1.3)  # range of random scaling in the video stage (release)
+    data.crop_tries = 5  # windows tried for one with an object in the reference (release)
+    data.flip = 0.5  # probability that a whole clip is mirrored (release)
+    data.fill = (124, 116, 104)  # RGB outside the image, 0 .. 255: the mean colour (release)
+    # Largest step between sampled frames, in annotated frames, for each kind of dataset (release).
+    data.max_gap = ConfigDict({"davis": 12, "youtube_vos": 3, "videos": 12, "generated": 3, "static": 1})
+    data.min_reference_pixels = 200  # a reference frame has more foreground pixels than this, before scaling (release)
+    data.reference_tries = 20  # frames tried for that (release)
+    data.consistency_tries = 5  # clips tried until every later object is in the reference (release)
+    data.min_object_pixels = 100  # an object with no more pixels in the cropped or merged reference goes (release)
+    data.max_objects = 10  # objects of a sample (paper, section 5.1)
+    data.merge_probability = 0.3  # of dynamic merge; 1.0 in the static stage (paper, section 5.1)
+    # Views of one image in the static stage (release).
+    static = ConfigDict()
+    static.area = (0.8, 1.0)  # of the resized crop, as a share of the image
+    static.ratio = (3 / 4, 4 / 3)  # width / height of the resized crop, over the output's
+    static.brightness = 0.1  # factor within 1 -+ this
+    static.contrast = 0.1  # the same
+    static.saturation = 0.1  # the same
+    static.hue = 0.03  # turn within -+ this share of the colour circle
+    static.flip = 0.3  # probability that a frame after the first is mirrored
+    static.degrees = 20.0  # turn of a frame after the first, within -+ this
+    static.shift = 0.1  # of a frame after the first, within -+ this share of the image's sides
+    static.zoom = (0.9, 1.1)  # scale of a frame after the first
+    static.shear = 10.0  # degrees within -+ this, in x only, of a frame after the first
+    data.static = static
+    # Procedural videos, for runs without data: see `data_pipeline.builders.generated.Recipe`.
+    data.generated = ConfigDict()
+    data.generated.seed = 0  # another seed: other shapes, textures and paths
+    data.generated.videos = 60
+    data.generated.frames = 20  # of a video
+    data.generated.height = 160  # pixels
+    data.generated.width = 208  # pixels
+    data.generated.objects = (1, 6)  # fewest and most of a video
+    data.generated.lookalikes = 0.25  # share of videos in which two objects look the same
+    data.on_bad_file = "stop"  # stop at a file or record that cannot be read, naming it, or skip it
+    data.workers = 0  # threads that make clips; 0: one for each core this process may use
+    data.prefetch = 2  # batches made ahead of the step
     return data
 
 

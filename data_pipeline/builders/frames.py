@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from tqdm import tqdm
 
 from data_pipeline.errors import DataError
@@ -37,6 +38,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version("1.0.0")
     kind = ""  # decides the largest gap between sampled frames
+    code_path = epath.Path(__file__)  # TFDS's own look-up imports a package that TFDS does not declare
 
     def __init__(self, *, source: Source | None = None, on_bad_file: str = "stop", **kwargs):
         if on_bad_file not in ("stop", "skip"):

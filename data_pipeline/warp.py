@@ -1,0 +1,111 @@
+"""Resample images and masks together, as TensorFlow ops; `augment.py` chooses the parameters.
+
+Conventions, the same for images and masks so that they stay aligned: pixel i covers [i, i + 1), its centre is i + 0.5.
+Images use Keys' cubic (a = -0.5) without antialiasing, masks the nearest pixel. Results stay float32 and unrounded.
+"""
+
+import tensorflow as tf
+
+TAPS = 4  # of the cubic, a side
+
+
+def resample(images: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """Scale images and cut a window.
+
+    Args:
+      images: (t, h, w, c) uint8 or float32.
+      size: side of the window in output pixels.
+      scale: (2,) float32, output pixels for each input pixel, down and across.
+      offset: (2,) float32, the window's corner in the scaled image, in output pixels; may be negative.
+
+    Returns:
+      (t, size, size, c) float32; zero outside the image, which `inside` tells apart.
+    """
+    return tf.raw_ops.ScaleAndTranslate(
+        images=images,
+        size=[size, size],
+        scale=scale,
+        translation=-offset,
+        kernel_type="keyscubic",
+        antialias=False,
+    )
+
+
+def resample_masks(masks: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """Scale masks (t, h, w) uint8 and cut a window like `resample`; (t, size, size), 0 outside the image."""
+    rows, columns = _sources(masks, size, scale, offset)
+    limit = tf.shape(masks)[1:]
+    picked = tf.gather(masks, tf.clip_by_value(rows, 0, limit[0] - 1), axis=1)
+    picked = tf.gather(picked, tf.clip_by_value(columns, 0, limit[1] - 1), axis=2)
+    return tf.where(inside(masks, size, scale, offset), picked, tf.zeros([], masks.dtype))
+
+
+def inside(images: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """Tell which of the (size, size) output pixels have their centre on the image (t, h, w, ...)."""
+    rows, columns = _sources(images, size, scale, offset)
+    limit = tf.shape(images)[1:3]
+    return ((rows >= 0) & (rows < limit[0]))[:, None] & ((columns >= 0) & (columns < limit[1]))[None, :]
+
+
+def _sources(images: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> list[tf.Tensor]:
+    centres = tf.range(size, dtype=tf.float32) + 0.5
+    return [tf.cast(tf.floor((centres + offset[k]) / scale[k]), tf.int32) for k in range(2)]
+
+
+def cubic_taps(image: tf.Tensor) -> tf.Tensor:
+    """Lay out the 4 x 4 neighbours of every pixel of (h, w, 3) uint8 side by side: (h + 1, w + 1, 48).
+
+    Row (i, j) holds pixels i - 2 .. i + 1, j - 2 .. j + 1, borders repeated: a cubic between pixel centres becomes one
+    gather of 48 bytes. TensorFlow has no cubic affine op, and sixteen gathers take twice as long.
+    """
+    padded = image
+    for axis in (0, 1):
+        low, high = [tf.gather(padded, [at], axis=axis) for at in (0, tf.shape(image)[axis] - 1)]
+        padded = tf.concat([low, low, padded, high, high], axis=axis)
+    height, width = tf.shape(image)[0] + 1, tf.shape(image)[1] + 1
+    shifted = [padded[i : i + height, j : j + width] for i in range(TAPS) for j in range(TAPS)]
+    return tf.concat(shifted, axis=-1)
+
+
+def affine(
+    taps: tf.Tensor, mask: tf.Tensor, size: int, matrix: tf.Tensor, shift: tf.Tensor, fill: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Warp one image and its mask by source = matrix @ output + shift, in (y, x) coordinates of pixel centres.
+
+    Args:
+      taps: (h + 1, w + 1, 48) uint8, from `cubic_taps`.
+      mask: (h, w) uint8.
+      size: side of the output.
+      matrix: (2, 2) float32.
+      shift: (2,) float32.
+      fill: (3,) float32 colour for pixels whose source lies outside the image; their label is 0.
+
+    Returns:
+      image (size, size, 3) float32 and mask (size, size) uint8.
+    """
+    height, width = tf.shape(mask)[0], tf.shape(mask)[1]
+    centres = tf.range(size, dtype=tf.float32) + 0.5
+    y = matrix[0, 0] * centres[:, None] + matrix[0, 1] * centres[None, :] + shift[0]
+    x = matrix[1, 0] * centres[:, None] + matrix[1, 1] * centres[None, :] + shift[1]
+    y, x = tf.reshape(y, [-1]), tf.reshape(x, [-1])
+    row, column = tf.cast(tf.floor(y), tf.int32), tf.cast(tf.floor(x), tf.int32)
+    on = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    flat = tf.clip_by_value(row, 0, height - 1) * width + tf.clip_by_value(column, 0, width - 1)
+    picked = tf.where(on, tf.gather(tf.reshape(mask, [-1]), flat), tf.zeros([], mask.dtype))
+    # Between centres: pixel floor(y - 0.5) and its three neighbours; taps are shifted by one to admit floor = -1.
+    y, x = tf.clip_by_value(y, 0, tf.cast(height, tf.float32)) - 0.5, tf.clip_by_value(x, 0, tf.cast(width, tf.float32)) - 0.5
+    top, left = tf.floor(y), tf.floor(x)
+    cell = (tf.cast(top, tf.int32) + 1) * (width + 1) + tf.cast(left, tf.int32) + 1
+    neighbours = tf.cast(tf.gather(tf.reshape(taps, [-1, TAPS * TAPS * 3]), cell), tf.float32)
+    weights = cubic_weights(y - top)[:, :, None] * cubic_weights(x - left)[:, None, :]
+    neighbours = tf.reshape(neighbours, [-1, TAPS * TAPS, 3])
+    colours = tf.reduce_sum(neighbours * tf.reshape(weights, [-1, TAPS * TAPS, 1]), axis=1)
+    colours = tf.where(on[:, None], colours, fill)
+    return tf.reshape(colours, [size, size, 3]), tf.reshape(picked, [size, size])
+
+
+def cubic_weights(fraction: tf.Tensor) -> tf.Tensor:
+    """Return Keys' weights (n, 4), a = -0.5, of the pixels at -1, 0, 1, 2 for fractions (n,) in [0, 1)."""
+    f, g = fraction, 1 - fraction
+    near, far = 1 + f * f * (1.5 * f - 2.5), 1 + g * g * (1.5 * g - 2.5)
+    return tf.stack([-0.5 * f * g * g, near, far, -0.5 * g * f * f], axis=-1)
