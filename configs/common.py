@@ -63,7 +63,7 @@ def _data() -> ConfigDict:
     data.root = ""  # folder of the raw data; empty: $VOS_DATA, else ./data
     data.prepared = ""  # folder of the prepared sets; empty: ~/.cache/aot-jax/prepared
     # Mixture of (name, repeat) or (name, repeat, root of its own); an epoch visits each sequence `repeat` times. Names:
-    # davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's own), generated; "davis17:val" is a split.
+    # davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's own), generated; "davis17:val": a split.
     data.datasets = (("davis17", 5), ("youtube_vos19", 1))  # (release)
     data.stage = "video"  # video: clips in time; static: several views of one image (paper, section 5.1)
     data.frames = 5  # of a clip, reference included (paper, section 5.1)

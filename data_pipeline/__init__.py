@@ -1,0 +1,1 @@
+"""Clips for training: raw folders -> prepared records -> sampled, augmented and merged batches."""

@@ -1,4 +1,4 @@
-"""Augment clips for both stages (design, section 7), as TensorFlow ops with stateless randomness; `pipeline.py` calls it.
+"""Augment clips for both stages (design, section 7), in TensorFlow with stateless randomness; for `pipeline.py`.
 
 Every function takes decoded frames and a seed, and returns images (t, s, s, 3) uint8, masks (t, s, s) uint8 with ids
 1 .. n and 255 void, and n. Arithmetic is in float32; colours are rounded once, at the end.
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data_pipeline import warp
 from data_pipeline.identities import are_objects, count_ids, renumber
-from data_pipeline.sampling import Seed, fold, integers, uniform
+from data_pipeline.sampling import Seed, fold, uniform
 
 Clip = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
@@ -51,7 +51,7 @@ def video(images: tf.Tensor, masks: tf.Tensor, seed: Seed, data) -> Clip:
     colours = tf.where(on, warp.resample(images, data.crop, scale, offset), tf.constant(data.fill, tf.float32))
     images = to_bytes(colours)
     flip = uniform(fold(seed, 3)) < data.flip
-    return tf.cond(flip, lambda: (images[:, :, ::-1], cut[:, :, ::-1]), lambda: (images, cut)) + (objects,)
+    return (*tf.cond(flip, lambda: (images[:, :, ::-1], cut[:, :, ::-1]), lambda: (images, cut)), objects)
 
 
 def static(image: tf.Tensor, mask: tf.Tensor, seed: Seed, data) -> Clip:
@@ -67,26 +67,33 @@ def static(image: tf.Tensor, mask: tf.Tensor, seed: Seed, data) -> Clip:
     image, mask = tf.cond(flip, lambda: (image[:, ::-1], mask[:, ::-1]), lambda: (image, mask))
     size = tf.cast(tf.shape(mask), tf.float32)
     fill, taps = tf.constant(data.fill, tf.float32), warp.cubic_taps(image)
-    images, masks = [], []
-    for t in range(data.frames):
-        frame = fold(seed, 100 + t)
+
+    def finish(view: tf.Tensor, frame: Seed) -> tf.Tensor:
+        return to_bytes(jitter(view, fold(frame, 2), data.static))
+
+    def reference(frame: Seed) -> tuple[tf.Tensor, tf.Tensor]:
         corner, extent = resized_crop(fold(frame, 0), size, data.static)
-        if t == 0:
-            scale = data.crop / extent
-            view = warp.resample(image[None], data.crop, scale, corner * scale)[0]
-            label = warp.resample_masks(mask[None], data.crop, scale, corner * scale)[0]
-        else:
-            # One interpolation for flip, affine and crop together: the colours are resampled once.
-            matrix, shift = affine_source(fold(frame, 1), size, data.static)
-            shift = shift + tf.linalg.matvec(matrix, corner)
-            matrix = matrix * (extent / data.crop)[None, :]
-            view, label = warp.affine(taps, mask, data.crop, matrix, shift, fill)
-        images.append(to_bytes(jitter(view, fold(frame, 2), data.static)))
-        masks.append(label)
-    masks = tf.stack(masks)
+        scale = data.crop / extent
+        view = warp.resample(image[None], data.crop, scale, corner * scale)[0]
+        return finish(view, frame), warp.resample_masks(mask[None], data.crop, scale, corner * scale)[0]
+
+    def later(frame: Seed) -> tuple[tf.Tensor, tf.Tensor]:
+        corner, extent = resized_crop(fold(frame, 0), size, data.static)
+        # One interpolation for flip, affine and crop together: the colours are resampled once.
+        matrix, shift = affine_source(fold(frame, 1), size, data.static)
+        shift = shift + tf.linalg.matvec(matrix, corner)
+        matrix = matrix * (extent / data.crop)[None, :]
+        view, label = warp.affine(taps, mask, data.crop, matrix, shift, fill)
+        return finish(view, frame), label
+
+    frames = tf.stack([fold(seed, 100 + t) for t in range(data.frames)])
+    first = reference(frames[0])
+    # A loop, not an unrolled graph: tracing the graph takes seconds otherwise.
+    rest = tf.map_fn(later, frames[1:], fn_output_signature=(tf.uint8, tf.uint8), parallel_iterations=1)
+    images, masks = (tf.concat([one[None], many], axis=0) for one, many in zip(first, rest, strict=True))
     keep = are_objects(count_ids(masks[0]), 0)
     masks, objects = renumber(masks, keep, data.max_objects, fold(seed, 1), shuffle=True)
-    return tf.stack(images), masks, objects
+    return images, masks, objects
 
 
 def resized_crop(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Tensor]:

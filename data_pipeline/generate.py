@@ -183,7 +183,9 @@ class _Thing:
     def move(self, height: int, width: int) -> None:
         """Advance one frame; the centre turns back at the frame's border."""
         c, s = np.cos(self.curve), np.sin(self.curve)
-        self.velocity = np.array([c * self.velocity[0] - s * self.velocity[1], s * self.velocity[0] + c * self.velocity[1]])
+        self.velocity = np.array(
+            [c * self.velocity[0] - s * self.velocity[1], s * self.velocity[0] + c * self.velocity[1]]
+        )
         self.place = self.place + self.velocity
         margin = 0.5 * self.look.radius
         for axis, size in enumerate((height, width)):

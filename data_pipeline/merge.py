@@ -1,4 +1,4 @@
-"""Dynamic merge: paste one clip's objects over another (paper, section 5.1; design, section 7); `pipeline.py` calls it."""
+"""Dynamic merge: paste one clip's objects over another (paper, section 5.1; design, section 7), for `pipeline.py`."""
 
 import tensorflow as tf
 

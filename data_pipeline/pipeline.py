@@ -44,12 +44,16 @@ def make_dataset(
       DataError: a field is wrong, or a dataset is missing, empty or broken.
     """
     if hosts < 1 or not 0 <= host < hosts or batch_size < 1 or batch_size % hosts:
-        raise DataError(f"batch_size {batch_size} must be a positive multiple of hosts {hosts}, and 0 <= host {host} < hosts")
+        raise DataError(
+            f"batch_size {batch_size} must be a positive multiple of hosts {hosts}, and 0 <= host {host} < hosts"
+        )
     samples = Samples(data, seed)
     workers = data.workers or len(os.sched_getaffinity(0))
     # Batch k of all hosts holds samples k * batch_size .. (k + 1) * batch_size - 1, whatever the number of hosts.
     indices = tf.data.Dataset.range(start_step * batch_size + host, tf.int64.max, hosts)
-    dataset = indices.map(tf.autograph.experimental.do_not_convert(samples), num_parallel_calls=workers, deterministic=True)
+    dataset = indices.map(
+        tf.autograph.experimental.do_not_convert(samples), num_parallel_calls=workers, deterministic=True
+    )
     dataset = dataset.batch(batch_size // hosts, drop_remainder=True).prefetch(data.prefetch)
     options = tf.data.Options()
     options.deterministic = True
@@ -102,6 +106,9 @@ class Samples:
         for line in left_out:
             logging.warning("left out: %s", line)
         self.reader = RecordReader(sets, data.on_bad_file)
+        # A function of its own in the graph: traced once, called for the clip and for the one merged into it.
+        signature = [tf.TensorSpec([], tf.int32), tf.TensorSpec([2], tf.int64)]
+        self._clip = tf.function(self._make_clip, input_signature=signature, autograph=False)
         self.sampler = Sampler(
             self.table, data.frames, data.min_reference_pixels, data.reference_tries, data.consistency_tries
         )
@@ -123,7 +130,7 @@ class Samples:
         images, masks = tf.ensure_shape(images, [*shape, 3]), tf.ensure_shape(masks, shape)
         return {"images": images, "masks": masks, "objects": objects, "index": index}
 
-    def _clip(self, video: tf.Tensor, seed: tf.Tensor) -> augment.Clip:
+    def _make_clip(self, video: tf.Tensor, seed: tf.Tensor) -> augment.Clip:
         static = self._data.stage == "static"
         draw = self.sampler.still if static else self.sampler.clip
         images, masks = self._load(draw(fold(seed, 0), video), self.sampler.binary(video))
@@ -136,7 +143,9 @@ class Samples:
         encoded = tf.io.parse_example(self.reader.read_tensor(records), _PARTS)
         images, masks = [], []
         for image, mask in zip(tf.unstack(encoded["image"]), tf.unstack(encoded["mask"]), strict=True):
-            images.append(tf.ensure_shape(tf.io.decode_image(image, channels=3, expand_animations=False), [None, None, 3]))
+            images.append(
+                tf.ensure_shape(tf.io.decode_image(image, channels=3, expand_animations=False), [None, None, 3])
+            )
             masks.append(tf.io.decode_png(mask, channels=1)[..., 0])
         masks = tf.stack(masks)
         masks = tf.where(binary & (masks == 255), tf.constant(1, tf.uint8), masks)

@@ -1,8 +1,8 @@
 """Turn raw folders into prepared sets, once: random-access records and an index. `pipeline.py` calls it.
 
 A prepared set lives in FOLDER/NAME-SPLIT-FINGERPRINT. The fingerprint is of the raw files' names, sizes and times, so
-changed raw data is prepared anew beside the old set, and unchanged data never again. TFDS writes into a temporary folder
-and renames it at the end: an interrupted preparation leaves nothing that could be mistaken for a prepared set.
+changed raw data is prepared anew beside the old set, and unchanged data never again. TFDS writes into a temporary
+folder and renames it at the end: an interrupted preparation leaves nothing that could be mistaken for a prepared set.
 """
 
 import contextlib

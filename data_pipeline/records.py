@@ -1,7 +1,7 @@
 """Read single records of prepared sets, from any thread; `pipeline.py` calls it inside tf.data.
 
 ArrayRecord has no TensorFlow op, so tf.data calls into Python for raw bytes and nothing else: one call a clip, which
-holds the interpreter for some tens of microseconds a record (`bench/data.py` measures it). Decoding stays in TensorFlow.
+holds the interpreter for some tens of microseconds a record. Decoding stays in TensorFlow.
 """
 
 import bisect
@@ -100,9 +100,13 @@ class RecordReader:
             try:
                 reader = idle.pop()
             except IndexError:
-                reader = array_record_module.ArrayRecordReader(str(path), options=_OPTIONS, file_reader_buffer_size=32768)
+                reader = array_record_module.ArrayRecordReader(
+                    str(path), options=_OPTIONS, file_reader_buffer_size=32768
+                )
             (data,) = reader.read([position])
         except Exception as error:  # the library raises what its C++ layer gives it
-            raise DataError(f"{self.name(record)}, record {position}: cannot be read ({error}); prepare it anew") from error
+            raise DataError(
+                f"{self.name(record)}, record {position}: cannot be read ({error}); prepare it anew"
+            ) from error
         idle.append(reader)
         return data

@@ -48,7 +48,18 @@ class Sampler:
     ):
         self.frames, self._min_pixels = frames, min_reference_pixels
         self._reference_tries, self._tries = reference_tries, consistency_tries
-        for name in ("places", "first", "length", "peers_first", "peers", "max_gap", "pixels", "ids", "record", "binary"):
+        for name in (
+            "places",
+            "first",
+            "length",
+            "peers_first",
+            "peers",
+            "max_gap",
+            "pixels",
+            "ids",
+            "record",
+            "binary",
+        ):
             setattr(self, f"_{name}", tf.constant(np.asarray(getattr(table, name))))
         self.epoch_length = len(table.places)
 

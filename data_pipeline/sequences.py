@@ -56,7 +56,9 @@ def build_table(
             frames = len(video["frames"])
             counts = [_ids(objects, video["group"] in binary) for objects in video["objects"]]
             if frames < shortest:
-                left_out.append(f"{data.name}: {video['name']} has {frames} annotated frame(s), a clip needs {shortest}")
+                left_out.append(
+                    f"{data.name}: {video['name']} has {frames} annotated frame(s), a clip needs {shortest}"
+                )
             elif not any(counts):
                 left_out.append(f"{data.name}: {video['name']} has no annotated object")
             else:

@@ -90,7 +90,9 @@ def youtube_vos(root: Path, year: int, split: str = "train") -> Source:
             frames[name] = sorted({frame for shown in objects if len(shown) > 1 for frame in shown})
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{root / 'meta.json'}: not the meta.json of YouTube-VOS ({error!r})") from error
-    videos = tuple(_video(name, root / "JPEGImages" / name, root / "Annotations" / name, frames[name]) for name in frames)
+    videos = tuple(
+        _video(name, root / "JPEGImages" / name, root / "Annotations" / name, frames[name]) for name in frames
+    )
     return Source("youtube_vos", root, split, videos)
 
 
@@ -171,4 +173,6 @@ def _first(root: Path, places: tuple[str, ...], fits, what: str) -> Path:
         if fits(root / place):
             return root / place
     looked = ", ".join(str(root / place) for place in places)
-    raise DataError(f"{what} not found; looked in {looked}. Name the raw data's folder with config.data.root or $VOS_DATA")
+    raise DataError(
+        f"{what} not found; looked in {looked}. Name the raw data's folder with config.data.root or $VOS_DATA"
+    )

@@ -1,0 +1,203 @@
+"""Tell what a folder of raw data holds and what is wrong with it: `python -m data_pipeline.check DIR`.
+
+Every mask is read and every image decoded, with the code that prepares them, so what this calls a problem is what
+preparation would stop at or leave out. Needs no TensorFlow.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from data_pipeline import sources
+from data_pipeline.errors import DataError
+from data_pipeline.masks import VOID, count_pixels, image_size, read_mask
+
+_NAMES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "static": "still images", "videos": "own videos"}
+
+
+@dataclass
+class Report:
+    """What a source holds."""
+
+    title: str
+    dataset: str  # its name in config.data.datasets
+    root: Path
+    videos: int = 0
+    frames: int = 0
+    annotated: int = 0  # frames with a mask that can be trained on
+    objects: int = 0  # summed over videos
+    most_objects: int = 0  # of a video
+    usable: int = 0  # videos to train on
+    binary: int = 0  # groups with 0/255 masks, where 255 is the object
+    problems: list[str] = field(default_factory=list)
+
+    def lines(self, limit: int | None = None) -> list[str]:
+        """Format for a person; at most `limit` problems."""
+        what = "images" if self.dataset == "static" else "videos"
+        lines = [
+            f"{self.title} in {self.root}",
+            f"  {what} {self.videos}, usable {self.usable}; frames {self.frames}, with a mask {self.annotated}; "
+            f"objects {self.objects}, at most {self.most_objects} in one",
+        ]
+        if self.binary:
+            lines.append(f"  masks of 0 and 255 only in {self.binary} folder(s): 255 is taken as object 1")
+        lines.append(f"  problems: {len(self.problems) or 'none'}")
+        lines += [f"    {problem}" for problem in self.problems[:limit]]
+        if limit is not None and len(self.problems) > limit:
+            lines.append(f"    ... and {len(self.problems) - limit} more (--all shows them)")
+        lines.append(f"  to use it: --config.data.root={self.root} --config.data.datasets=\"(('{self.dataset}', 1),)\"")
+        return lines
+
+
+def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, sources.Source]]:
+    """Find every known layout in a folder; yields (title, dataset name, source).
+
+    Args:
+      root: the folder, or one that holds DAVIS/, YouTubeVOS/ or Static/.
+      kind: "static" or "videos" settles what a bare JPEGImages/, Annotations/ pair is.
+
+    Raises:
+      DataError: nothing is found.
+    """
+    found = False
+    for home in (root / "DAVIS", root):
+        for listing in sorted((home / "ImageSets").glob("*/*.txt")):
+            year, split = listing.parent.name, listing.stem
+            if year in ("2016", "2017"):
+                found = True
+                name = f"davis{year[2:]}" + ("" if split == "train" else f":{split}")
+                yield f"DAVIS {year}, split {split}", name, sources.davis(home, int(year), split)
+        if found:
+            break
+    metas = {path for pattern in ("", "*/", "*/*/", "*/*/*/") for path in root.glob(f"{pattern}meta.json")}
+    for meta in sorted(metas):
+        if (meta.parent / "JPEGImages").is_dir():
+            found = True
+            year = 2018 if "2018" in meta.parts else 2019
+            split = meta.parent.name if meta.parent.name in ("valid", "test") else "train"
+            name = f"youtube_vos{year % 100}" + ("" if split == "train" else f":{split}")
+            yield f"YouTube-VOS {year} {split}", name, sources.youtube_vos(meta.parent, year, split)
+    if (root / "Static" / "JPEGImages").is_dir():
+        found = True
+        yield "still images", "static", sources.static(root)
+    if not found and (root / "JPEGImages").is_dir() and (root / "Annotations").is_dir():
+        found = True
+        kind = kind or ("videos" if _look_like_videos(root) else "static")
+        yield _NAMES[kind], kind, sources.find(kind, root)
+    if not found:
+        raise DataError(
+            f"{root}: no data found; expected JPEGImages/VIDEO/*.jpg with Annotations/VIDEO/*.png, a DAVIS folder with "
+            "ImageSets/, or a YouTube-VOS folder with meta.json"
+        )
+
+
+def check(title: str, dataset: str, source: sources.Source, progress: bool = True) -> Report:
+    """Read everything in a source and report on it."""
+    report = Report(title, dataset, source.root, videos=len(source.videos))
+    report.frames = sum(len(video.frames) for video in source.videos)
+    seen: dict[str, set[int]] = {}
+    results = []
+    with tqdm(total=report.frames, unit="frame", desc="check", disable=not progress, leave=False) as bar:
+        for video in source.videos:
+            counts, problems = _read(video, source.kind, bar)
+            seen.setdefault(video.group, set()).update(*counts)
+            results.append((video, counts, problems))
+    binary = {group for group, ids in seen.items() if ids == {VOID}}
+    report.binary = len(binary)
+    for video, counts, problems in results:
+        ids = {i for count in counts for i in count}
+        ids = ({1} if ids else set()) if video.group in binary else ids - {VOID}
+        report.annotated += len(counts)
+        report.objects += len(ids)
+        report.most_objects = max(report.most_objects, len(ids))
+        if not counts:
+            problems.append("no frame that can be trained on")
+        elif not ids:
+            problems.append("no annotated object: left out")
+        elif len(counts) == 1 and source.kind != "static":
+            problems.append("only one frame has a mask: left out, a clip needs two")
+        else:
+            report.usable += 1
+        if ids and max(ids) != len(ids) and source.kind != "static":
+            problems.append(f"ids with gaps: {_some(sorted(ids))} (fine for training)")
+        report.problems += [f"{video.name}: {problem}" for problem in problems]
+    return report
+
+
+def _read(video: sources.Video, kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
+    """Return the object pixels of each frame with a good mask, and the problems."""
+    counts, problems, missing_mask, missing_image, size = [], [], [], [], None
+    for frame in video.frames:
+        bar.update()
+        if frame.mask is None or frame.image is None:
+            (missing_mask if frame.mask is None else missing_image).append(frame.name)
+            continue
+        try:
+            shape = image_size(frame.image.read_bytes(), frame.image.name)
+            ids, _ = read_mask(frame.mask.read_bytes(), frame.mask.name)
+        except (DataError, OSError) as error:
+            problems.append(str(error))
+            continue
+        if ids.shape != shape:
+            problems.append(f"{frame.name}: mask {ids.shape[1]}x{ids.shape[0]}, image {shape[1]}x{shape[0]} pixels")
+        elif size is not None and shape != size:
+            problems.append(f"{frame.name}: {shape[1]}x{shape[0]} pixels, frames before it {size[1]}x{size[0]}")
+        else:
+            size = shape
+            counts.append(count_pixels(ids))
+    if missing_mask:
+        note = " (fine: they are not trained on)" if kind == "videos" else ""
+        problems.append(f"{len(missing_mask)} frame(s) without a mask{note}: {_some(missing_mask)}")
+    if missing_image:
+        problems.append(f"{len(missing_image)} mask(s) without an image: {_some(missing_image)}")
+    return counts, problems
+
+
+def _look_like_videos(root: Path) -> bool:
+    """Tell videos from sets of images: in a video all images have one size and names that end in a number."""
+    for folder in sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir()):
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in sources.IMAGE_ENDINGS)
+        if any(not path.stem[-1:].isdigit() for path in files):
+            return False
+        sizes = set()
+        for path in files[:: max(1, len(files) // 8)]:
+            try:
+                with Image.open(path) as image:
+                    sizes.add(image.size)
+            except OSError:
+                continue
+        if len(sizes) > 1:
+            return False
+    return True
+
+
+def _some(values: list) -> str:
+    return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+
+
+def main() -> int:
+    """Run the command line; returns its exit status, 1 where nothing can be trained on."""
+    parser = argparse.ArgumentParser(prog="python -m data_pipeline.check", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kind", choices=("static", "videos"), help="what a bare JPEGImages/, Annotations/ pair holds")
+    parser.add_argument("--all", action="store_true", help="show every problem")
+    arguments = parser.parse_args()
+    usable = 0
+    try:
+        for title, dataset, source in detect(arguments.folder, arguments.kind):
+            report = check(title, dataset, source, progress=sys.stderr.isatty())
+            print("\n".join(report.lines(None if arguments.all else 20)))
+            usable += report.usable
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if usable else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
