@@ -1,1 +1,22 @@
 """AOT and AOST in JAX: every object of a video tracked and segmented together in one pass."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aot_jax.checkpoint import load_model
+    from aot_jax.tracker import Tracker
+
+__all__ = ["Tracker", "load_model"]
+
+
+def __getattr__(name: str) -> object:
+    # On demand, so that tools which need no network (aot_jax.metrics) start without JAX.
+    if name == "load_model":
+        from aot_jax.checkpoint import load_model
+
+        return load_model
+    if name == "Tracker":
+        from aot_jax.tracker import Tracker
+
+        return Tracker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -56,9 +56,7 @@ def empty_memory(frame_kv: Sequence[FrameKV], capacity: int, short_frames: int) 
     """
 
     def slots(count: int, index: int) -> tuple[Array, ...]:
-        return tuple(
-            jnp.zeros((*kv[index].shape[:2], count, *kv[index].shape[2:]), kv[index].dtype) for kv in frame_kv
-        )
+        return tuple(jnp.zeros((*kv[index].shape[:2], count, *kv[index].shape[2:]), kv[index].dtype) for kv in frame_kv)
 
     batch = frame_kv[0].key.shape[0]
     return Memory(

@@ -107,9 +107,7 @@ def memorize(
     Returns:
         The memory with this frame.
     """
-    identity = model.apply(
-        {"params": params}, mask, permutation, len(frame_kv), detach_identity, method="identify"
-    )
+    identity = model.apply({"params": params}, mask, permutation, len(frame_kv), detach_identity, method="identify")
     return write(memory, frame_kv, identity, gap, reference, present)
 
 

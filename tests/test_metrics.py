@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aot_jax.evaluation.scoring import format_table, main, score_folders, write_csv
 from aot_jax.io.masks import write_mask
 from aot_jax.metrics import (
     MetricsError,
     ObjectScore,
     boundary_measure,
-    format_table,
-    main,
     region_similarity,
-    score_folders,
     score_sequence,
     summarise,
-    write_csv,
 )
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,1 @@
+"""Benchmark splits, the run over them, scores."""

@@ -4,7 +4,6 @@ Called by `lstt.py`. Heads come before tokens throughout, so that a head's score
 memory is never transposed.
 """
 
-import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn

@@ -7,11 +7,8 @@ Called by `lstt.py`. Two forms with equal results: `patches` is the literal one 
     out(p)                  = sum_o softmax(score)[o] (v(p + o) + relative_v[o])
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from einops import rearrange
 from flax import linen as nn
 from jax import lax
@@ -133,7 +130,6 @@ def attend_tiles(
     def row(args: tuple) -> Array:
         q, k, v, bias, relative = args
         scores = jnp.einsum("bnxqd,bnxkd->bnxqk", q, k, preferred_element_type=jnp.float32)
-        # Below MASKED + MASKED nothing is finite in bfloat16's neighbours; scores are float32 here.
         scores = scores + bias[..., None, :]
         scores = rearrange(scores, "b n x q (t k) -> b n x q t k", t=frames) + spread(relative)[..., None, :]
         flat = rearrange(scores, "b n x q t k -> b n x q (t k)")

@@ -1,0 +1,1 @@
+"""Losses, optimizer, state, step and loop of training."""

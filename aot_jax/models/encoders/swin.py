@@ -121,9 +121,9 @@ class SwinB(nn.Module):
     def __call__(self, images: Array, keys: Array | None = None) -> list[Array]:
         bottom, right = -images.shape[1] % 4, -images.shape[2] % 4
         images = jnp.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)))
-        x = Conv(
-            EMBED, 4, stride=4, padding=0, use_bias=True, encoder=True, dtype=self.dtype, name="patch_embed"
-        )(images)
+        x = Conv(EMBED, 4, stride=4, padding=0, use_bias=True, encoder=True, dtype=self.dtype, name="patch_embed")(
+            images
+        )
         x = LayerNorm(dtype=self.dtype, name="patch_embed_norm")(x)
         outputs, block = [], 0
         for s, (blocks, heads) in enumerate(STAGES):

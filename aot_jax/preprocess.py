@@ -1,0 +1,89 @@
+"""Bring frames and masks to the network's input size (the release's inference protocol).
+
+Called by `stream.py`. Images are resized as OpenCV's INTER_CUBIC does it, masks to the nearest index floor(i in / out).
+"""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+
+from aot_jax.typing import Array, Size
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, RGB in [0, 1]
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def inference_size(
+    height: int,
+    width: int,
+    *,
+    max_long_edge: float | None = None,
+    max_short_edge: float | None = None,
+    scale: float = 1.0,
+    align_corners: bool = True,
+) -> Size:
+    """Return the network's input size for a frame.
+
+    The short edge, then the long edge is limited, keeping the aspect; the result is scaled, truncated and moved to the
+    nearest 16 n + 1 (or 16 n without `align_corners`), a half to the even n.
+
+    Args:
+        height: of the frame, in pixels.
+        width: of the frame, in pixels.
+        max_long_edge: in pixels before scaling; None or 0: no limit.
+        max_short_edge: in pixels before scaling; None or 0: no limit.
+        scale: factor of a test-time augmentation.
+        align_corners: the network's grid convention.
+    """
+    h, w = float(height), float(width)
+    if max_short_edge and min(h, w) > max_short_edge:
+        ratio = max_short_edge / min(h, w)
+        h, w = ratio * h, ratio * w
+    if max_long_edge and max(h, w) > max_long_edge:
+        ratio = max_long_edge / max(h, w)
+        h, w = ratio * h, ratio * w
+    rest = 1 if align_corners else 0
+    # A frame of a few pixels still gets one cell.
+    return tuple(max(round((int(n * scale) - rest) / 16) * 16 + rest, 1 if rest else 16) for n in (h, w))
+
+
+@functools.lru_cache(maxsize=128)
+def _cubic_taps(size_in: int, size_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return indices (4, out) and weights (4, out) of cubic convolution with a = -0.75, edges repeated."""
+    a = -0.75
+    position = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+    low = np.floor(position).astype(np.int64)
+    x = position - low
+    near = [1 + x, x, 1 - x, 2 - x]  # distance of each tap
+
+    def weight(d: np.ndarray) -> np.ndarray:
+        inner = ((a + 2) * d - (a + 3)) * d * d + 1
+        outer = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+        return np.where(d <= 1, inner, outer)
+
+    index = np.clip(low + np.arange(-1, 3)[:, None], 0, size_in - 1)
+    return index, np.stack([weight(d) for d in near]).astype(np.float32)
+
+
+def resize_cubic(image: Array, size: Size) -> Array:
+    """Resize an image (h, w, c) to (*size, c) by bicubic interpolation without antialiasing; values are not clipped."""
+    image = image.astype(jnp.float32)
+    if size[0] != image.shape[0]:
+        index, weight = _cubic_taps(image.shape[0], size[0])
+        image = sum(image[index[i]] * weight[i][:, None, None] for i in range(4))
+    if size[1] != image.shape[1]:
+        index, weight = _cubic_taps(image.shape[1], size[1])
+        image = sum(image[:, index[i]] * weight[i][:, None] for i in range(4))
+    return image
+
+
+def normalise(image: Array) -> Array:
+    """Map RGB (..., 3) in [0, 255] to the network's range."""
+    return (image / 255 - MEAN) / STD
+
+
+def resize_nearest(mask: Array, size: Size) -> Array:
+    """Resize a mask (h, w) to `size`; output index i reads input index floor(i in / out)."""
+    rows, columns = (np.arange(new) * old // new for old, new in zip(mask.shape, size, strict=True))
+    return mask[rows][:, columns]
