@@ -126,11 +126,12 @@ def affine_source(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Te
 
     Forward it scales, shears in x, turns, and shifts.
     """
-    angle = uniform(fold(seed, 0), [], -ranges.degrees, ranges.degrees) * math.pi / 180
-    shear = uniform(fold(seed, 1), [], -ranges.shear, ranges.shear) * math.pi / 180
-    zoom = uniform(fold(seed, 2), [], *ranges.zoom)
-    move = uniform(fold(seed, 3), [2], -ranges.shift, ranges.shift) * size
-    mirrored = tf.where(uniform(fold(seed, 4)) < ranges.flip, -1.0, 1.0)
+    turn, slant, grow, down, right, side = tf.unstack(uniform(seed, [6]))  # one draw: a smaller graph than six
+    angle = (2 * turn - 1) * ranges.degrees * math.pi / 180
+    shear = (2 * slant - 1) * ranges.shear * math.pi / 180
+    zoom = ranges.zoom[0] + grow * (ranges.zoom[1] - ranges.zoom[0])
+    move = (2 * tf.stack([down, right]) - 1) * ranges.shift * size
+    mirrored = tf.where(side < ranges.flip, -1.0, 1.0)
     c, s, k = tf.cos(angle), tf.sin(angle), tf.tan(shear)
     # Inverse of zoom * turn @ shear, rows and columns in (y, x), then the mirror on x.
     matrix = tf.stack([tf.stack([c, -s]), tf.stack([s - k * c, c + k * s])]) / zoom
@@ -140,15 +141,18 @@ def affine_source(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Te
 
 def jitter(image: tf.Tensor, seed: Seed, ranges) -> tf.Tensor:
     """Change brightness, contrast, saturation and hue of (h, w, 3) float32 in 0 .. 255, in this order."""
-    amounts = (ranges.brightness, ranges.contrast, ranges.saturation)
-    bright, contrast, saturation = (uniform(fold(seed, k), [], 1 - a, 1 + a) for k, a in enumerate(amounts))
+    share = 2 * uniform(seed, [4]) - 1
+    amounts = tf.constant([ranges.brightness, ranges.contrast, ranges.saturation])
+    bright, contrast, saturation = tf.unstack(1 + share[:3] * amounts)
     image = tf.clip_by_value(image, 0, 255) * bright
     image = tf.clip_by_value(image, 0, 255)
-    mean = tf.reduce_mean(_grey(image))
+    # A sum of whole numbers: one of floats would depend on how threads share it, and the sample with it.
+    mean = tf.reduce_sum(tf.cast(tf.round(_grey(image)), tf.int32)) / tf.size(image[..., 0])
+    mean = tf.cast(mean, tf.float32)
     image = tf.clip_by_value(mean + (image - mean) * contrast, 0, 255)
     grey = _grey(image)
     image = tf.clip_by_value(grey + (image - grey) * saturation, 0, 255)
-    return tf.image.adjust_hue(image / 255, uniform(fold(seed, 3), [], -ranges.hue, ranges.hue)) * 255
+    return tf.image.adjust_hue(image / 255, share[3] * ranges.hue) * 255
 
 
 def to_bytes(colours: tf.Tensor) -> tf.Tensor:

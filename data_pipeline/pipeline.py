@@ -47,20 +47,24 @@ def make_dataset(
         raise DataError(
             f"batch_size {batch_size} must be a positive multiple of hosts {hosts}, and 0 <= host {host} < hosts"
         )
-    samples = Samples(data, seed)
-    workers = data.workers or len(os.sched_getaffinity(0))
     # Batch k of all hosts holds samples k * batch_size .. (k + 1) * batch_size - 1, whatever the number of hosts.
     indices = tf.data.Dataset.range(start_step * batch_size + host, tf.int64.max, hosts)
-    dataset = indices.map(
-        tf.autograph.experimental.do_not_convert(samples), num_parallel_calls=workers, deterministic=True
-    )
-    dataset = dataset.batch(batch_size // hosts, drop_remainder=True).prefetch(data.prefetch)
+    dataset = map_samples(Samples(data, seed), indices, data.workers)
+    return dataset.batch(batch_size // hosts, drop_remainder=True).prefetch(data.prefetch)
+
+
+def map_samples(samples: "Samples", indices: tf.data.Dataset, workers: int = 0) -> tf.data.Dataset:
+    """Make the samples of these indices (int64 scalars), in their order, on so many threads (0: one a core)."""
+    workers = workers or len(os.sched_getaffinity(0))
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
     options.threading.private_threadpool_size = workers
-    options.threading.max_intra_op_parallelism = 1  # clips are independent: one thread each beats threads inside ops
-    return dataset.with_options(options)
+    # Clips are independent: one thread each beats threads inside ops. It is also what makes samples bit-equal on any
+    # machine size: Eigen rounds differently at the borders of what it gives each thread.
+    options.threading.max_intra_op_parallelism = 1
+    function = tf.autograph.experimental.do_not_convert(samples)
+    return indices.map(function, num_parallel_calls=workers, deterministic=True).with_options(options)
 
 
 def open_sets(data) -> list[PreparedSet]:

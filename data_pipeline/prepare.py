@@ -8,6 +8,7 @@ folder and renames it at the end: an interrupted preparation leaves nothing that
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -113,7 +114,8 @@ def _write(builder: FrameBuilder, size: int) -> None:
             return  # another process wrote it while this one waited
         tfds.disable_progress_bar()  # ours knows the total
         try:
-            with tempfile.TemporaryDirectory() as nothing:  # TFDS makes a download folder, though nothing comes down
+            # TFDS makes a download folder and speaks of downloading, though nothing comes down.
+            with tempfile.TemporaryDirectory() as nothing, contextlib.redirect_stdout(io.StringIO()):
                 builder.download_and_prepare(file_format="array_record", download_dir=nothing)
         except Exception as error:
             cause: BaseException | None = error

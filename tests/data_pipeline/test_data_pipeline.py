@@ -1,0 +1,239 @@
+import hashlib
+import itertools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_pipeline import pipeline
+from data_pipeline.errors import DataError
+from data_pipeline.pipeline import Samples, make_dataset, map_samples
+from data_pipeline.prepare import prepare
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def take(dataset, count):
+    return list(itertools.islice(dataset.as_numpy_iterator(), count))
+
+
+def digests(batches):
+    """Hash each sample by its index."""
+    found = {}
+    for batch in batches:
+        for k, index in enumerate(batch["index"]):
+            parts = (batch["images"][k].tobytes(), batch["masks"][k].tobytes(), batch["objects"][k].tobytes())
+            found[int(index)] = hashlib.sha256(b"".join(parts)).hexdigest()
+    return found
+
+
+@pytest.fixture(params=["video", "static"])
+def data(request, make_config):
+    """Return fields of both stages, with merges in about half of the samples."""
+    sets = (("davis17", 2), ("youtube_vos19", 1)) if request.param == "video" else (("static", 1),)
+    return make_config(stage=request.param, datasets=sets, merge_probability=0.5)
+
+
+def test_batches_have_fixed_shapes_and_sound_labels(data):
+    for step, batch in enumerate(take(make_dataset(data, seed=1, batch_size=4), 4)):
+        assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {
+            "images": ((4, 3, 64, 64, 3), np.uint8),
+            "masks": ((4, 3, 64, 64), np.uint8),
+            "objects": ((4,), np.int32),
+            "index": ((4,), np.int64),
+        }
+        assert batch["index"].tolist() == [4 * step + k for k in range(4)]
+        for masks, objects in zip(batch["masks"], batch["objects"], strict=True):
+            assert set(np.unique(masks[0])) - {0, 255} == set(range(1, objects + 1))
+            assert set(np.unique(masks)) - {0, 255} == set(range(1, objects + 1))
+        assert batch["images"].std() > 10
+
+
+def test_a_sample_is_the_same_in_any_order_worker_count_and_batch(data):
+    alone = digests(take(make_dataset(data, seed=1, batch_size=2), 6))
+    data.workers = 1
+    data.prefetch = 1
+    assert digests(take(make_dataset(data, seed=1, batch_size=3), 4)) == alone
+    shuffled = tf.data.Dataset.from_tensor_slices(np.array([7, 2, 11, 0, 2]))
+    assert digests(take(map_samples(Samples(data, 1), shuffled, 3).batch(1), 5)).items() < alone.items()
+    assert len(set(alone.values())) == 12
+    assert not set(digests(take(make_dataset(data, seed=2, batch_size=2), 6)).values()) & set(alone.values())
+
+
+def test_resuming_from_a_step_gives_the_tail(make_config):
+    data = make_config(merge_probability=0.5)
+    whole = take(make_dataset(data, seed=5, batch_size=2), 5)
+    tail = take(make_dataset(data, seed=5, batch_size=2, start_step=3), 2)
+    assert digests(tail) == digests(whole[3:])
+    assert [b["index"].tolist() for b in tail] == [[6, 7], [8, 9]]
+
+
+def test_two_hosts_share_the_samples_of_each_step(make_config):
+    data = make_config(merge_probability=0.5)
+    whole = take(make_dataset(data, seed=5, batch_size=4), 3)
+    shards = [take(make_dataset(data, seed=5, batch_size=4, host=host, hosts=2), 3) for host in range(2)]
+    for step in range(3):
+        one, two = (set(shard[step]["index"].tolist()) for shard in shards)
+        assert not one & two
+        assert one | two == set(whole[step]["index"].tolist())
+        assert {index % 2 for index in one} == {0}
+    assert digests(shards[0]) | digests(shards[1]) == digests(whole)
+
+
+_SCRIPT = """
+import hashlib
+from configs.common import get_config
+from data_pipeline.pipeline import make_dataset
+for fields in {fields!r}:
+    data = get_config().data
+    data.update(fields)
+    for batch in make_dataset(data, seed=9, batch_size=2).take(2).as_numpy_iterator():
+        for i in range(2):
+            print(hashlib.sha256(b"".join(batch[k][i].tobytes() for k in ("images", "masks", "objects"))).hexdigest())
+"""
+
+
+def test_another_process_makes_the_same_bytes(make_config):
+    stages = [make_config(merge_probability=0.5), make_config(stage="static", datasets=(("static", 1),))]
+    here = [digests(take(make_dataset(data, seed=9, batch_size=2), 2)).values() for data in stages]
+    script = _SCRIPT.format(fields=[data.to_dict() for data in stages])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [digest for stage in here for digest in stage]
+
+
+def test_a_clip_without_objects_is_always_merged(make_config, raw, tmp_path):
+    """With merging off, objects can only come from a merge where the clip itself has none of the size asked for."""
+    data = make_config(datasets=(("davis17", 1),), merge_probability=0.0, prepared=str(tmp_path))
+    samples = Samples(data, 0)
+    clips = samples._clip
+    bare = tf.constant(1)
+
+    def without(video, seed):
+        images, masks, objects = clips(video, seed)
+        hidden = tf.cast(video != bare, tf.uint8)
+        return images, masks * hidden, objects * tf.cast(hidden, tf.int32)
+
+    samples._clip = without
+    run = tf.function(samples, autograph=False)
+    found = {True: [], False: []}
+    for index in range(24):
+        video = int(samples.sampler.place(pipeline.fold(samples._seed, 0), tf.constant(index, tf.int64)))
+        found[video == 1].append(int(run(tf.constant(index, tf.int64))["objects"]))
+    assert sum(n > 0 for n in found[True]) >= 5
+    assert len(found[True]) == 6
+    # The others, not merged, have no more than their own objects.
+    assert max(found[False]) <= 4
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_merging_happens_with_its_probability(make_config, probability):
+    data = make_config(datasets=(("davis17", 1),), merge_probability=probability)
+    batches = take(make_dataset(data, seed=0, batch_size=4), 4)
+    one_object_clip = np.concatenate([b["objects"] for b in batches])
+    assert (one_object_clip.max() > 4) == (probability == 1.0)  # a video here has four objects at most
+
+
+def test_mixture_repeats_are_seen_in_an_epoch(make_config):
+    samples = Samples(make_config(datasets=(("davis17", 3), ("youtube_vos19", 1))), 0)
+    seed = pipeline.fold(samples._seed, 0)
+    epoch = [int(samples.sampler.place(seed, tf.constant(k, tf.int64))) for k in range(16)]
+    assert np.bincount(epoch).tolist() == [3] * 4 + [1] * 4
+    assert samples.table.max_gap.tolist() == [12] * 4 + [3] * 4
+    assert "8 videos, 96 frames, 16 samples an epoch" in pipeline.describe(samples.table)
+
+
+def test_a_folder_of_its_own_and_own_videos_need_no_code(make_config, raw, tmp_path):
+    data = make_config(root="", prepared=str(tmp_path), datasets=(("videos", 1, str(raw / "Videos")),))
+    batch = take(make_dataset(data, seed=0, batch_size=2), 1)[0]
+    assert batch["objects"].min() >= 1
+
+
+def test_masks_of_0_and_255_train_as_one_object_and_one_frame_videos_are_left_out(make_config, raw, tmp_path, caplog):
+    from PIL import Image
+
+    root = tmp_path / "v"
+    for part in ("JPEGImages", "Annotations"):
+        shutil.copytree(raw / "Videos" / part / "clip0", root / part / "clip0")
+        shutil.copytree(raw / "Videos" / part / "clip1", root / part / "clip1")
+    for path in sorted((root / "Annotations" / "clip0").iterdir()):
+        ids = np.asarray(Image.open(path))
+        Image.fromarray((255 * (ids > 0)).astype(np.uint8)).save(path)
+    for path in sorted((root / "Annotations" / "clip1").iterdir())[1:]:
+        path.unlink()
+    data = make_config(root=str(root), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
+    batches = take(make_dataset(data, seed=0, batch_size=2), 3)
+    assert "clip1 has 1 annotated frame(s)" in caplog.text
+    for batch in batches:
+        assert batch["objects"].tolist() == [1, 1]
+        assert set(np.unique(batch["masks"])) == {0, 1}
+
+
+def test_ids_with_gaps_are_renumbered(make_config, raw, tmp_path):
+    from PIL import Image
+
+    shutil.copytree(raw / "Videos", tmp_path / "v")
+    for path in (tmp_path / "v" / "Annotations").rglob("*.png"):
+        ids = np.asarray(Image.open(path))
+        Image.fromarray(np.array([0, 3, 50, 51, 254], np.uint8)[ids]).save(path)
+    data = make_config(root=str(tmp_path / "v"), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
+    for batch in take(make_dataset(data, seed=0, batch_size=4), 2):
+        for masks, objects in zip(batch["masks"], batch["objects"], strict=True):
+            assert set(np.unique(masks)) - {0} == set(range(1, objects + 1))
+
+
+def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tmp_path):
+    shutil.copytree(raw / "DAVIS", tmp_path / "raw" / "DAVIS")
+    data = make_config(root=str(tmp_path / "raw"), prepared=str(tmp_path / "p"), datasets=(("davis17", 1),))
+    file = prepare("davis17", root=tmp_path / "raw", folder=tmp_path / "p").files[0]
+    content = bytearray(file.read_bytes())
+    jpeg = (tmp_path / "raw" / "DAVIS" / "JPEGImages" / "480p" / "clip3" / "00006.jpg").read_bytes()
+    at = content.index(jpeg[-300:-200])
+    content[at : at + 100] = bytes(100)
+    file.write_bytes(content)
+    with pytest.raises(tf.errors.OpError, match=r"davis17 clip3/00006 in .*cannot be read"):
+        take(make_dataset(data, seed=0, batch_size=2), 30)
+    data.on_bad_file = "skip"
+    folder = file.parents[3]
+    # "skip" is part of the fingerprint, as it decides what is stored: put the damaged set where it will be looked for.
+    skipping = prepare("davis17", root=tmp_path / "raw", folder=tmp_path / "p", on_bad_file="skip")
+    assert skipping.files[0].parents[3] != folder
+    skipping.files[0].write_bytes(content)
+    assert len(take(make_dataset(data, seed=0, batch_size=2), 30)) == 30
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments", "message"),
+    [
+        ({"stage": "movie"}, {}, "data.stage is 'movie'"),
+        ({"frames": 1}, {}, "data.frames 1 must be 2 or more"),
+        ({"datasets": ()}, {}, "data.datasets is empty"),
+        ({"datasets": (("davis17",),)}, {}, r"\('davis17',\) should be \(name, repeat\)"),
+        ({"datasets": (("davis17:test", 1),)}, {}, r"test\.txt does not exist; splits there: .*2017/train\.txt"),
+        ({"root": "/nowhere"}, {}, "not found; looked in /nowhere"),
+        ({}, {"batch_size": 3, "hosts": 2}, "batch_size 3 must be a positive multiple of hosts 2"),
+        ({}, {"host": 2, "hosts": 2}, "host 2"),
+    ],
+)
+def test_wrong_fields_are_named(make_config, tmp_path, fields, arguments, message):
+    data = make_config(**{"prepared": str(tmp_path), **fields})
+    with pytest.raises(DataError, match=message):
+        make_dataset(data, **{"seed": 0, "batch_size": 2, **arguments})
+
+
+def test_real_clips_of_both_stages(make_config, real, tmp_path):
+    common = {"prepared": str(tmp_path), "frames": 5, "crop": 161, "short_edge": 166, "min_object_pixels": 100}
+    data = make_config(**common, root=str(real / "davis_train_288"), datasets=(("davis16", 1),), merge_probability=0.5)
+    batch = take(make_dataset(data, seed=0, batch_size=4), 1)[0]
+    assert batch["images"].shape == (4, 5, 161, 161, 3)
+    assert batch["objects"].min() >= 1
+    fill = (batch["images"] == (124, 116, 104)).all(-1).mean(axis=(1, 2, 3))
+    assert fill.max() > 0.05  # a clip smaller than the crop is padded
+    data = make_config(**common, root=str(real / "static_288"), datasets=(("static", 1),), stage="static")
+    batch = take(make_dataset(data, seed=0, batch_size=2), 1)[0]
+    assert batch["objects"].max() <= 10
+    assert batch["objects"].min() >= 1

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_pipeline.errors import DataError
+from data_pipeline.prepare import PreparedSet
+from data_pipeline.sampling import Sampler, fold, reflect
+from data_pipeline.sequences import build_table
+
+SEED = tf.constant([3, 1], tf.int64)
+GAPS = {"davis": 4, "youtube_vos": 2}
+
+
+def prepared(name, kind, videos):
+    """A set whose frames hold {id: pixels}, without files."""
+    listed = [
+        {"name": f"v{k}", "group": f"v{k}", "frames": [str(t) for t in range(len(v))], "objects": v}
+        for k, v in enumerate(videos)
+    ]
+    return PreparedSet(name, kind, "train", None, (), (), tuple(listed), ())
+
+
+def table(*sets, repeats=None, shortest=2):
+    return build_table(list(sets), repeats or [1] * len(sets), GAPS, shortest)
+
+
+def plain(frames):
+    return [{"1": 500}] * frames
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Return a function (sampler, video, count) -> (count, t) frames."""
+
+    def draw(sampler, video, count):
+        function = tf.function(lambda k: sampler.clip_frames(fold(SEED, k), tf.constant(video)), autograph=False)
+        return np.stack([function(tf.constant(k, tf.int64)).numpy() for k in range(count)])
+
+    return draw
+
+
+def test_reflection_at_both_ends():
+    positions = tf.range(-4, 12)
+    assert reflect(positions, tf.constant(4)).numpy().tolist() == [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1]
+    assert reflect(positions, tf.constant(1)).numpy().tolist() == [0] * 16
+
+
+def test_gaps_lie_within_the_sets_own_range_in_both_directions(clips):
+    long, _ = table(prepared("a", "davis", [plain(400)]), prepared("b", "youtube_vos", [plain(400)]))
+    sampler = Sampler(long, 5)
+    for video, largest in ((0, 4), (1, 2)):
+        drawn = clips(sampler, video, 60) - 400 * video
+        inner = drawn[(drawn > 30).all(1) & (drawn < 370).all(1)]
+        steps = np.diff(inner, axis=1)
+        assert set(np.abs(steps).ravel()) == set(range(1, largest + 1))
+        assert (np.sign(steps) == np.sign(steps[:, :1])).all()  # a clip runs one way
+        assert 0.2 < (steps[:, 0] > 0).mean() < 0.8  # and half of them backwards
+        assert drawn.min() >= 0
+        assert drawn.max() < 400
+
+
+def test_a_short_video_is_played_to_and_fro(clips):
+    short, _ = table(prepared("a", "davis", [plain(3)]))
+    drawn = clips(Sampler(short, 5), 0, 30)
+    assert set(drawn.ravel()) == {0, 1, 2}
+
+
+def test_the_reference_has_foreground_and_every_later_object(clips):
+    objects = [{"1": 150}] * 10 + [{"1": 300}] * 10 + [{"1": 300, "7": 50}] * 10
+    one, _ = table(prepared("a", "davis", [objects]))
+    drawn = clips(Sampler(one, 4), 0, 100)
+    assert (drawn[:, 0] >= 10).all()
+    fresh = (drawn[:, 0] < 20) & (drawn[:, 1:] >= 20).any(1)
+    careless = clips(Sampler(one, 4, consistency_tries=1), 0, 100)
+    assert ((careless[:, 0] < 20) & (careless[:, 1:] >= 20).any(1)).sum() > 8
+    assert fresh.sum() < 4  # five tries leave hardly any
+
+
+def test_without_a_good_reference_the_last_try_stands(clips):
+    faint, _ = table(prepared("a", "davis", [[{"1": 5}] * 8]))
+    assert clips(Sampler(faint, 3), 0, 10).shape == (10, 3)
+
+
+def test_an_epoch_visits_each_place_once_in_an_order_of_its_own():
+    mixed, _ = table(
+        prepared("a", "davis", [plain(4)] * 3), prepared("b", "youtube_vos", [plain(4)] * 5), repeats=[5, 1]
+    )
+    sampler = Sampler(mixed, 3)
+    assert sampler.epoch_length == 20
+    epochs = [[int(sampler.place(SEED, tf.constant(20 * e + k, tf.int64))) for k in range(20)] for e in range(3)]
+    for epoch in epochs:
+        assert np.bincount(epoch).tolist() == [5, 5, 5, 1, 1, 1, 1, 1]
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_one_place_alone_is_an_epoch():
+    one, _ = table(prepared("a", "davis", [plain(4)]))
+    assert [int(Sampler(one, 3).place(SEED, tf.constant(k, tf.int64))) for k in range(3)] == [0, 0, 0]
+
+
+def test_a_peer_is_another_video_of_the_same_set():
+    sets = prepared("a", "davis", [plain(4)] * 3), prepared("b", "youtube_vos", [plain(4)] * 4)
+    sampler = Sampler(table(*sets)[0], 3)
+    for video in range(7):
+        peers = {int(sampler.peer(fold(SEED, k), tf.constant(video))) for k in range(40)}
+        assert peers == set(range(3) if video < 3 else range(3, 7)) - {video}
+    assert not Sampler(table(prepared("a", "davis", [plain(4)]))[0], 3).has_peer(tf.constant(0))
+
+
+def test_the_table_keeps_counts_and_records_and_says_what_it_leaves_out():
+    sets = prepared(
+        "a",
+        "davis",
+        [plain(1), [{}, {"255": 9}, {"3": 1}], [{}, {}], [{"255": 30}, {}], [{"2": 10, "200": 5, "255": 7}] * 2],
+    )
+    joined, left_out = table(sets)
+    assert joined.names == ("a/v1", "a/v3", "a/v4")
+    assert joined.record.tolist() == [1, 2, 3, 6, 7, 8, 9]
+    assert joined.pixels.tolist() == [0, 0, 1, 30, 0, 15, 15]  # void is no foreground, but in a 0/255 mask it is
+    assert joined.binary.tolist() == [False, True, False]
+    bits = np.unpackbits(joined.ids.view(np.uint8), axis=1, bitorder="little")
+    assert [np.flatnonzero(row).tolist() for row in bits] == [[], [], [3], [1], [], [2, 200], [2, 200]]
+    assert left_out == ["a: v0 has 1 annotated frame(s), a clip needs 2", "a: v2 has no annotated object"]
+
+
+@pytest.mark.parametrize("repeat", [0, -1, 2.5])
+def test_a_wrong_repeat_is_named(repeat):
+    with pytest.raises(DataError, match=f"'a' is repeated {repeat}"):
+        table(prepared("a", "davis", [plain(4)]), repeats=[repeat])
+
+
+def test_a_set_with_nothing_to_train_on_is_named():
+    with pytest.raises(DataError, match=r"'a'.*v0 has 1 annotated frame"):
+        table(prepared("a", "davis", [plain(1)]))
