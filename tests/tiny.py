@@ -1,0 +1,64 @@
+"""Small networks with random weights that compile fast. Used by the tests of memory, tracker and models."""
+
+import functools
+import math
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from aot_jax.checkpoint import Model
+from aot_jax.config import load_config, make_model
+from aot_jax.propagate import init_params
+from aot_jax.typing import Params
+
+SIZES = ("model.channels=32", "model.heads=2", "model.window=3")
+
+
+def shapes(model) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
+    """Shapes of a network's own init, by path."""
+    return flatten_dict(jax.eval_shape(lambda: init_params(model)))
+
+
+def draw(model, seed: int = 0) -> Params:
+    """Draw parameters without compiling `init`; biases and norms are drawn too, so that none is neutral."""
+    rng = np.random.default_rng(seed)
+    flat = {}
+    for path, leaf in shapes(model).items():
+        noise = rng.standard_normal(leaf.shape).astype(np.float32)
+        if path[-1] in ("scale", "var"):
+            noise = 1 + 0.2 * np.abs(noise)
+        elif path[-1] in ("bias", "mean", "value_bias"):
+            noise = 0.1 * noise
+        elif path[0] == "identity_bank":
+            noise = noise / 17
+        else:
+            depthwise = path[-2] == "depthwise"
+            noise = noise * math.sqrt(2 / math.prod(leaf.shape[:2] if depthwise else leaf.shape[:-1]))
+        flat[path] = noise
+    return jax.tree.map(jax.numpy.asarray, unflatten_dict(flat))
+
+
+@functools.cache
+def load(name: str = "aott", *overrides: str, seed: int = 0) -> Model:
+    """Build a small network of a config, with random weights."""
+    config = load_config(name, [*SIZES, *overrides])
+    module = make_model(config)
+    return Model(module, draw(module, seed), config)
+
+
+def frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Draw a video (t, h, w, 3) uint8 of coarse noise that moves to the right."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (-(-height // 8), -(-(width + 4 * count) // 8), 3), np.uint8)
+    wide = coarse.repeat(8, axis=0).repeat(8, axis=1)
+    return np.stack([wide[:height, 4 * t : 4 * t + width] for t in range(count)])
+
+
+def mask(height: int, width: int, ids) -> np.ndarray:
+    """Draw a mask (h, w) int32: a row of boxes, one for each id, on background."""
+    labels = np.zeros((height, width), np.int32)
+    edges = np.linspace(0, width, len(ids) + 1).astype(int)
+    for i, left, right in zip(ids, edges[:-1], edges[1:], strict=True):
+        labels[height // 5 : -(height // 5), left : max(right - 1, left + 1)] = i
+    return labels
