@@ -1,16 +1,24 @@
-"""The folder of parity cases, and the makers of their weights and clips. Used by the tests that run such cases."""
+"""Parity cases: figures that the authors' PyTorch release computed, and the weights and clips that they belong to.
 
-import importlib.util
+A case NAME is NAME.json (what was run) and NAME.npz (what came out). `OWN` is a small set in this folder, `FOLDER` a
+larger one, with real videos in its sibling folder `data`.
+"""
+
 import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
-import pytest
+from ml_collections import ConfigDict
 
-from aot_jax.convert import release_tensors
+from aot_jax.checkpoint import Model
+from aot_jax.config import load_config, make_model
+from aot_jax.convert import from_torch, release_tensors
 
+OWN = Path(__file__).resolve().parent / "figures"
 FOLDER = Path(os.environ.get("AOT_PARITY_DIR") or Path(__file__).resolve().parents[2] / "shared" / "parity")
+MISSING = f"no folder of parity cases at {FOLDER}: set AOT_PARITY_DIR"
 CONFIGS = {
     "r50_aotl": "aotl_r50",
     "swinb_aotl": "aotl_swinb",
@@ -22,33 +30,57 @@ CONFIGS = {
 }
 
 
-def stems(prefix: str = "") -> list[str]:
-    """Names of the cases whose file begins with `prefix`."""
-    return sorted(path.stem for path in FOLDER.glob(f"{prefix}*.json"))
+def cases(kind: str) -> list[Path]:
+    """List the JSON files of FOLDER of one kind: track, train, or inference for the rest."""
+    other = ("metrics", "recipe")
+    found = {"track": [], "train": [], "inference": []}
+    for path in sorted(FOLDER.glob("*.json")):
+        if path.stem not in other:
+            found[path.stem.split("_")[0] if path.stem.split("_")[0] in found else "inference"].append(path)
+    return found[kind]
 
 
-def config_name(case: dict) -> str:
-    return CONFIGS.get(case["model"], case["model"])
+def load(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read what was run and what came out."""
+    arrays = path.with_suffix(".npz")
+    return json.loads(path.read_text()), dict(np.load(arrays)) if arrays.is_file() else {}
 
 
-def load(stem: str) -> tuple[dict, dict[str, np.ndarray]]:
-    case = json.loads((FOLDER / f"{stem}.json").read_text())
-    arrays = FOLDER / f"{stem}.npz"
-    return case, dict(np.load(arrays)) if arrays.is_file() else {}
+def load_model(case: dict) -> Model:
+    """Build a case's network with its weights; an unknown name fails."""
+    config = load_config(CONFIGS.get(case["model"], case["model"]))
+    return Model(make_model(config), from_torch(state_dict(config), config), config)
 
 
-def makers():
-    """Return the module that makes weights and clips, from the folder of cases."""
-    path = FOLDER / "cases.py"
-    if not path.is_file():
-        pytest.skip(f"no parity cases in {FOLDER}")
-    spec = importlib.util.spec_from_file_location("parity_cases", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def weights(config) -> dict[str, np.ndarray]:
-    """Return a state dict for every tensor of a config's network, as the authors' code would hold it."""
-    weight = makers().weight
+def state_dict(config: ConfigDict) -> dict[str, np.ndarray]:
+    """Draw every tensor of a config's network, by the release's names."""
     return {name: weight(name, tensor.shape) for name, tensor in release_tensors(config).items()}
+
+
+def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw the float32 tensor `name`; its name is the seed."""
+    normal = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+    leaf = name.rpartition(".")[2]
+    if leaf == "running_var":
+        return 1 + 0.1 * np.abs(normal)
+    if leaf != "weight":
+        return 0.1 * normal
+    if len(shape) == 1:
+        return 1 + 0.1 * normal
+    gain = 2.0 if "encoder." in name else 1.0
+    return normal * np.float32(np.sqrt(gain / np.prod(shape[1:])))
+
+
+def clip(seed: int, frames: int, height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw images of noise (t, h, w, 3) float32, as if normalised, and masks (t, h, w) of moving discs 1 .. objects."""
+    random = np.random.default_rng(seed)
+    images = random.standard_normal((frames, 3, height, width)).astype(np.float32)
+    centre = random.uniform(0.2, 0.8, (objects, 2))
+    velocity = random.uniform(-0.03, 0.03, (objects, 2))
+    radius = random.uniform(0.08, 0.2, objects)
+    y, x = np.mgrid[:height, :width]
+    masks = np.zeros((frames, height, width), np.int32)
+    for t, o in np.ndindex(frames, objects):
+        cy, cx = (centre[o] + velocity[o] * t) * [height, width]
+        masks[t][(y - cy) ** 2 + (x - cx) ** 2 < (radius[o] * min(height, width)) ** 2] = o + 1
+    return images.transpose(0, 2, 3, 1), masks
