@@ -5,6 +5,7 @@ So a run resumes at any step by number alone, and host h of n makes the samples 
 (a quarter of the bytes of float32 on the way to the device): normalise on the device.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from data_pipeline.prepare import PreparedSet, prepare
 from data_pipeline.records import RecordReader
 from data_pipeline.sampling import Sampler, fold, uniform
 from data_pipeline.sequences import SequenceTable, build_table
+
+# TensorFlow feeds, JAX computes: keep TensorFlow off the accelerators, whose memory it would take.
+with contextlib.suppress(RuntimeError):  # raised where the caller has already decided
+    tf.config.set_visible_devices([], "GPU")
 
 _PARTS = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "mask")}
 
@@ -55,7 +60,7 @@ def make_dataset(
 
 def map_samples(samples: "Samples", indices: tf.data.Dataset, workers: int = 0) -> tf.data.Dataset:
     """Make the samples of these indices (int64 scalars), in their order, on so many threads (0: one a core)."""
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or available_cores()
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
@@ -65,6 +70,11 @@ def map_samples(samples: "Samples", indices: tf.data.Dataset, workers: int = 0) 
     options.threading.max_intra_op_parallelism = 1
     function = tf.autograph.experimental.do_not_convert(samples)
     return indices.map(function, num_parallel_calls=workers, deterministic=True).with_options(options)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_sets(data) -> list[PreparedSet]:
@@ -147,9 +157,8 @@ class Samples:
         encoded = tf.io.parse_example(self.reader.read_tensor(records), _PARTS)
         images, masks = [], []
         for image, mask in zip(tf.unstack(encoded["image"]), tf.unstack(encoded["mask"]), strict=True):
-            images.append(
-                tf.ensure_shape(tf.io.decode_image(image, channels=3, expand_animations=False), [None, None, 3])
-            )
+            # Takes PNG, too. The accurate transform gives the pixels that Pillow and OpenCV give at inference.
+            images.append(tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE"))
             masks.append(tf.io.decode_png(mask, channels=1)[..., 0])
         masks = tf.stack(masks)
         masks = tf.where(binary & (masks == 255), tf.constant(1, tf.uint8), masks)

@@ -112,6 +112,8 @@ def _write(builder: FrameBuilder, size: int) -> None:
     with _lock(target.parent / ".lock"):
         if target.is_dir():
             return  # another process wrote it while this one waited
+        for stale in target.parent.glob(f"{target.name}.incomplete*"):
+            shutil.rmtree(stale)  # of a process that was killed: nobody else writes while this one holds the lock
         tfds.disable_progress_bar()  # ours knows the total
         try:
             # TFDS makes a download folder and speaks of downloading, though nothing comes down.

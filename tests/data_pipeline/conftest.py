@@ -69,7 +69,7 @@ def prepared(tmp_path_factory):
     return tmp_path_factory.mktemp("prepared")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_config(raw, prepared):
     """Return config.data for the drawn sets, small: clips of 3 frames, 64 pixels; `fields` override."""
 

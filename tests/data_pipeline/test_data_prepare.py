@@ -117,6 +117,13 @@ def test_an_interrupted_preparation_leaves_nothing_behind(raw, tmp_path, monkeyp
     assert sum(prepare("davis17", root=raw, folder=tmp_path).lengths) == 48
 
 
+def test_what_a_killed_preparation_left_is_removed(raw, tmp_path):
+    folder = prepare("davis17", root=raw, folder=tmp_path).folder
+    stale = folder.rename(folder.with_name("1.0.0.incompleteABCDEF"))
+    assert prepare("davis17", root=raw, folder=tmp_path).folder == folder
+    assert not stale.exists()
+
+
 @pytest.mark.parametrize("fault", ["cut image", "missing mask", "size", "colours"])
 def test_a_bad_file_is_named_and_stops_or_is_left_out(raw, tmp_path, fault):
     root = tmp_path / "raw"
