@@ -85,7 +85,7 @@ def write(
 
     It always becomes the latest short-term frame. It enters long-term memory when it is a reference or when `gap`
     frames have passed since the last that did; it takes a free slot, else that of the oldest frame that is no
-    reference. A reference restarts short-term memory.
+    reference. Where references fill every slot, a predicted frame is not kept. A reference restarts short-term memory.
 
     Args:
         memory: the memory before.
@@ -101,7 +101,10 @@ def write(
     fused = [fuse(own.key, own.value, layer) for own, layer in zip(frame_kv, identity, strict=True)]
     frame = memory.frame + 1
     present = jnp.ones((memory.long_valid.shape[0],), bool) if present is None else present
-    due = jnp.bool_(reference) if reference or not gap else frame - memory.last_written >= gap
+    if reference or not gap:
+        due = jnp.bool_(reference)
+    else:
+        due = (frame - memory.last_written >= gap) & ~memory.long_pinned.all()
     # Free slots are EMPTY = -1 and so come first; references never.
     age = jnp.where(memory.long_pinned, jnp.iinfo(jnp.int32).max, memory.long_frame)
     slot = jnp.argmin(age)

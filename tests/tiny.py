@@ -4,11 +4,13 @@ import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.checkpoint import Model
 from aot_jax.config import load_config, make_model
+from aot_jax.models.aot import Features
 from aot_jax.propagate import init_params
 from aot_jax.typing import Params
 
@@ -36,7 +38,7 @@ def draw(model, seed: int = 0) -> Params:
             depthwise = path[-2] == "depthwise"
             noise = noise * math.sqrt(2 / math.prod(leaf.shape[:2] if depthwise else leaf.shape[:-1]))
         flat[path] = noise
-    return jax.tree.map(jax.numpy.asarray, unflatten_dict(flat))
+    return jax.tree.map(jnp.asarray, unflatten_dict(flat))
 
 
 @functools.cache
@@ -62,3 +64,14 @@ def mask(height: int, width: int, ids) -> np.ndarray:
     for i, left, right in zip(ids, edges[:-1], edges[1:], strict=True):
         labels[height // 5 : -(height // 5), left : max(right - 1, left + 1)] = i
     return labels
+
+
+def features(batch: int, height: int, width: int, seed: int = 0, channels: int = 32) -> Features:
+    """Draw what MobileNetV2 would make of images of (16 height - 15, 16 width - 15) pixels."""
+    rng = np.random.default_rng(seed)
+
+    def draw(stride: int, count: int) -> jax.Array:
+        size = ((height - 1) * 16 // stride + 1, (width - 1) * 16 // stride + 1)
+        return jnp.asarray(rng.standard_normal((batch, *size, count)), jnp.float32)
+
+    return Features(draw(4, 24), draw(8, 32), draw(16, 96), draw(16, channels))

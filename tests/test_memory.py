@@ -1,0 +1,236 @@
+"""Memory: which frames it keeps, and that slots which hold nothing change nothing."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from aot_jax.memory import EMPTY, empty_memory, grow, write
+from aot_jax.models.identity import LayerIdentity
+from aot_jax.models.lstt import FrameKV
+from aot_jax.preprocess import resize_nearest
+from aot_jax.propagate import memorize, step
+
+# What memory keeps: single cells whose key is the frame's number and whose value is 100 more.
+
+
+def cell(t, batch=1):
+    return (FrameKV(jnp.full((batch, 1, 1, 1, 1), float(t)), jnp.full((batch, 1, 1, 1, 1), 100.0 + t)),)
+
+
+NO_IDENTITY = (LayerIdentity(None, jnp.zeros((1, 1, 1, 1, 1))),)
+jit_write = jax.jit(write, static_argnames=("gap", "reference"))
+
+
+def remember(count, *, capacity, gap, references=(0,), short_frames=1):
+    memory = empty_memory(cell(0), capacity, short_frames)
+    for t in range(count):
+        memory = jit_write(memory, cell(t), NO_IDENTITY, gap=gap, reference=t in references)
+    return memory
+
+
+def long_frames(memory):
+    """Frames of the valid slots, after checking that slots hold what they say."""
+    frames = np.asarray(memory.long_frame)
+    valid = np.asarray(memory.long_valid[0])
+    np.testing.assert_array_equal(valid, frames != EMPTY)
+    np.testing.assert_array_equal(memory.long_keys[0].ravel()[valid], frames[valid])
+    np.testing.assert_array_equal(memory.long_values[0].ravel()[valid], frames[valid] + 100)
+    return sorted(frames[valid].tolist())
+
+
+@pytest.mark.parametrize(
+    ("gap", "count", "want"),
+    [(0, 9, [0]), (1, 4, [0, 1, 2, 3]), (3, 3, [0]), (3, 4, [0, 3]), (3, 11, [0, 3, 6, 9]), (5, 11, [0, 5, 10])],
+)
+def test_a_frame_is_kept_every_gap_frames(gap, count, want):
+    memory = remember(count, capacity=4, gap=gap)
+    assert long_frames(memory) == want
+    assert int(memory.frame) == count - 1
+    assert int(memory.last_written) == want[-1]
+
+
+@pytest.mark.parametrize(
+    ("count", "references", "want"),
+    [
+        (4, (0,), [0, 2, 3]),  # frame 1 had to go
+        (6, (0,), [0, 4, 5]),
+        (6, (0, 2), [0, 2, 5]),
+        (6, (0, 5), [0, 4, 5]),
+        (8, (0, 1, 2), [0, 1, 2]),  # nothing may go for a frame that is no reference
+    ],
+)
+def test_the_oldest_frame_that_is_no_reference_goes(count, references, want):
+    memory = remember(count, capacity=3, gap=1, references=references)
+    assert long_frames(memory) == want
+    pinned = np.asarray(memory.long_frame)[np.asarray(memory.long_pinned)]
+    assert sorted(pinned.tolist()) == [t for t in references if t < count]
+
+
+def test_a_reference_restarts_the_gap():
+    assert long_frames(remember(11, capacity=8, gap=3, references=(0, 4))) == [0, 3, 4, 7, 10]
+    assert long_frames(remember(11, capacity=8, gap=0, references=(0, 4))) == [0, 4]
+
+
+def test_short_term_memory_holds_the_latest_first():
+    for count, keys, valid in (
+        (1, [0, 0], [True, False]),
+        (2, [1, 0], [True, True]),
+        (4, [3, 2], [True, True]),
+    ):
+        memory = remember(count, capacity=1, gap=0, short_frames=2)
+        assert memory.short_keys[0].ravel().tolist() == keys
+        assert (memory.short_values[0].ravel()[0]) == 100 + count - 1
+        assert memory.short_valid[0].tolist() == valid
+
+
+def test_a_reference_restarts_short_term_memory():
+    after = [remember(n, capacity=2, gap=0, references=(0, 3), short_frames=3).short_valid[0] for n in range(3, 7)]
+    assert np.asarray(after).tolist() == [
+        [True, True, True],
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
+
+
+def test_no_short_term_frames():
+    memory = remember(3, capacity=1, gap=0, short_frames=0)
+    assert memory.short_keys[0].shape == (1, 1, 0, 1, 1, 1)
+    assert memory.short_valid.shape == (1, 0)
+
+
+def test_identities_are_attached():
+    gate, value = jnp.full((1, 1, 1, 1, 1), 0.5), jnp.full((1, 1, 1, 1, 1), 7.0)
+    memory = write(empty_memory(cell(0), 1, 1), cell(3), (LayerIdentity(gate, value),), 0, True)
+    for key, stored in ((memory.long_keys, memory.long_values), (memory.short_keys, memory.short_values)):
+        assert key[0].item() == pytest.approx(3 * (1 + np.tanh(0.5)))
+        assert stored[0].item() == 110
+
+
+def test_validity_is_kept_for_each_sample():
+    memory = empty_memory(cell(0, 2), 2, 2)
+    identity = (LayerIdentity(None, jnp.zeros((2, 1, 1, 1, 1))),)
+    for t, present in enumerate(([True, False], [True, True])):
+        memory = write(memory, cell(t, 2), identity, 1, t == 0, jnp.array(present))
+    assert memory.long_valid.tolist() == [[True, True], [False, True]]
+    assert memory.short_valid.tolist() == [[True, True], [True, False]]
+
+
+def test_growing_keeps_what_is_there():
+    memory = remember(3, capacity=2, gap=1)
+    more = grow(memory, capacity=4, batch=3)
+    assert more.capacity == 4
+    assert more.long_frame.tolist() == [*memory.long_frame.tolist(), EMPTY, EMPTY]
+    assert more.long_pinned.tolist() == [*memory.long_pinned.tolist(), False, False]
+    assert more.long_valid.tolist() == [[True, True, False, False], [False] * 4, [False] * 4]
+    assert more.short_valid.tolist() == [[True], [False], [False]]
+    np.testing.assert_array_equal(more.long_keys[0][:1, :, :2], memory.long_keys[0])
+    np.testing.assert_array_equal(more.short_values[0][:1], memory.short_values[0])
+    # A free slot is taken before anything goes.
+    identity = (LayerIdentity(None, jnp.zeros((3, 1, 1, 1, 1))),)
+    assert sorted(write(more, cell(3, 3), identity, 1, False).long_frame.tolist()) == [EMPTY, 0, 2, 3]
+    same = grow(memory)
+    assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, same, memory))
+
+
+# What the network makes of it.
+
+SIZE = (33, 49)
+GRID = (3, 4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.load("aost", "model.depth=1", "model.identities=4")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def look(module, params, memory, frame):
+    return step(module, params, memory, frame)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def store(module, params, memory, frame_kv, mask, gap, reference=False):
+    return memorize(module, params, memory, frame_kv, mask, gap, reference=reference)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def begin(module, params, frame, mask, capacity):
+    _, frame_kv = step(module, params, None, frame, mask=mask)
+    memory = empty_memory(frame_kv, capacity, module.config.short_term_frames)
+    return frame_kv, memorize(module, params, memory, frame_kv, mask, 1, reference=True)
+
+
+def masks(batch, shift=0):
+    one = [np.roll(tiny.mask(*SIZE, [1, 2, 3, 4]), 5 * i + shift, axis=1) for i in range(batch)]
+    return jnp.asarray(np.stack(one))
+
+
+def video(model, count, capacity):
+    """Return a memory after `count` frames with stated masks."""
+    _, memory = begin(model.module, model.params, tiny.features(1, *GRID), masks(1), capacity)
+    for t in range(1, count):
+        _, frame_kv = look(model.module, model.params, memory, tiny.features(1, *GRID, seed=t))
+        memory = store(model.module, model.params, memory, frame_kv, masks(1, t), 1)
+    return memory
+
+
+def test_padded_slots_change_nothing(model):
+    memory = video(model, 2, 2)
+    assert memory.long_valid.all()
+    now = tiny.features(1, *GRID, seed=9)
+    want, _ = look(model.module, model.params, memory, now)
+    padded = grow(memory, capacity=8)
+    got, _ = look(model.module, model.params, padded, now)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    # Not even when they hold something.
+    dirty = padded.replace(
+        long_keys=tuple(x.at[:, :, 2:].set(30.0) for x in padded.long_keys),
+        long_values=tuple(x.at[:, :, 2:].set(30.0) for x in padded.long_values),
+    )
+    got, _ = look(model.module, model.params, dirty, now)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    counted = dirty.replace(long_valid=jnp.ones_like(dirty.long_valid))
+    got, _ = look(model.module, model.params, counted, now)
+    assert np.abs(got - want).max() > 0.01
+
+
+def test_a_group_born_late_sees_only_its_own_frames(model):
+    memory = grow(video(model, 2, 2), capacity=8, batch=2)
+    frame, both = tiny.features(1, *GRID, seed=5), masks(2)
+    frame_kv, _ = begin(model.module, model.params, frame, both, 8)
+    memory = store(model.module, model.params, memory, frame_kv, both, 1, True)
+    assert memory.long_valid.sum(axis=1).tolist() == [3, 1]
+    _, alone = begin(model.module, model.params, frame, both[1:], 8)
+    for t in (6, 7):
+        now = tiny.features(1, *GRID, seed=t)
+        got, frame_kv = look(model.module, model.params, memory, now)
+        want, alone_kv = look(model.module, model.params, alone, now)
+        np.testing.assert_allclose(got[1], want[0], atol=1e-5)
+        assert np.abs(got[0] - got[1]).max() > 0.01
+        memory = store(model.module, model.params, memory, frame_kv, masks(2, t), 1)
+        alone = store(model.module, model.params, alone, alone_kv, masks(2, t)[1:], 1)
+
+
+def test_scan_equals_frame_by_frame(model):
+    frames = [tiny.features(1, *GRID, seed=t) for t in range(1, 5)]
+    _, start = begin(model.module, model.params, tiny.features(1, *GRID), masks(1), 2)
+
+    def one(memory, frame):
+        logits, frame_kv = step(model.module, model.params, memory, frame)
+        labels = resize_nearest(logits[0].argmax(axis=-1), SIZE)[None]
+        return memorize(model.module, model.params, memory, frame_kv, labels, 2), logits
+
+    last, scanned = jax.jit(lambda m, f: jax.lax.scan(one, m, f))(start, jax.tree.map(lambda *x: jnp.stack(x), *frames))
+    memory, advance = start, jax.jit(one)
+    for t, frame in enumerate(frames):
+        memory, logits = advance(memory, frame)
+        np.testing.assert_allclose(scanned[t], logits, atol=1e-5)
+    for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(memory), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert sorted(memory.long_frame.tolist()) == [0, 4]
+    assert np.unique(scanned.argmax(axis=-1)).size > 1
