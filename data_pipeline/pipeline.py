@@ -46,7 +46,8 @@ def make_dataset(
       255 void; objects (b',) int32, n; index (b',) int64, the sample's number i. b' = batch_size / hosts.
 
     Raises:
-      DataError: a field is wrong, or a dataset is missing, empty or broken.
+      DataError: a field is wrong, or a dataset is missing, empty or broken. While iterating, tf.errors.OpError that
+        names the record which cannot be read, where `data.on_bad_file` is "stop".
     """
     if hosts < 1 or not 0 <= host < hosts or batch_size < 1 or batch_size % hosts:
         raise DataError(

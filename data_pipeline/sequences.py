@@ -29,6 +29,19 @@ class SequenceTable:
     names: tuple[str, ...]  # of the videos
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A video that is trained on."""
+
+    name: str
+    kind: str
+    binary: bool
+    record: int  # of its first frame
+    counts: list[dict[int, int]]  # object pixels of each frame
+    peers_first: int
+    peers: int
+
+
 def build_table(
     sets: list[PreparedSet], repeats: list[int], max_gap: dict[str, int], shortest: int
 ) -> tuple[SequenceTable, list[str]]:
@@ -46,50 +59,46 @@ def build_table(
     Raises:
       DataError: nothing is left of a set, or a repeat is not a positive integer.
     """
-    videos, left_out, record, places = [], [], 0, []
+    kept: list[_Kept] = []
+    left_out, places, record = [], [], 0
     for data, repeat in zip(sets, repeats, strict=True):
         if not isinstance(repeat, int) or repeat < 1:
             raise DataError(f"dataset {data.name!r} is repeated {repeat!r} times; use a whole number from 1 up")
-        binary = _binary_groups(data)
-        kept = []
+        binary, start, here = _binary_groups(data), len(kept), []
         for video in data.videos:
-            frames = len(video["frames"])
-            counts = [_ids(objects, video["group"] in binary) for objects in video["objects"]]
-            if frames < shortest:
+            is_binary = video["group"] in binary
+            counts = [_ids(objects, is_binary) for objects in video["objects"]]
+            if len(counts) < shortest:
                 left_out.append(
-                    f"{data.name}: {video['name']} has {frames} annotated frame(s), a clip needs {shortest}"
+                    f"{data.name}: {video['name']} has {len(counts)} annotated frame(s), a clip needs {shortest}"
                 )
             elif not any(counts):
                 left_out.append(f"{data.name}: {video['name']} has no annotated object")
             else:
-                kept.append((data, video, counts, record, video["group"] in binary))
-            record += frames
-        if not kept:
+                here.append((f"{data.name}/{video['name']}", data.kind, is_binary, record, counts))
+            record += len(counts)
+        if not here:
             reasons = "; ".join(left_out[-3:])
             raise DataError(f"dataset {data.name!r} ({data.folder}) has no video to train on: {reasons}")
-        start = len(videos)
-        places.extend(list(range(start, start + len(kept))) * repeat)
-        videos.extend((*entry, start, len(kept)) for entry in kept)
-    length = np.array([len(video["frames"]) for _, video, *_ in videos], np.int32)
-    ids = np.zeros((int(length.sum()), 256), bool)
-    pixels = np.zeros(len(ids), np.int32)
-    first = np.cumsum(length, dtype=np.int32) - length
-    for start, (_, _, counts, *_) in zip(first, videos, strict=True):
-        for t, objects in enumerate(counts):
-            ids[start + t, list(objects)] = True
-            pixels[start + t] = sum(objects.values())
+        kept += [_Kept(*video, peers_first=start, peers=len(here)) for video in here]
+        places += list(range(start, len(kept))) * repeat
+    length = np.array([len(video.counts) for video in kept], np.int32)
+    frames = [objects for video in kept for objects in video.counts]
+    ids = np.zeros((len(frames), 256), bool)
+    for row, objects in zip(ids, frames, strict=True):
+        row[list(objects)] = True
     table = SequenceTable(
         places=np.array(places, np.int32),
-        first=first,
+        first=np.cumsum(length, dtype=np.int32) - length,
         length=length,
-        peers_first=np.array([entry[5] for entry in videos], np.int32),
-        peers=np.array([entry[6] for entry in videos], np.int32),
-        max_gap=np.array([max_gap[entry[0].kind] for entry in videos], np.int32),
-        binary=np.array([entry[4] for entry in videos]),
-        record=np.concatenate([np.arange(e[3], e[3] + n, dtype=np.int64) for e, n in zip(videos, length, strict=True)]),
-        pixels=pixels,
+        peers_first=np.array([video.peers_first for video in kept], np.int32),
+        peers=np.array([video.peers for video in kept], np.int32),
+        max_gap=np.array([max_gap[video.kind] for video in kept], np.int32),
+        binary=np.array([video.binary for video in kept]),
+        record=np.concatenate([video.record + np.arange(len(video.counts), dtype=np.int64) for video in kept]),
+        pixels=np.array([sum(objects.values()) for objects in frames], np.int32),
         ids=np.packbits(ids, axis=1, bitorder="little").view(np.int64),
-        names=tuple(f"{entry[0].name}/{entry[1]['name']}" for entry in videos),
+        names=tuple(video.name for video in kept),
     )
     return table, left_out
 
