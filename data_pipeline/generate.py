@@ -53,8 +53,8 @@ def make_video(
         raise ValueError(f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}")
     random = np.random.default_rng(np.atleast_1d(np.asarray(seed)).tolist())
     background = _Texture(random, 0.35 * min(height, width))
-    camera = random.uniform(-0.012, 0.012, 2) * min(height, width)
-    zoom = random.uniform(-0.006, 0.006)
+    camera = np.float32(random.uniform(-0.012, 0.012, 2) * min(height, width))  # pixels a frame
+    zoom = random.uniform(-0.006, 0.006)  # a frame
     things: list[_Thing] = []
     looks = None
     alike = set(random.permutation(objects)[:lookalikes].tolist())
@@ -70,7 +70,7 @@ def make_video(
     masks = np.zeros((frames, height, width), np.uint8)
     for t in range(frames):
         centred = (grid - np.float32([[[height / 2]], [[width / 2]]])) * np.float32(1 + zoom * t)
-        image = background.at(centred[0] + camera[0] * t, centred[1] + camera[1] * t)
+        image = background.at(*(centred + np.float32(t) * camera[:, None, None]))
         for index, thing in enumerate(things):
             thing.draw(image, masks[t], index + 1)
             thing.move(height, width)
@@ -112,14 +112,18 @@ class _Texture:
 
 
 def _noise(lattice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Interpolate a lattice, repeated over the plane, at places u, v."""
     n = len(lattice)
     u0, v0 = np.floor(u), np.floor(v)
-    a, b = (u - u0), (v - v0)
+    a, b = u - u0, v - v0
     a, b = a * a * (3 - 2 * a), b * b * (3 - 2 * b)
     i, j = u0.astype(np.int32) % n, v0.astype(np.int32) % n
-    k, m = (i + 1) % n, (j + 1) % n
-    top = lattice[i, j] * (1 - b) + lattice[i, m] * b
-    return top * (1 - a) + (lattice[k, j] * (1 - b) + lattice[k, m] * b) * a
+    i, k, m = i * n, (i + 1) % n * n, (j + 1) % n
+    values = lattice.reshape(-1)
+    top, low = values.take(i + j), values.take(k + j)
+    top += (values.take(i + m) - top) * b
+    low += (values.take(k + m) - low) * b
+    return top + (low - top) * a
 
 
 class _Look:
@@ -131,7 +135,7 @@ class _Look:
         self.corners = int(random.integers(3, 7))
         self.depth = random.uniform(0.25, 0.45)
         self.squash = random.uniform(0.55, 0.9)
-        self.waves = random.uniform(-0.16, 0.16, 4), random.uniform(0, 2 * np.pi, 4)
+        self.waves = random.uniform(-0.16, 0.16, 4).tolist(), random.uniform(0, 2 * np.pi, 4).tolist()
         self.texture = _Texture(random, radius)
 
     def outline(self, angle: np.ndarray) -> np.ndarray:
@@ -163,7 +167,7 @@ class _Thing:
     def draw(self, image: np.ndarray, mask: np.ndarray, number: int) -> None:
         """Paint this object over image (h, w, 3) float32 and its number into mask (h, w)."""
         amount, rate, phase = self.breath
-        radius = self.look.radius * (1 + amount * np.sin(rate * self.time + phase))
+        radius = float(self.look.radius * (1 + amount * np.sin(rate * self.time + phase)))
         low = np.maximum(np.floor(self.place - 1.4 * radius).astype(int), 0)
         high = np.minimum(np.ceil(self.place + 1.4 * radius).astype(int) + 1, mask.shape)
         if (high <= low).any():
