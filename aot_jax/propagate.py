@@ -42,6 +42,7 @@ def step(
     permutation: Array | None = None,
     keys: Array | None = None,
     detach_identity: bool = False,
+    every_depth: bool = False,
 ) -> tuple[Array, tuple[FrameKV, ...]]:
     """Segment one frame.
 
@@ -56,9 +57,11 @@ def step(
         permutation: (b, M) which bank identity each object takes; None: in order.
         keys: (b,) random keys of drop path while training.
         detach_identity: stop gradients into the identity bank and its norm.
+        every_depth: decode after each layer of a scalable network, as training does.
 
     Returns:
-        Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; and each layer's own key and value.
+        Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; with `every_depth` (l, b, h, w, M + 1).
+        And each layer's own key and value.
     """
     variables = {"params": params}
     features = frame if isinstance(frame, Features) else encode(model, params, frame)
@@ -71,10 +74,13 @@ def step(
         layers = memory.layers()
     projected = jnp.broadcast_to(features.projected, (batch, *features.projected.shape[1:]))
     outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
-    logits = model.apply(variables, features, outputs, method="decode")
+    first = 1 if every_depth and model.config.scalable else len(outputs)
+    logits = [
+        model.apply(variables, features, outputs[:layers], method="decode") for layers in range(first, len(outputs) + 1)
+    ]
     if permutation is not None:
-        logits = unpermute_logits(logits, permutation)
-    return logits, frame_kv
+        logits = [unpermute_logits(own, permutation) for own in logits]
+    return jnp.stack(logits) if every_depth else logits[-1], frame_kv
 
 
 def memorize(

@@ -11,6 +11,8 @@ from ml_collections.config_dict import placeholder
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.name = placeholder(str)  # set by every variant: the name of its file
+    config.init_from = placeholder(str)  # a run's folder or a checkpoint: start from its averaged weights
+    config.encoder_weights = placeholder(str)  # .npz or .pth of ImageNet weights for the encoder
     config.seed = 0  # of the initial weights, the sampling of clips and all random bits of training
     config.model = _model()
     config.memory = _memory()
@@ -112,4 +114,30 @@ def _data() -> ConfigDict:
 
 def _train() -> ConfigDict:
     train = ConfigDict()
+    # Schedule (paper, section 5; release)
+    train.steps = 100_000  # updates; 50,000 for DAVIS alone
+    train.batch_size = 16  # clips an update, over all devices
+    train.learning_rate = 2e-4  # at the end of warm-up
+    train.min_learning_rate = 2e-5  # at the start of warm-up and at the end
+    train.encoder_rate = 0.1  # of the encoder's learning rate above the minimum
+    train.warmup = 0.05  # part of the steps, linear
+    train.power = 0.9  # of the polynomial decay that follows
+    train.weight_decay = 0.07
+    train.clip_norm = 5.0  # of the global gradient
+    train.ema_span = 0.1  # part of the steps that the average of parameters looks back on
+    # Loss (paper, sections 4.3 and 5; release)
+    train.auxiliary = 1.0  # part of the steps after which the reference frame's loss has faded out
+    train.hard_pixels = 0.15  # part of the pixels that cross-entropy keeps, once mining has faded in
+    train.hard_mining = 0.5  # part of the steps over which it fades in
+    train.depth_weight = 2.0  # alpha, weight of each further depth of a scalable network (Eq. 4)
+    train.predicted_masks = 0.5  # part of the steps after which memory takes predicted masks, and the bank freezes
+    # Arithmetic
+    train.dtype = "auto"  # float32, bfloat16, or auto: bfloat16 on accelerators
+    train.accumulate = 1  # parts that each device's batch is cut into, to save memory
+    train.rematerialise = False  # compute each frame again in the backward pass, to save memory
+    train.max_bad_steps = (
+        20  # updates skipped in a row, for a loss or gradient that is not finite, before the run stops
+    )
+    # Weights to start from
+    train.output = "runs"  # folder; a run writes to OUTPUT/NAME
     return train

@@ -1,0 +1,111 @@
+"""The loss of a batch of clips: the tracker's own recurrence, unrolled over time and differentiated.
+
+Called by `step.py`. Frame 0 is the reference; every other frame is predicted from the memory of those before.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+
+from aot_jax import propagate
+from aot_jax.memory import Memory, empty_memory
+from aot_jax.models.aot import AOT, Features
+from aot_jax.models.layers import fold_keys, resize_bilinear
+from aot_jax.preprocess import normalise
+from aot_jax.training.losses import auxiliary_weight, frame_loss, hard_fraction
+from aot_jax.typing import Array, Params
+
+
+class ClipResult(NamedTuple):
+    """What came out of a batch of clips."""
+
+    losses: Array  # (t, l, b) of each frame (0: the reference), depth and sample
+    labels: Array  # (t, b, h, w) predicted ids, of the deepest depth
+
+
+def clip_loss(
+    model: AOT,
+    params: Params,
+    images: Array,
+    masks: Array,
+    objects: Array,
+    step: Array,
+    train: Any,
+    gap: int,
+    *,
+    predicted_masks: bool,
+    keys: Array | None = None,
+) -> tuple[Array, ClipResult]:
+    """Compute the training loss of a batch of clips (paper, section 5 and Eq. 4).
+
+    Args:
+        model: the network.
+        params: its parameters.
+        images: (b, t, h, w, 3) uint8 RGB, or float32 normalised.
+        masks: (b, t, h, w) integers: 0 background, 1 .. objects, 255 void.
+        objects: (b,) number of objects in each clip.
+        step: update number, for the weights that change during training.
+        train: `config.train`.
+        gap: frames between long-term writes, as in `memory.write`.
+        predicted_masks: memory takes predicted masks and the identity bank gets no gradient (second half of training).
+        keys: (b,) random keys for drop path and for which identity each object takes; None: neither.
+
+    Returns:
+        The mean over predicted frames and samples, plus the weighted loss of the reference frame; and the details.
+    """
+    batch, frames = masks.shape[:2]
+    permutation = None
+    if keys is not None:
+        identities = model.config.identities
+        permutation = jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), identities))(keys)
+    images = rearrange(normalise(images) if images.dtype == jnp.uint8 else images, "b t h w c -> (t b) h w c")
+    frame_keys = None if keys is None else jnp.stack([fold_keys(keys, 1 + t) for t in range(frames)])  # (t, b)
+    features = propagate.encode(model, params, images, None if keys is None else frame_keys.reshape(-1))
+    features = jax.tree.map(lambda x: rearrange(x, "(t b) ... -> t b ...", b=batch), features)
+    masks = rearrange(masks, "b t h w -> t b h w").astype(jnp.int32)
+    fraction = hard_fraction(step, train.hard_mining * train.steps, train.hard_pixels)
+    options = {"permutation": permutation, "detach_identity": predicted_masks}
+
+    def judge(logits: Array, truth: Array) -> tuple[Array, Array]:
+        """Turn logits (l, b, h, w, m) at 4x into losses (l, b) and labels (b, h, w)."""
+        at_mask = [
+            resize_bilinear(propagate.mask_unused(own, objects), truth.shape[1:], model.config.align_corners)
+            for own in logits
+        ]
+        return jnp.stack([frame_loss(own, truth, fraction) for own in at_mask]), at_mask[-1].argmax(axis=-1)
+
+    first = jax.tree.map(lambda x: x[0], features)
+    logits, frame_kv = propagate.step(
+        model, params, None, first, mask=masks[0], keys=index(frame_keys, 0), every_depth=True, **options
+    )
+    reference_losses, reference_labels = judge(logits, masks[0])
+    capacity = 1 + (max(frames - 2, 0) // gap if gap else 0)
+    memory = empty_memory(frame_kv, capacity, model.config.short_term_frames)
+    memory = propagate.memorize(model, params, memory, frame_kv, masks[0], gap, reference=True, **options)
+
+    def advance(memory: Memory, now: tuple[Features, Array, Array | None]) -> tuple[Memory, tuple[Array, Array]]:
+        frame, truth, own_keys = now
+        logits, frame_kv = propagate.step(model, params, memory, frame, keys=own_keys, every_depth=True, **options)
+        losses, labels = judge(logits, truth)
+        mask = labels if predicted_masks else truth
+        return propagate.memorize(model, params, memory, frame_kv, mask, gap, **options), (losses, labels)
+
+    if train.rematerialise:
+        advance = jax.checkpoint(advance)
+    later = jax.tree.map(lambda x: x[1:], (features, masks, frame_keys))
+    _, (losses, labels) = jax.lax.scan(advance, memory, later)
+
+    losses = jnp.concatenate([reference_losses[None], losses])
+    labels = jnp.concatenate([reference_labels[None], labels])
+    weights = train.depth_weight ** jnp.arange(losses.shape[1])
+    by_frame = jnp.einsum("tlb,l->tb", losses, weights / weights.sum())
+    auxiliary = auxiliary_weight(step, train.auxiliary * train.steps)
+    total = by_frame[1:].mean() + auxiliary * by_frame[0].mean()
+    return total, ClipResult(losses, labels)
+
+
+def index(x: Array | None, i: int) -> Array | None:
+    """Return x[i], or None for None."""
+    return None if x is None else x[i]
