@@ -1,6 +1,6 @@
 """Measure the data pipeline: clips a second for each core, bytes read for each clip, and whether it keeps ahead.
 
-    python bench/data.py --stage video --datasets davis16 --root DAVIS --step-seconds 0.4
+    python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4
 
 One thread makes clips as training would (the full recipe, decoding and merging included); its processor time for each
 clip tells what one core delivers. The last lines scale that to a machine and compare it with a training step.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+VERSION = 1  # to be raised when the same arguments give other videos: prepared sets are then made anew
 _SHAPES = ("ellipse", "polygon", "star", "blob")
 _TEXTURES = ("stripes", "checks", "noise", "gradient", "spots")
 

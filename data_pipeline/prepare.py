@@ -27,6 +27,7 @@ from data_pipeline.builders.own_videos import OwnVideos
 from data_pipeline.builders.static_images import StaticImages
 from data_pipeline.builders.youtube_vos import YoutubeVos
 from data_pipeline.errors import DataError
+from data_pipeline.generate import VERSION
 
 _BUILDERS = {"static": (StaticImages, None), "videos": (OwnVideos, None), "generated": (Generated, None)}
 _BUILDERS |= {f"davis{year % 100}": (Davis, str(year)) for year in (2016, 2017)}
@@ -80,7 +81,7 @@ def prepare(
     arguments: dict = {"on_bad_file": on_bad_file}
     if name == "generated":
         arguments["recipe"] = recipe or Recipe()
-        mark, size = _digest([json.dumps(asdict(arguments["recipe"]))]), 0
+        mark, size = _digest([str(VERSION), json.dumps(asdict(arguments["recipe"]))]), 0
     else:
         try:
             arguments["source"] = sources.find(name, root, split)
