@@ -186,14 +186,14 @@ def test_padded_slots_change_nothing(model):
     want, _ = look(model.module, model.params, memory, now)
     padded = grow(memory, capacity=8)
     got, _ = look(model.module, model.params, padded, now)
-    np.testing.assert_allclose(got, want, atol=1e-6)
+    np.testing.assert_allclose(got, want, atol=3e-6)
     # Not even when they hold something.
     dirty = padded.replace(
         long_keys=tuple(x.at[:, :, 2:].set(30.0) for x in padded.long_keys),
         long_values=tuple(x.at[:, :, 2:].set(30.0) for x in padded.long_values),
     )
     got, _ = look(model.module, model.params, dirty, now)
-    np.testing.assert_allclose(got, want, atol=1e-6)
+    np.testing.assert_allclose(got, want, atol=3e-6)
     counted = dirty.replace(long_valid=jnp.ones_like(dirty.long_valid))
     got, _ = look(model.module, model.params, counted, now)
     assert np.abs(got - want).max() > 0.01

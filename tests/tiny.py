@@ -6,15 +6,36 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.checkpoint import Model
 from aot_jax.config import load_config, make_model
 from aot_jax.models.aot import Features
+from aot_jax.models.encoders import ENCODERS
+from aot_jax.models.layers import Conv
 from aot_jax.propagate import init_params
 from aot_jax.typing import Params
 
-SIZES = ("model.channels=32", "model.heads=2", "model.window=3")
+
+class TinyEncoder(nn.Module):
+    """Four convolutions in place of an encoder; the networks' grids, few channels."""
+
+    dtype: jnp.dtype = jnp.float32
+    drop_path: float = 0.0
+
+    @nn.compact
+    def __call__(self, images, keys=None):
+        outputs, x = [], images
+        for i, channels in enumerate((8, 16, 16, 32)):
+            x = nn.relu(Conv(channels, 3, stride=2, encoder=True, dtype=self.dtype, name=f"conv{i}")(x))
+            outputs.append(x)
+        return [*outputs[1:], x]
+
+
+ENCODERS["tiny"] = TinyEncoder
+
+SIZES = ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")
 
 
 def shapes(model) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
@@ -67,11 +88,11 @@ def mask(height: int, width: int, ids) -> np.ndarray:
 
 
 def features(batch: int, height: int, width: int, seed: int = 0, channels: int = 32) -> Features:
-    """Draw what MobileNetV2 would make of images of (16 height - 15, 16 width - 15) pixels."""
+    """Draw what the tiny encoder might make of images of (16 height - 15, 16 width - 15) pixels."""
     rng = np.random.default_rng(seed)
 
     def draw(stride: int, count: int) -> jax.Array:
         size = ((height - 1) * 16 // stride + 1, (width - 1) * 16 // stride + 1)
         return jnp.asarray(rng.standard_normal((batch, *size, count)), jnp.float32)
 
-    return Features(draw(4, 24), draw(8, 32), draw(16, 96), draw(16, channels))
+    return Features(draw(4, 16), draw(8, 16), draw(16, 32), draw(16, channels))
