@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from aot_jax import Tracker
-from aot_jax.checkpoint import CheckpointError, default_path, load_model
+from aot_jax.checkpoint import CheckpointError, default_checkpoint, load_model
 from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, parse_args
 from aot_jax.evaluation import run, splits
 from aot_jax.io.frames import FrameError
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load_config(args.config, overrides)
         split = splits.load_split(args.split, args.data, args.resolution)
-        checkpoint = None if args.random_weights else find_checkpoint(args.checkpoint, config)
+        checkpoint = None if args.random_weights else args.checkpoint or default_checkpoint(config)
         model = load_model(config, checkpoint, seed=config.seed, dtype=args.dtype)
         tracker = Tracker(model, args.depth, output_height=480 if args.resolution != "480p" else None)
         name = config.name + (f"_depth{tracker.depth}" if config.model.scalable else "")
@@ -68,18 +68,6 @@ def main(argv: list[str] | None = None) -> int:
     print(f"masks and scores: {output}")
     print(f"{summarise(found.scores)}  fps {run.overall_fps(timings):.2f}")
     return 0
-
-
-def find_checkpoint(given: str | None, config) -> Path:
-    """Return the checkpoint to use, or say how to get one."""
-    path = Path(given) if given else default_path(config)
-    if not path.is_dir():
-        raise CheckpointError(
-            f"no checkpoint at {path}. Train one (python train.py --config configs/{config.name}.py), convert the "
-            f"authors' (python -m aot_jax.convert FILE.pth --config configs/{config.name}.py), name another with "
-            "--checkpoint, or try things out with --random_weights"
-        )
-    return path
 
 
 if __name__ == "__main__":

@@ -45,11 +45,52 @@ class Model:
 
 
 def default_path(config: ConfigDict) -> Path:
-    """Return where the checkpoint of a config is looked for and written when nothing else is said."""
+    """Return where the checkpoint of a config is written, and looked for first, when nothing else is said."""
     return Path("checkpoints") / config.name
 
 
-def save_params(path: str | Path, params: Params, config: ConfigDict, source: dict[str, Any] | None = None) -> None:
+def default_checkpoint(config: ConfigDict) -> Path:
+    """Return the checkpoint of a config to use when none is named: the default one, else that of a training run.
+
+    Raises:
+        CheckpointError: if there is neither; it says how to get one.
+    """
+    run = Path(config.train.output) / config.name
+    for path in (default_path(config), run):
+        try:
+            return find_params(path)
+        except CheckpointError:
+            continue
+    raise CheckpointError(
+        f"no checkpoint at {default_path(config)} or {run}. Train one (python train.py --config "
+        f"configs/{config.name}.py), convert the authors' (python -m aot_jax.convert FILE.pth --config "
+        f"configs/{config.name}.py), name another with --checkpoint, or try things out with --random_weights"
+    )
+
+
+def find_params(path: str | Path) -> Path:
+    """Return the folder of parameters that `path` names: itself, or a training run's final or else best weights.
+
+    Raises:
+        CheckpointError: if there are none.
+    """
+    path = Path(path)
+    for folder in (path, path / "weights", path / "best"):
+        if (folder / "model.json").is_file():
+            return folder
+    raise CheckpointError(
+        f"no checkpoint at {path}: neither it nor its folders weights/ and best/, which a training run writes, "
+        "hold params/ and model.json"
+    )
+
+
+def save_params(
+    path: str | Path,
+    params: Params,
+    config: ConfigDict,
+    source: dict[str, Any] | None = None,
+    replace: bool = False,
+) -> None:
     """Write parameters to the folder `path`, whole or not at all.
 
     Args:
@@ -57,12 +98,13 @@ def save_params(path: str | Path, params: Params, config: ConfigDict, source: di
         params: nested dicts of arrays.
         config: of the network.
         source: where the weights came from, kept in the JSON.
+        replace: take the place of a checkpoint that is there already.
 
     Raises:
         CheckpointError: if the folder holds something, or cannot be written.
     """
     path = Path(path).absolute()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
         raise CheckpointError(f"{path} exists already: choose another folder, or delete it first")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +116,11 @@ def save_params(path: str | Path, params: Params, config: ConfigDict, source: di
             checkpointer.save(temporary / "params", params)
         description = {"config": json.loads(config.to_json_best_effort()), "source": source}
         (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n")
-        if path.exists():
-            path.rmdir()
         temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            path.rename(temporary / "replaced")
         temporary.rename(path)
+        shutil.rmtree(path / "replaced", ignore_errors=True)
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint {path}: {error}") from error
     finally:
@@ -96,12 +139,10 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     Raises:
         CheckpointError: if there is no checkpoint at `path`, it cannot be read, or it belongs to another network.
     """
-    path = Path(path).absolute()
+    path = find_params(path).absolute()
     try:
         description = json.loads((path / "model.json").read_text())
         saved = description["config"]["model"]
-    except FileNotFoundError:
-        raise CheckpointError(f"no checkpoint at {path} (it would hold params/ and model.json)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path / 'model.json'} is not readable: {error}") from error
     own = {name: value for name, value in fields(config.model).items() if name not in FREE_FIELDS}

@@ -60,8 +60,8 @@ def step(
         every_depth: decode after each layer of a scalable network, as training does.
 
     Returns:
-        Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; with `every_depth` (l, b, h, w, M + 1).
-        And each layer's own key and value.
+        Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; with `every_depth`
+        (l, b, h, w, M + 1). And each layer's own key and value.
     """
     variables = {"params": params}
     features = frame if isinstance(frame, Features) else encode(model, params, frame)

@@ -138,6 +138,14 @@ def _train() -> ConfigDict:
     train.max_bad_steps = (
         20  # updates skipped in a row, for a loss or gradient that is not finite, before the run stops
     )
-    # Weights to start from
-    train.output = "runs"  # folder; a run writes to OUTPUT/NAME
+    train.train_all = False  # train the encoder's first two stages too; for an encoder without ImageNet weights
+    # What is written, under OUTPUT/NAME
+    train.output = "runs"  # folder
+    train.log_every = 20  # steps between lines of figures
+    train.picture_every = 1000  # steps between pictures of predicted and true masks; 0: none
+    train.checkpoint_every = 1000  # steps between checkpoints
+    train.keep_checkpoints = 3  # newest ones
+    train.keep_every = 20_000  # checkpoints of steps that this divides are kept for good; 0: none
+    train.evaluate_every = 0  # steps between evaluations of the averaged weights on `evaluate_on`; 0: none
+    train.evaluate_on = "generated"  # a split of eval.py
     return train

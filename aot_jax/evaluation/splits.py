@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from aot_jax.evaluation import generated
 from aot_jax.io.frames import list_frames
 
-SPLITS = ("davis16", "davis17")
+SPLITS = ("davis16", "davis17", "generated")
 
 LAYOUTS = {
     "davis": """DAVIS/
@@ -56,6 +57,8 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
     Raises:
         SplitError: names the file looked for, the layout wanted and where the set is published.
     """
+    if name == "generated":
+        return _listed(name, generated.held_out_folder(), "480p", "2017")
     if name not in SPLITS:
         raise SplitError(f"there is no split {name!r}; there are {', '.join(SPLITS)}")
     return _davis(name, data_root(data), resolution)
@@ -63,7 +66,11 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
 
 def _davis(name: str, data: Path, resolution: str) -> Split:
     root = data if (data / "JPEGImages").is_dir() else data / "DAVIS"
-    year = {"davis16": "2016", "davis17": "2017"}[name]
+    return _listed(name, root, resolution, {"davis16": "2016", "davis17": "2017"}[name])
+
+
+def _listed(name: str, root: Path, resolution: str, year: str) -> Split:
+    """Find the sequences that ImageSets/YEAR/val.txt lists."""
     listing = root / "ImageSets" / year / "val.txt"
     images, given = root / "JPEGImages" / resolution, root / "Annotations" / resolution
     annotations = root / "Annotations" / "480p"

@@ -31,9 +31,10 @@ def select(params: Params, pattern: str) -> Any:
     return path_aware_map(lambda path, _: re.search(pattern, "/".join(path)) is not None, params)
 
 
-def frozen(params: Params, encoder: str) -> Any:
-    """Return a tree of bools like `params`: constants and the encoder's first two stages."""
-    return select(params, "|".join([*FROZEN[encoder], BATCH_NORM]))
+def frozen(params: Params, config: ConfigDict) -> Any:
+    """Return a tree of bools like `params`: constants and, unless `train_all`, the encoder's first two stages."""
+    stages = [] if config.train.train_all else FROZEN[config.model.encoder]
+    return select(params, "|".join([*stages, BATCH_NORM]))
 
 
 def check_patterns(params: Params, encoder: str) -> None:
@@ -61,7 +62,7 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     """Make AdamW with a clipped global norm; a tensor's decay scales with its own learning rate. Frozen ones get 0."""
     train = config.train
     check_patterns(params, config.model.encoder)
-    still = frozen(params, config.model.encoder)
+    still = frozen(params, config)
     encoder = select(params, ENCODER)
     groups = jax.tree.map(lambda fixed, enc: "frozen" if fixed else "encoder" if enc else "other", still, encoder)
 
@@ -84,9 +85,9 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     )
 
 
-def hold_still(params: Params, encoder: str) -> Params:
+def hold_still(params: Params, config: ConfigDict) -> Params:
     """Stop gradients into frozen parameters, so that their backward pass is never computed."""
-    still = frozen(params, encoder)
+    still = frozen(params, config)
     return jax.tree.map(lambda x, fixed: jax.lax.stop_gradient(x) if fixed else x, params, still)
 
 

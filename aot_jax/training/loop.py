@@ -1,0 +1,175 @@
+"""Train: start or resume, step, log, save, evaluate. Called by `train.py` with any iterator of batches."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from aot_jax.checkpoint import Model, load_params, save_params
+from aot_jax.config import make_model
+from aot_jax.convert import load_weights
+from aot_jax.propagate import init_params
+from aot_jax.training.report import Report
+from aot_jax.training.state import make_state
+from aot_jax.training.step import Batch, make_train_step
+from aot_jax.training.store import Store
+from aot_jax.typing import Params
+
+Batches = Callable[[int, int, int], Iterator[dict[str, np.ndarray]]]  # (start step, host, hosts) to batches
+Evaluate = Callable[[Model, Path], dict[str, float]]  # weights and a folder for masks, to figures with "J&F"
+
+
+class TrainError(RuntimeError):
+    """A run that cannot start or go on."""
+
+
+def train(
+    config: ConfigDict,
+    batches: Batches,
+    evaluate: Evaluate | None = None,
+    allow_config_change: bool = False,
+) -> Model:
+    """Run the training that a config describes, from its newest checkpoint on if there is one.
+
+    Batches are dicts of arrays for this host: images (b, t, h, w, 3) uint8, masks (b, t, h, w) integers, objects (b,),
+    index (b,) the samples' global numbers.
+
+    Args:
+        config: what to train and how.
+        batches: makes the iterator of batches from a step on.
+        evaluate: scores the averaged weights; None: never.
+        allow_config_change: resume although the config has changed.
+
+    Returns:
+        The network with its averaged weights.
+
+    Raises:
+        TrainError: if the batch does not fit the devices, or too many updates in a row were not finite.
+        CheckpointError: if weights or checkpoints cannot be read or written, or belong to another config.
+    """
+    run = Path(config.train.output) / config.name
+    model = make_model(config, train_dtype(config))
+    devices = jax.local_device_count()
+    check_batch(config)
+    with Store(run, config) as store, StopSignal() as stop:
+        state = make_state(first_params(config), config)
+        if store.latest is not None:
+            state = store.restore(state, allow_config_change)
+        update = make_train_step(model, config, state.params)
+        iterator = batches(int(state.step), jax.process_index(), jax.process_count())
+        start, steps = int(state.step), config.train.steps
+        with Report(run, steps, start, quiet=jax.process_index() != 0) as report:
+            if start:
+                report.say(f"resumed {run} at step {start}")
+            waited = began = 0.0
+            for step in range(start, steps):
+                asked = time.perf_counter()
+                batch = next(iterator)
+                waited += time.perf_counter() - asked
+                began = began or asked
+                split: Batch = {
+                    name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()
+                }
+                predicted = step >= config.train.predicted_masks * steps
+                state, figures, labels = update(state, split, predicted)
+                done = step + 1
+                if done % config.train.log_every == 0 or done == steps:
+                    now = jax.device_get(figures)
+                    elapsed = time.perf_counter() - began
+                    rate = {"steps_per_second": config.train.log_every / elapsed, "data_wait": waited / elapsed}
+                    report.figures(done, now | rate)
+                    waited = began = 0.0
+                    report.advance(float(now["loss"]), float(now["J"]))
+                    if now["skipped_in_a_row"] >= config.train.max_bad_steps:
+                        raise TrainError(
+                            f"step {done}: {int(now['skipped_in_a_row'])} updates in a row were not finite and were "
+                            "skipped. Lower train.learning_rate, or use train.dtype=float32; see figures.jsonl"
+                        )
+                else:
+                    report.advance()
+                if config.train.picture_every and (done % config.train.picture_every == 0 or done == steps):
+                    report.picture(done, batch["images"][0], batch["masks"][0], np.asarray(labels[0, 0]))
+                if done % config.train.checkpoint_every == 0 or done == steps or stop.asked:
+                    store.save(state)
+                if evaluate and config.train.evaluate_every and done % config.train.evaluate_every == 0:
+                    score(Model(make_model(config), state.ema, config), done, run, evaluate, report)
+                if stop.asked:
+                    store.wait()
+                    report.say(f"stopped at step {done}; the same command goes on from here")
+                    raise SystemExit(128 + signal.SIGTERM)
+            store.wait()
+        model = Model(make_model(config), state.ema, config)
+        if jax.process_index() == 0:
+            save_params(run / "weights", model.params, config, source={"step": steps}, replace=True)
+        return model
+
+
+def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report) -> None:
+    """Evaluate averaged weights and keep them if they are the best so far. Process 0 does it."""
+    if jax.process_index():
+        return
+    figures = evaluate(model, run / "evaluation")
+    report.figures(step, {f"evaluation/{name}": value for name, value in figures.items()})
+    best = run / "best"
+    old = read_best(best)
+    report.say(f"step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    if old is None or figures["J&F"] > old:
+        save_params(best, model.params, model.config, source={"step": step, **figures}, replace=True)
+
+
+def read_best(path: Path) -> float | None:
+    """Return the J&F of the best weights kept so far, or None."""
+    try:
+        return json.loads((path / "model.json").read_text())["source"]["J&F"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def first_params(config: ConfigDict) -> Params:
+    """Return the parameters that a config starts from: another run's, an encoder's, or drawn ones."""
+    if config.init_from:
+        return load_params(config.init_from, config)
+    if config.encoder_weights:
+        return load_weights(config.encoder_weights, config, encoder_only=True, seed=config.seed)
+    return init_params(make_model(config), config.seed)
+
+
+def train_dtype(config: ConfigDict) -> str:
+    """Return the arithmetic's type: `auto` is bfloat16 on accelerators and float32 on the CPU."""
+    if config.train.dtype != "auto":
+        return config.train.dtype
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def check_batch(config: ConfigDict) -> None:
+    """Raise TrainError unless the batch splits over devices and accumulated parts."""
+    devices, parts = jax.device_count(), config.train.accumulate
+    if config.train.batch_size % (devices * parts):
+        raise TrainError(
+            f"train.batch_size is {config.train.batch_size}, which {devices} devices with train.accumulate={parts} "
+            f"cannot share: make it a multiple of {devices * parts}"
+        )
+
+
+class StopSignal:
+    """A context in which SIGTERM only sets `asked`, so that the loop can save and leave."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: object = None
+
+    def _ask(self, _: int, __: FrameType | None) -> None:
+        self.asked = True
+
+    def __enter__(self) -> "StopSignal":
+        self._old = signal.signal(signal.SIGTERM, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._old)

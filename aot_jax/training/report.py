@@ -1,0 +1,99 @@
+"""What a person watches: a progress bar, lines of figures, TensorBoard, pictures. Called by `loop.py` on process 0.
+
+RUN/figures.jsonl     one JSON object a line
+RUN/tensorboard/      the same as scalars, if TensorFlow is installed
+RUN/pictures/         frames above, true masks in the middle, predicted masks below
+"""
+
+import contextlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from aot_jax.io.masks import DAVIS_PALETTE
+
+
+class Report:
+    """The outputs of a run, as a context. A `quiet` one writes nothing (processes other than 0)."""
+
+    def __init__(self, run: Path, steps: int, start: int, quiet: bool = False) -> None:
+        self._run, self._quiet = run, quiet
+        self._bar = tqdm(total=steps, initial=start, unit="step", desc=run.name, disable=True if quiet else None)
+        self._lines = self._board = None
+        if not quiet:
+            run.mkdir(parents=True, exist_ok=True)
+            self._lines = (run / "figures.jsonl").open("a")
+            with contextlib.suppress(ImportError):
+                import tensorflow as tf
+
+                self._tf = tf
+                self._board = tf.summary.create_file_writer(str(run / "tensorboard"))
+
+    def advance(self, loss: float | None = None, overlap: float | None = None) -> None:
+        """Move the bar by one step, with the newest figures if there are any."""
+        self._bar.update()
+        if loss is not None:
+            self._bar.set_postfix(loss=f"{loss:.3f}", J=f"{overlap:.3f}", refresh=False)
+
+    def figures(self, step: int, figures: dict[str, Any]) -> None:
+        """Write a line; arrays are spread into one scalar an entry: losses (t, l) become losses/frame1/depth2."""
+        if self._quiet:
+            return
+        flat = {}
+        for name, value in figures.items():
+            value = np.asarray(value, np.float64)
+            if value.ndim == 2:
+                flat |= {
+                    f"{name}/frame{t}/depth{layer + 1}": float(value[t, layer]) for t, layer in np.ndindex(*value.shape)
+                }
+            else:
+                flat[name] = float(value)
+        # JSON has no nan: a figure that is not finite is null.
+        line = {"step": step} | {name: value if math.isfinite(value) else None for name, value in flat.items()}
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        if self._board:
+            with self._board.as_default(step=step):
+                for name, value in flat.items():
+                    self._tf.summary.scalar(name, value)
+
+    def picture(self, step: int, images: np.ndarray, masks: np.ndarray, labels: np.ndarray) -> None:
+        """Write one clip: images (t, h, w, 3) uint8, masks and labels (t, h, w) ids."""
+        if self._quiet:
+            return
+        rows = [images, overlay(images, masks), overlay(images, labels)]
+        picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+        folder = self._run / "pictures"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{step:07d}.jpg", quality=90)
+        if self._board:
+            with self._board.as_default(step=step):
+                self._tf.summary.image("clip", picture[None])
+
+    def say(self, text: str) -> None:
+        """Print a line without breaking the bar."""
+        if not self._quiet:
+            self._bar.write(text)
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        if self._lines:
+            self._lines.close()
+        if self._board:
+            self._board.close()
+
+
+def overlay(images: np.ndarray, masks: np.ndarray, alpha: float = 0.55) -> np.ndarray:
+    """Tint images (..., h, w, 3) uint8 by masks (..., h, w) in the DAVIS palette; void stays as it is."""
+    masks = np.asarray(masks)
+    tint = DAVIS_PALETTE[np.minimum(masks, 255)].astype(np.float32)
+    blended = ((1 - alpha) * images + alpha * tint).round().astype(np.uint8)
+    return np.where(((masks > 0) & (masks != 255))[..., None], blended, images)

@@ -1,0 +1,119 @@
+"""A run's checkpoints: saved while training goes on, kept by age, restored whole. Called by `loop.py`.
+
+    RUN/checkpoints/STEP/state    orbax: step, parameters, optimizer, average, counters
+    RUN/checkpoints/STEP/config   JSON
+
+A checkpoint that a killed process left unfinished has no such name yet and is never restored.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.training.state import TrainState
+
+# Fields that may change between a run and its resumption without changing what is learned.
+FREE = (
+    "train.output",
+    "train.log_every",
+    "train.picture_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.keep_every",
+    "train.evaluate_every",
+    "train.evaluate_on",
+    "data.root",
+    "data.prepared",
+    "data.workers",
+    "data.prefetch",
+    "init_from",
+    "encoder_weights",
+    "inference.",
+)
+
+
+class Store:
+    """The folder of checkpoints of one run, as a context: leaving it waits for the last save."""
+
+    def __init__(self, run: Path, config: ConfigDict) -> None:
+        train = config.train
+        self._config = json.loads(config.to_json_best_effort())
+        self._folder = run / "checkpoints"
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=train.keep_checkpoints, keep_period=train.keep_every or None, enable_async_checkpointing=True
+        )
+        self._manager = ocp.CheckpointManager(self._folder.absolute(), options=options)
+
+    @property
+    def latest(self) -> int | None:
+        """Return the newest whole checkpoint's step, or None."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState) -> None:
+        """Save in the background; device arrays are copied before this returns."""
+        step = int(state.step)
+        if step == self.latest:
+            return
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), config=ocp.args.JsonSave(self._config))
+        try:
+            self._manager.save(step, args=items)
+        except OSError as error:
+            raise CheckpointError(f"cannot save step {step} to {self._folder}: {error}") from error
+
+    def wait(self) -> None:
+        """Wait until everything is on disk."""
+        try:
+            self._manager.wait_until_finished()
+        except OSError as error:
+            raise CheckpointError(f"cannot save to {self._folder}: {error}") from error
+
+    def restore(self, like: TrainState, allow_change: bool = False) -> TrainState:
+        """Read the newest whole checkpoint.
+
+        Args:
+            like: a state of the same shapes.
+            allow_change: take it even if the run had another config.
+
+        Raises:
+            CheckpointError: if the configs differ, showing how, or nothing readable is there.
+        """
+        step = self.latest
+        try:
+            saved = self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))["config"]
+            different = [] if allow_change else difference(saved, self._config)
+            if different:
+                raise CheckpointError(
+                    f"{self._folder} holds a run with another config:\n  "
+                    + "\n  ".join(different)
+                    + "\ngive the old values, another --config.name or --config.train.output, or --allow_config_change"
+                )
+            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
+            return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        except CheckpointError:
+            raise
+        except Exception as error:
+            raise CheckpointError(f"checkpoint {self._folder / str(step)} cannot be read: {error}") from error
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+
+def difference(old: Any, new: Any, name: str = "") -> list[str]:
+    """List the fields that differ between two configs as JSON, `field: old -> new`, without those in FREE."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            found += difference(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        return found
+    if old == new or any(name == field or (field.endswith(".") and name.startswith(field)) for field in FREE):
+        return []
+    return [f"{name}: {old!r} -> {new!r}"]

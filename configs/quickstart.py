@@ -1,0 +1,39 @@
+"""Quick start: a small AOST that learns to track procedural videos in a few minutes on two CPU cores, without data.
+
+    python train.py --config configs/quickstart.py
+"""
+
+from configs import aost
+
+
+def get_config():
+    config = aost.get_config()
+    config.name = "quickstart"
+    config.model.channels = 128
+    config.model.heads = 4
+    config.model.window = 9
+    config.memory.train_gap = 2
+    config.inference.max_long_edge = 0
+
+    config.data.datasets = (("generated", 1),)
+    config.data.frames = 4
+    config.data.crop = 129
+    config.data.short_edge = 160
+    config.data.scale = (0.8, 1.2)
+    config.data.merge_probability = 0.0
+    config.data.generated.videos = 120
+
+    config.train.steps = 400
+    config.train.batch_size = 4
+    config.train.learning_rate = 1e-3
+    config.train.min_learning_rate = 1e-4
+    config.train.encoder_rate = 1.0
+    config.train.train_all = True  # no ImageNet weights
+    config.train.auxiliary = 0.5
+    config.train.predicted_masks = 0.7
+    config.train.hard_pixels = 0.3
+    config.train.log_every = 10
+    config.train.picture_every = 100
+    config.train.checkpoint_every = 100
+    config.train.keep_every = 0
+    return config

@@ -1,0 +1,67 @@
+"""Train a model of the AOT family.
+
+python train.py --config configs/aost_r50.py
+"""
+
+import argparse
+import sys
+
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.convert import ConvertError
+from aot_jax.evaluation.held_out import score_model
+from aot_jax.evaluation.splits import SplitError, load_split
+from aot_jax.training.distributed import add_distributed_flags, initialise
+from aot_jax.training.loop import TrainError, train
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description=__doc__.splitlines()[0],
+        epilog="example: python train.py --config configs/quickstart.py --config.train.steps=500. The same command "
+        "again goes on from the newest checkpoint.",
+    )
+    add_config_flags(parser, "configs/aost_r50.py")
+    parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
+    add_distributed_flags(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    args, overrides = parse_args(make_parser(), argv)
+    try:
+        config = load_config(args.config, overrides)
+        initialise(args)
+        # TensorFlow starts slowly: only after the config is known to be good.
+        from data_pipeline.errors import DataError
+        from data_pipeline.pipeline import make_dataset
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+    def batches(start: int, host: int, hosts: int):
+        dataset = make_dataset(
+            config.data,
+            seed=config.seed,
+            batch_size=config.train.batch_size,
+            start_step=start,
+            host=host,
+            hosts=hosts,
+        )
+        return dataset.as_numpy_iterator()
+
+    try:
+        split = load_split(config.train.evaluate_on) if config.train.evaluate_every else None
+        evaluate = None if split is None else lambda model, folder: score_model(model, split, folder)
+        train(config, batches, evaluate, args.allow_config_change)
+    except (CheckpointError, ConfigError, ConvertError, DataError, SplitError, TrainError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
