@@ -162,16 +162,18 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(path / "params", target)
+            # Compared first, since orbax breaks off in the middle of reading a tensor of another shape.
+            _check_shapes(path, checkpointer.metadata(path / "params").item_metadata.tree, target)
+            return checkpointer.restore(path / "params", target)
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from error
-    _check_shapes(path, params, target)
-    return params
 
 
-def _check_shapes(path: Path, params: Params, target: Params) -> None:
-    have, want = flatten_dict(params, sep="/"), flatten_dict(target, sep="/")
-    wrong = [name for name in want if name not in have or have[name].shape != want[name].shape]
+def _check_shapes(path: Path, stored: dict[str, Any], target: Params) -> None:
+    have, want = flatten_dict(stored, sep="/"), flatten_dict(target, sep="/")
+    wrong = [name for name in want if name not in have or tuple(have[name].shape) != want[name].shape]
     if wrong:
         raise CheckpointError(f"the checkpoint {path} lacks, or has in another shape: {', '.join(wrong)}")
 
