@@ -17,7 +17,7 @@ from aot_jax.typing import Size
 
 
 class TrackError(ValueError):
-    """A frame or mask that a tracker cannot take."""
+    """A frame, mask or depth that a tracker cannot take."""
 
 
 class Tracker:
@@ -39,7 +39,7 @@ class Tracker:
         max_objects: refuse masks with more ids than this, which are rarely meant.
 
     Raises:
-        ValueError: for a depth that the network does not have.
+        TrackError: for a depth that the network does not have.
     """
 
     def __init__(
@@ -57,7 +57,10 @@ class Tracker:
     ) -> None:
         config = model.config
         self.model = model
-        self.depth = model.module.depth(depth)
+        try:
+            self.depth = model.module.depth(depth)
+        except ValueError as error:
+            raise TrackError(str(error)) from None
         self.max_objects = max_objects
         self.output_height = output_height
         self._identities = config.model.identities

@@ -269,7 +269,7 @@ def test_what_a_tracker_cannot_go_on_with(model):
 
 
 def test_depth_is_checked(model):
-    with pytest.raises(ValueError, match=r"depth is 2, but this network runs at 1 .. 1"):
+    with pytest.raises(TrackError, match=r"depth is 2, but this network runs at 1 .. 1"):
         Tracker(model, depth=2)
 
 
