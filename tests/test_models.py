@@ -12,7 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.config import load_config, make_model
 from aot_jax.models.encoders import ENCODERS
-from aot_jax.propagate import empty_memory, memorize, step
+from aot_jax.models.lstt import FrameKV
+from aot_jax.propagate import empty_memory, init_params, memorize, step
 
 COUNTS = {
     "aott": 5_734_099,
@@ -125,16 +126,13 @@ def lstt_flops(depth):
     """
     config = load_config("aost", ["model.encoder=tiny"])
     module = make_model(config)
-    params = jax.eval_shape(lambda: unflatten_dict(tiny.shapes(module)))
-    params = unflatten_dict({path: jax.ShapeDtypeStruct(x.shape, x.dtype) for path, x in tiny.shapes(module).items()})
+    params = unflatten_dict(tiny.shapes(module))
     frame = jax.ShapeDtypeStruct((1, 8, 8, 256), jnp.float32)
 
     def run(params, x, memory):
         return module.apply({"params": params}, x, memory.layers(), None, depth, method="propagate")
 
     kv = (jax.ShapeDtypeStruct((1, 8, 8, 8, 32), jnp.float32),) * 2
-    from aot_jax.models.lstt import FrameKV
-
     memory = jax.eval_shape(lambda: empty_memory([FrameKV(*kv)] * depth, 2, 1))
     return jax.jit(run).lower(params, frame, memory).compile().cost_analysis()["flops"]
 
@@ -295,3 +293,30 @@ def test_permuted_clip_equals_a_clip_of_a_permuted_bank():
     ):
         np.testing.assert_allclose(got, want, atol=2e-5)
         assert np.abs(got - other).max() > 0.01
+
+
+def test_initial_values():
+    """Xavier uniform with the release's fans, biases within 1/sqrt(fan-in), an orthogonal bank of gain 17^-2."""
+    module = tiny_model("aost", "model.depth=1")  # 32 channels, 2 heads of 16, 9 offsets
+    flat = {"/".join(path): np.asarray(leaf) for path, leaf in flatten_dict(init_params(module, 1)).items()}
+    xavier = {
+        "encoder_projector/kernel": (32, 32),
+        "lstt/layers_0/query_value/kernel": (32, 64),
+        "lstt/layers_0/feed_forward/expand/kernel": (32, 1024),
+        "lstt/layers_0/feed_forward/depthwise/kernel": (25, 25 * 1024),
+        "lstt/layers_0/short_attention/relative_k": (16, 18),
+        "lstt/layers_0/short_attention/relative_v": (16 * 9, 2 * 9),
+        "decoder/conv_16x/conv/kernel": (9 * 32, 9 * 32),
+        "decoder/conv_out/kernel": (16, 11),
+    }
+    bounds = {path: math.sqrt(6 / sum(fans)) for path, fans in xavier.items()} | {
+        "lstt/layers_0/feed_forward/expand/bias": 32**-0.5,
+        "lstt/layers_0/short_attention/relative_k_bias": 16**-0.5,
+        "decoder/conv_16x/conv/bias": (9 * 32) ** -0.5,
+    }
+    for path, bound in bounds.items():
+        assert 0.75 * bound < np.abs(flat[path]).max() <= bound, path
+        assert abs(flat[path].mean()) < bound / 2, path
+    bank = flat["identity_bank/kernel"].reshape(-1, 32)
+    np.testing.assert_allclose(bank.T @ bank, np.eye(32) * 17**-4, atol=1e-8)
+    np.testing.assert_allclose(flat["encoder/conv3/kernel"].std(), math.sqrt(2 / (9 * 32)), rtol=0.05)
