@@ -41,7 +41,7 @@ def step(
     depth: int | None = None,
     permutation: Array | None = None,
     keys: Array | None = None,
-    detach_identity: bool = False,
+    detach_identity: Array | bool = False,
     every_depth: bool = False,
 ) -> tuple[Array, tuple[FrameKV, ...]]:
     """Segment one frame.
@@ -56,7 +56,7 @@ def step(
         depth: LSTT layers to run; None: all.
         permutation: (b, M) which bank identity each object takes; None: in order.
         keys: (b,) random keys of drop path while training.
-        detach_identity: stop gradients into the identity bank and its norm.
+        detach_identity: whether to stop gradients into the identity bank and its norm.
         every_depth: decode after each layer of a scalable network, as training does.
 
     Returns:
@@ -74,13 +74,11 @@ def step(
         layers = memory.layers()
     projected = jnp.broadcast_to(features.projected, (batch, *features.projected.shape[1:]))
     outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
-    first = 1 if every_depth and model.config.scalable else len(outputs)
-    logits = [
-        model.apply(variables, features, outputs[:layers], method="decode") for layers in range(first, len(outputs) + 1)
-    ]
+    logits = model.apply(variables, features, outputs, every_depth, method="decode")
     if permutation is not None:
-        logits = [unpermute_logits(own, permutation) for own in logits]
-    return jnp.stack(logits) if every_depth else logits[-1], frame_kv
+        unpermute = jax.vmap(unpermute_logits, (0, None)) if every_depth else unpermute_logits
+        logits = unpermute(logits, permutation)
+    return logits, frame_kv
 
 
 def memorize(
@@ -94,7 +92,7 @@ def memorize(
     reference: bool = False,
     present: Array | None = None,
     permutation: Array | None = None,
-    detach_identity: bool = False,
+    detach_identity: Array | bool = False,
 ) -> Memory:
     """Attach the frame's identities to its keys and values and store them; see `memory.write`.
 

@@ -14,6 +14,7 @@ from aot_jax.models.layers import (
     FrozenBatchNorm,
     check_rank,
     depthwise_conv,
+    draw_kept,
     drop_path,
     fold_keys,
     gelu,
@@ -117,7 +118,7 @@ def test_frozen_batch_norm_normalises_and_is_never_trained():
 def test_drop_path_zeroes_whole_samples_and_keeps_the_expectation():
     keys = jax.random.split(jax.random.key(0), 4000)
     x = jnp.ones((4000, 2, 3)) * jnp.array([1.0, -2, 3])
-    out = np.asarray(drop_path(x, 0.3, keys))
+    out = np.asarray(drop_path(x, draw_kept(keys, np.array(0.3))))
     dropped = (out == 0).all(axis=(1, 2))
     np.testing.assert_allclose(out[~dropped], np.broadcast_to(x[0] / 0.7, out[~dropped].shape), rtol=1e-6)
     assert abs(dropped.mean() - 0.3) < 0.03  # four standard deviations
@@ -127,10 +128,13 @@ def test_drop_path_zeroes_whole_samples_and_keeps_the_expectation():
 def test_drop_path_does_not_depend_on_how_a_batch_is_split():
     keys = jax.random.split(jax.random.key(1), 8)
     x = draw(0, 8, 2, 2)
-    whole = drop_path(x, 0.5, keys)
-    parts = jnp.concatenate([drop_path(x[:3], 0.5, keys[:3]), drop_path(x[3:], 0.5, keys[3:])])
-    np.testing.assert_array_equal(whole, parts)
-    assert 0 < int((whole == 0).all(axis=(1, 2)).sum()) < 8
+    rates = np.array([[0.5, 0.0], [0.5, 0.1]])
+    kept = draw_kept(keys, rates)
+    assert kept.shape == (8, 2, 2)
+    np.testing.assert_array_equal(kept, jnp.concatenate([draw_kept(keys[:3], rates), draw_kept(keys[3:], rates)]))
+    assert 0 < int((drop_path(x, kept[:, 0, 0]) == 0).all(axis=(1, 2)).sum()) < 8
+    np.testing.assert_array_equal(kept[:, 0, 1], 1)
+    assert not np.array_equal(kept[:, 0, 0], kept[:, 1, 0])
     folded = fold_keys(keys, 7)
     np.testing.assert_array_equal(jax.random.key_data(folded[3:]), jax.random.key_data(fold_keys(keys[3:], 7)))
     assert not np.array_equal(jax.random.key_data(folded), jax.random.key_data(fold_keys(keys, 8)))
@@ -138,8 +142,9 @@ def test_drop_path_does_not_depend_on_how_a_batch_is_split():
 
 def test_drop_path_without_keys_or_rate_changes_nothing():
     x = draw(0, 2, 3)
-    assert drop_path(x, 0.5, None) is x
-    assert drop_path(x, 0.0, jax.random.split(jax.random.key(0), 2)) is x
+    assert drop_path(x, None) is x
+    assert draw_kept(None, np.zeros(2)) is None
+    np.testing.assert_array_equal(draw_kept(jax.random.split(jax.random.key(0), 2), np.zeros(3)), np.ones((2, 3)))
     assert fold_keys(None, 3) is None
 
 

@@ -83,7 +83,7 @@ class AOT(nn.Module):
         return Features(x4, x8, x16, self.encoder_projector(last))
 
     def identify(
-        self, mask: Array, permutation: Array | None = None, depth: int | None = None, detach: bool = False
+        self, mask: Array, permutation: Array | None = None, depth: int | None = None, detach: Array | bool = False
     ) -> tuple[LayerIdentity, ...]:
         """Embed a mask and map it into each layer's memory space (paper, Eq. 2 and section 4.3).
 
@@ -91,13 +91,13 @@ class AOT(nn.Module):
             mask: (b, h, w) integers at the images' size: 0 background, 1 .. M objects, 255 void.
             permutation: (b, M) which bank identity each object takes; None: in order.
             depth: layers wanted; None: all.
-            detach: stop gradients into bank and norm (second half of video training).
+            detach: whether to stop gradients into bank and norm (second half of video training).
         """
         embedding = self.identity_bank(mask, permutation)
         if self.config.block == "v2":
             embedding = self.id_norm(embedding)
-        if detach:
-            embedding = stop_gradient(embedding)
+        if detach is not False:
+            embedding = jnp.where(detach, stop_gradient(embedding), embedding)
         return self.lstt.identify(embedding, self.depth(depth))
 
     def propagate(
@@ -111,9 +111,9 @@ class AOT(nn.Module):
         """Carry identities from memory to the current frame through the LSTT; see `LSTT.__call__`."""
         return self.lstt(projected, memory, identity, self.depth(depth), keys)
 
-    def decode(self, features: Features, outputs: Sequence[Array]) -> Array:
-        """Read out identities: logits (b, h, w, M + 1) at 4x, in the bank's order."""
-        return self.decoder(features[:3], features.projected, outputs)
+    def decode(self, features: Features, outputs: Sequence[Array], every_depth: bool = False) -> Array:
+        """Read out identities: logits (b, h, w, M + 1) at 4x, in the bank's order; see `Decoder.__call__`."""
+        return self.decoder(features[:3], features.projected, outputs, every_depth)
 
     def depth(self, depth: int | None) -> int:
         """Return the depth to run, checked; None is the network's own."""
@@ -129,8 +129,7 @@ class AOT(nn.Module):
         """Touch every parameter once, for `init`: logits of a reference frame at each depth; (l, b, h, w, M + 1)."""
         features = self.encode(image)
         outputs, _ = self.propagate(features.projected, None, self.identify(mask))
-        first = 1 if self.config.scalable else self.config.depth
-        return jnp.stack([self.decode(features, outputs[:d]) for d in range(first, self.config.depth + 1)])
+        return self.decode(features, outputs, every_depth=True)
 
 
 def check_size(size: Size, align_corners: bool) -> None:

@@ -56,27 +56,43 @@ class Decoder(nn.Module):
         self.adapter_4x = Linear(half, dtype=self.dtype)
         self.conv_out = Linear(self.identities + 1, dtype=self.dtype)
 
-    def __call__(self, shortcuts: Sequence[Array], projected: Array, outputs: Sequence[Array]) -> Array:
+    def __call__(
+        self, shortcuts: Sequence[Array], projected: Array, outputs: Sequence[Array], every_depth: bool = False
+    ) -> Array:
         """Decode.
 
         Args:
             shortcuts: encoder maps at 4x, 8x and 16x, (s, h, w, c); s is b, or 1 where all of the batch share them.
             projected: (s, h, w, c) the LSTT's input at 16x.
             outputs: (b, h, w, c) of LSTT layers 1 .. L', normed.
+            every_depth: decode the first 1, 2 .. L' outputs of a scalable network, all in one batch.
 
         Returns:
-            Logits (b, h, w, M + 1) at 4x in float32; channel 0 is the background.
+            Logits (b, h, w, M + 1) at 4x in float32, channel 0 is the background; with `every_depth`
+            (l, b, h, w, M + 1).
         """
-        x4, x8, x16 = shortcuts
         batch = outputs[-1].shape[0]
+        first = 1 if every_depth and self.scalable else len(outputs)
+        depths = range(first, len(outputs) + 1)
+        x = jnp.concatenate([self._enter(projected, outputs[:depth], batch) for depth in depths])
+
+        def shortcut(adapter: Linear, features: Array) -> Array:
+            adapted = adapter(features)
+            return adapted if adapted.shape[0] == 1 else jnp.tile(adapted, (len(depths), 1, 1, 1))
+
+        x4, x8, x16 = shortcuts
+        x = jax.nn.relu(self.conv_16x(x + shortcut(self.adapter_16x, x16)))
+        x = resize_bilinear(x, x8.shape[1:3], self.align_corners)
+        x = jax.nn.relu(self.conv_8x(x + shortcut(self.adapter_8x, x8)))
+        x = resize_bilinear(x, x4.shape[1:3], self.align_corners)
+        x = jax.nn.relu(self.conv_4x(x + shortcut(self.adapter_4x, x4)))
+        logits = self.conv_out(x).astype(jnp.float32)
+        return logits.reshape(len(depths), batch, *logits.shape[1:]) if every_depth else logits
+
+    def _enter(self, projected: Array, outputs: Sequence[Array], batch: int) -> Array:
+        """Run the input layer of a depth."""
         if self.last_only:
             x = outputs[-1]
         else:
             x = jnp.concatenate([jnp.broadcast_to(projected, (batch, *projected.shape[1:])), *outputs], axis=-1)
-        x = jax.nn.relu(self.conv_in[len(outputs) - 1 if self.scalable else 0](x))
-        x = jax.nn.relu(self.conv_16x(x + self.adapter_16x(x16)))
-        x = resize_bilinear(x, x8.shape[1:3], self.align_corners)
-        x = jax.nn.relu(self.conv_8x(x + self.adapter_8x(x8)))
-        x = resize_bilinear(x, x4.shape[1:3], self.align_corners)
-        x = jax.nn.relu(self.conv_4x(x + self.adapter_4x(x4)))
-        return self.conv_out(x).astype(jnp.float32)
+        return jax.nn.relu(self.conv_in[len(outputs) - 1 if self.scalable else 0](x))

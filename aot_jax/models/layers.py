@@ -89,6 +89,7 @@ class Conv(nn.Module):
         return y
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
     """Convolve each channel with its own k x k kernel, as a sum of k*k shifted products.
 
@@ -96,7 +97,7 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
 
     Args:
         x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
-        kernel: (k, k, c).
+        kernel: (k, k, c), k odd.
         stride: of the output grid, in cells of x.
         dilation: distance between taps, in cells of x.
 
@@ -104,20 +105,46 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
         (b, ceil(h / stride), ceil(w / stride), c).
     """
     size = kernel.shape[0]
-    _, height, width, _ = x.shape
-    pad = dilation * (size - 1) // 2
-    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    rows, columns = -(-height // stride), -(-width // stride)
+    padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
     total = None
-    for i in range(size):
-        for j in range(size):
-            top, left = i * dilation, j * dilation
-            shifted = x[
-                :, top : top + (rows - 1) * stride + 1 : stride, left : left + (columns - 1) * stride + 1 : stride
-            ]
-            term = shifted * kernel[i, j]
-            total = term if total is None else total + term
+    for i, j in np.ndindex(size, size):
+        top, left = i * dilation, j * dilation
+        last = top + (rows - 1) * stride + 1, left + (columns - 1) * stride + 1
+        term = padded[:, top : last[0] : stride, left : last[1] : stride] * kernel[i, j]
+        total = term if total is None else total + term
     return total
+
+
+def _pad_for_taps(x: Array, size: int, stride: int, dilation: int) -> tuple[Array, int, int]:
+    """Return x with zeros around it, and the rows and columns of the output."""
+    pad = dilation * (size - 1) // 2
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    return padded, -(-x.shape[1] // stride), -(-x.shape[2] // stride)
+
+
+def _depthwise_forward(x: Array, kernel: Array, stride: int, dilation: int) -> tuple[Array, tuple[Array, Array]]:
+    return depthwise_conv(x, kernel, stride, dilation), (x, kernel)
+
+
+def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    # Differentiating the sum tap by tap compiles for minutes: k*k padded sums for x, k*k reductions for the kernel.
+    x, kernel = saved
+    size = kernel.shape[0]
+    padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
+    spread = (rows - 1) * stride + 1, (columns - 1) * stride + 1
+
+    def tap(index: Array) -> Array:
+        top, left = index // size * dilation, index % size * dilation
+        window = lax.dynamic_slice(padded, (0, top, left, 0), (x.shape[0], *spread, x.shape[3]))
+        return (window[:, ::stride, ::stride] * grad).sum(axis=(0, 1, 2))
+
+    kernel_grad = lax.map(tap, jnp.arange(size * size)).reshape(kernel.shape)
+    pads = [(0, x.shape[axis + 1] - spread[axis], stride - 1) for axis in range(2)]
+    spaced = lax.pad(grad, jnp.zeros((), grad.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
+    return depthwise_conv(spaced, kernel[::-1, ::-1], 1, dilation), kernel_grad
+
+
+depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 class DepthwiseConv(nn.Module):
@@ -170,18 +197,25 @@ def fold_keys(keys: Array | None, data: int) -> Array | None:
     return None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, data))(keys)
 
 
-def drop_path(x: Array, rate: float, keys: Array | None) -> Array:
-    """Zero a whole branch for some samples and scale it up by 1 / (1 - rate) for the others (stochastic depth).
+def draw_kept(keys: Array | None, rates: np.ndarray) -> Array | None:
+    """Draw which branches each sample keeps (stochastic depth), all at once: a draw apiece compiles slowly.
 
     Args:
-        x: (b, ...), the branch.
-        rate: probability of zero.
-        keys: (b,) random keys, one a sample, so that bits do not depend on how a batch is split; None: x unchanged.
+        keys: (b,) random keys, one a sample, so that bits do not depend on how a batch is split; None: no dropping.
+        rates: (...) the probability of dropping each branch.
+
+    Returns:
+        (b, ...) float32: 0 for a branch that is dropped, 1 / (1 - rate) for one that is kept. None for None.
     """
-    if keys is None or rate == 0:
-        return x
-    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate))(keys)
-    return x * (keep / (1 - rate)).astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
+    if keys is None:
+        return None
+    keep = jax.vmap(lambda key: jax.random.uniform(key, rates.shape) >= rates)(keys)
+    return keep / (1 - rates)
+
+
+def drop_path(x: Array, kept: Array | None) -> Array:
+    """Scale a branch (b, ...) by what `draw_kept` drew for it, (b,); None leaves it unchanged."""
+    return x if kept is None else x * kept.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
 
 
 @functools.lru_cache(maxsize=256)

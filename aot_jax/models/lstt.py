@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from aot_jax.models.attention import LongTermAttention, SelfAttention, split_heads
@@ -18,8 +19,8 @@ from aot_jax.models.layers import (
     LayerNorm,
     Linear,
     bias_uniform,
+    draw_kept,
     drop_path,
-    fold_keys,
     gelu,
     sine_position,
 )
@@ -68,7 +69,6 @@ class LSTTBlock(nn.Module):
     short_term_frames: int
     relative_position: bool
     local_attention: str
-    drop_path: float
     dtype: jnp.dtype = jnp.float32
 
     def setup(self) -> None:
@@ -104,7 +104,7 @@ class LSTTBlock(nn.Module):
         position: Array | None,
         memory: LayerMemory | None,
         identity: LayerIdentity | None,
-        keys: Array | None,
+        kept: Array | None,
     ) -> tuple[Array, FrameKV]:
         """Run the block on one frame.
 
@@ -113,13 +113,13 @@ class LSTTBlock(nn.Module):
             position: (h, w, c) sine embedding, or None.
             memory: what to attend to; None on a reference frame, which attends to itself.
             identity: the frame's own identities on a reference frame, else None.
-            keys: (b,) random keys of drop path while training, else None.
+            kept: (b, 2) factors of the self-attention's and the feed-forward's branch while training, else None.
 
         Returns:
             The output (b, h, w, c) and the frame's own key and value.
         """
         attended = self.self_attention(self.norm1(x), position)
-        x = x + drop_path(attended, self.drop_path, fold_keys(keys, 0))
+        x = x + drop_path(attended, None if kept is None else kept[:, 0])
         own = self.project(self.norm2(x))
         if identity is not None:
             memory = itself(own, identity)
@@ -129,8 +129,7 @@ class LSTTBlock(nn.Module):
                 own.key, memory.short_keys, memory.short_values, memory.short_valid
             )
         x = x + matched
-        x = x + drop_path(self.feed_forward(self.norm3(x)), self.drop_path, fold_keys(keys, 1))
-        return x, own
+        return x + drop_path(self.feed_forward(self.norm3(x)), None if kept is None else kept[:, 1]), own
 
 
 class LSTTBlockV2(LSTTBlock):
@@ -188,7 +187,6 @@ class LSTT(nn.Module):
                 "short_term_frames",
                 "relative_position",
                 "local_attention",
-                "drop_path",
                 "dtype",
             )
         }
@@ -222,6 +220,7 @@ class LSTT(nn.Module):
             The normed output (b, h, w, c) of each layer for the decoder, and each layer's own key and value.
         """
         position = sine_position(*x.shape[1:]) if self.sine_position else None
+        kept = draw_kept(keys, np.full((depth, 2), self.drop_path))
         outputs, frame_kv = [], []
         for i in range(depth):
             index = 0 if self.share_blocks else i
@@ -230,7 +229,7 @@ class LSTT(nn.Module):
                 None if position is None else jnp.asarray(position),
                 None if identity is not None else memory[i],
                 None if identity is None else identity[i],
-                fold_keys(keys, i),
+                None if kept is None else kept[:, i],
             )
             outputs.append(self.decoder_norms[index](x))
             frame_kv.append(own)

@@ -35,7 +35,7 @@ def clip_loss(
     train: Any,
     gap: int,
     *,
-    predicted_masks: bool,
+    predicted_masks: Array | bool,
     keys: Array | None = None,
 ) -> tuple[Array, ClipResult]:
     """Compute the training loss of a batch of clips (paper, section 5 and Eq. 4).
@@ -49,7 +49,8 @@ def clip_loss(
         step: update number, for the weights that change during training.
         train: `config.train`.
         gap: frames between long-term writes, as in `memory.write`.
-        predicted_masks: memory takes predicted masks and the identity bank gets no gradient (second half of training).
+        predicted_masks: scalar bool, whether memory takes predicted masks and the identity bank gets no gradient
+            (second half of video training).
         keys: (b,) random keys for drop path and for which identity each object takes; None: neither.
 
     Returns:
@@ -70,11 +71,11 @@ def clip_loss(
 
     def judge(logits: Array, truth: Array) -> tuple[Array, Array]:
         """Turn logits (l, b, h, w, m) at 4x into losses (l, b) and labels (b, h, w)."""
-        at_mask = [
-            resize_bilinear(propagate.mask_unused(own, objects), truth.shape[1:], model.config.align_corners)
-            for own in logits
-        ]
-        return jnp.stack([frame_loss(own, truth, fraction) for own in at_mask]), at_mask[-1].argmax(axis=-1)
+        depths = logits.shape[0]
+        logits = propagate.mask_unused(rearrange(logits, "l b h w m -> (l b) h w m"), jnp.tile(objects, depths))
+        logits = resize_bilinear(logits, truth.shape[1:], model.config.align_corners)
+        losses = frame_loss(logits, jnp.tile(truth, (depths, 1, 1)), fraction)
+        return losses.reshape(depths, batch), logits[-batch:].argmax(axis=-1)
 
     first = jax.tree.map(lambda x: x[0], features)
     logits, frame_kv = propagate.step(
@@ -89,7 +90,7 @@ def clip_loss(
         frame, truth, own_keys = now
         logits, frame_kv = propagate.step(model, params, memory, frame, keys=own_keys, every_depth=True, **options)
         losses, labels = judge(logits, truth)
-        mask = labels if predicted_masks else truth
+        mask = jnp.where(predicted_masks, labels, truth)
         return propagate.memorize(model, params, memory, frame_kv, mask, gap, **options), (losses, labels)
 
     if train.rematerialise:

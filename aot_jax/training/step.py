@@ -24,7 +24,7 @@ def make_train_step(
     """Make the update: (state, batch, predicted_masks) to (state, figures, labels).
 
     The batch has a leading axis of devices and is split over it; state and figures are the same on all devices and go
-    in and out without that axis. `predicted_masks` is static: the second half of video training. Labels
+    in and out without that axis. `predicted_masks` says whether this is the second half of video training. Labels
     (devices, b, t, h, w) uint8 are the clips' predicted ids.
 
     Every sample's random bits follow from the seed, the step and its own index, so they do not depend on how a batch
@@ -33,7 +33,7 @@ def make_train_step(
     optimizer = make_optimizer(config, params)
     train, gap = config.train, config.memory.train_gap
 
-    def gradients(params: Params, batch: Batch, step: Array, predicted_masks: bool) -> tuple:
+    def gradients(params: Params, batch: Batch, step: Array, predicted_masks: Array) -> tuple:
         key = jax.random.fold_in(jax.random.key(config.seed), step)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(batch["index"].astype(jnp.uint32))
 
@@ -56,7 +56,7 @@ def make_train_step(
         figures = {"loss": total, "J": overlap, "losses": result.losses.mean(axis=-1)}
         return grads, figures, jnp.moveaxis(result.labels, 0, 1).astype(jnp.uint8)
 
-    def accumulated(params: Params, batch: Batch, step: Array, predicted_masks: bool) -> tuple:
+    def accumulated(params: Params, batch: Batch, step: Array, predicted_masks: Array) -> tuple:
         parts = train.accumulate
         if parts == 1:
             return gradients(params, batch, step, predicted_masks)
@@ -72,15 +72,15 @@ def make_train_step(
         (grads, figures), labels = jax.lax.scan(add, zeros, batch)
         return grads, figures, labels.reshape(-1, *labels.shape[2:])
 
-    def update(state: TrainState, batch: Batch, predicted_masks: bool) -> tuple:
+    def update(state: TrainState, batch: Batch, predicted_masks: Array) -> tuple:
         grads, figures, labels = accumulated(state.params, batch, state.step, predicted_masks)
         grads, figures = jax.lax.pmean((grads, figures), AXIS)
         norm = optax.global_norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(figures["loss"])
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        if predicted_masks:  # zero gradients through AdamW would still move them
-            stop = select(state.params, IDENTITY)
-            updates = jax.tree.map(lambda x, still: jnp.zeros_like(x) if still else x, updates, stop)
+        # Zero gradients through AdamW would still move them.
+        stop = select(state.params, IDENTITY)
+        updates = jax.tree.map(lambda x, still: jnp.where(predicted_masks, 0, x) if still else x, updates, stop)
         params = optax.apply_updates(state.params, updates)
         decay = ema_decay(state.step + 1, train)
         ema = jax.tree.map(lambda average, new: average + (1 - decay) * (new - average), state.ema, params)
@@ -108,9 +108,8 @@ def make_train_step(
     return jax.pmap(
         update,
         axis_name=AXIS,
-        in_axes=(None, 0),
+        in_axes=(None, 0, None),
         out_axes=(None, None, 0),
-        static_broadcasted_argnums=(2,),
         donate_argnums=(0,),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from einops import rearrange
 from flax import linen as nn
 
-from aot_jax.models.layers import Conv, LayerNorm, Linear, drop_path, fold_keys, gelu
+from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path, gelu
 from aot_jax.typing import Array
 
 STAGES = ((2, 4), (2, 8), (18, 16))  # blocks, heads
@@ -70,11 +70,10 @@ class SwinBlock(nn.Module):
 
     heads: int
     shifted: bool
-    drop_path: float
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, keys: Array | None) -> Array:
+    def __call__(self, x: Array, kept: Array | None) -> Array:
         _, height, width, channels = x.shape
         y = LayerNorm(dtype=self.dtype, name="norm1")(x)
         # Padding comes after the norm and padded tokens are attended to, as in the release.
@@ -90,11 +89,11 @@ class SwinBlock(nn.Module):
         y = rearrange(y, "b (y x) (i j) c -> b (y i) (x j) c", y=rows, i=WINDOW)
         if self.shifted:
             y = jnp.roll(y, (SHIFT, SHIFT), axis=(1, 2))
-        x = x + drop_path(y[:, :height, :width], self.drop_path, fold_keys(keys, 0))
+        x = x + drop_path(y[:, :height, :width], None if kept is None else kept[:, 0])
         y = LayerNorm(dtype=self.dtype, name="norm2")(x)
         y = gelu(Linear(4 * channels, encoder=True, dtype=self.dtype, name="fc1")(y))
         y = Linear(channels, encoder=True, dtype=self.dtype, name="fc2")(y)
-        return x + drop_path(y, self.drop_path, fold_keys(keys, 1))
+        return x + drop_path(y, None if kept is None else kept[:, 1])
 
 
 class PatchMerging(nn.Module):
@@ -125,14 +124,16 @@ class SwinB(nn.Module):
             images
         )
         x = LayerNorm(dtype=self.dtype, name="patch_embed_norm")(x)
+        rates = self.drop_path * np.arange(BLOCKS_OF_THE_WHOLE) / (BLOCKS_OF_THE_WHOLE - 1)
+        rates[: STAGES[0][0]] = 0
+        kept = draw_kept(keys, np.repeat(rates[:, None], 2, axis=1))
         outputs, block = [], 0
         for s, (blocks, heads) in enumerate(STAGES):
             if s:
                 x = PatchMerging(dtype=self.dtype, name=f"layers_{s - 1}_downsample")(x)
             for i in range(blocks):
-                rate = self.drop_path * block / (BLOCKS_OF_THE_WHOLE - 1) if s else 0.0
-                swin_block = SwinBlock(heads, i % 2 == 1, rate, dtype=self.dtype, name=f"layers_{s}_blocks_{i}")
-                x = swin_block(x, fold_keys(keys, block))
+                swin_block = SwinBlock(heads, i % 2 == 1, dtype=self.dtype, name=f"layers_{s}_blocks_{i}")
+                x = swin_block(x, None if kept is None else kept[:, block])
                 block += 1
             outputs.append(LayerNorm(dtype=self.dtype, name=f"norm{s}")(x))
         return [*outputs, outputs[-1]]
