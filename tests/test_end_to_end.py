@@ -16,6 +16,8 @@ from aot_jax.evaluation.splits import SplitError, load_split
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SIZES = {"bear": (48, 64), "two-dogs": (50, 61)}
 COUNT = 5
 IDS = (1, 4, 9)

@@ -9,6 +9,8 @@ import pytest
 
 from aot_jax.models.local_attention import attend_patches, attend_tiles
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 HEADS, DEPTH = 2, 4
 
 

@@ -14,6 +14,8 @@ from aot_jax.models.lstt import FrameKV
 from aot_jax.preprocess import resize_nearest
 from aot_jax.propagate import memorize, step
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 # What memory keeps: single cells whose key is the frame's number and whose value is 100 more.
 
 

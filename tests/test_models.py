@@ -15,6 +15,8 @@ from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.lstt import FrameKV
 from aot_jax.propagate import empty_memory, init_params, memorize, step
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 COUNTS = {
     "aott": 5_734_099,
     "aots": 6_998_235,
