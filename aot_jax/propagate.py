@@ -131,4 +131,7 @@ def init_params(model: AOT, seed: int = 0) -> Params:
     """Draw a network's initial parameters."""
     side = 33 if model.config.align_corners else 32
     image, mask = jnp.zeros((1, side, side, 3)), jnp.zeros((1, side, side), jnp.int32)
-    return jax.jit(model.init)(jax.random.key(seed), image, mask)["params"]
+    # Hundreds of draws that run once: on the CPU, optimising them takes far longer than running them.
+    cpu = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} if cpu else None
+    return jax.jit(model.init, compiler_options=options)(jax.random.key(seed), image, mask)["params"]
