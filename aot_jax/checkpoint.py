@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from aot_jax.config import fields, load_config, make_model
 from aot_jax.models.aot import AOT
-from aot_jax.propagate import init_params
+from aot_jax.propagate import init_params, param_shapes
 from aot_jax.typing import Params
 
 logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file otherwise
@@ -157,7 +157,7 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
             + "\n".join(different)
             + "\nuse the config that fits it, or another checkpoint"
         )
-    target = jax.eval_shape(lambda: init_params(make_model(config)))
+    target = param_shapes(make_model(config))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
     try:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -23,7 +22,7 @@ from ml_collections import ConfigDict
 
 from aot_jax import checkpoint
 from aot_jax.config import ConfigError, add_config_flags, load_config, make_model, parse_args
-from aot_jax.propagate import init_params
+from aot_jax.propagate import init_params, param_shapes
 from aot_jax.typing import Params
 
 
@@ -161,7 +160,7 @@ def release_tensors(config: ConfigDict) -> dict[str, Tensor]:
     model = make_model(config)
     table = [(re.compile(pattern), name, layout) for pattern, name, layout in rules(config)]
     tensors = {}
-    for path, leaf in flatten_dict(jax.eval_shape(lambda: init_params(model))).items():
+    for path, leaf in flatten_dict(param_shapes(model)).items():
         joined = "/".join(path)
         pattern, name, layout = next(rule for rule in table if rule[0].fullmatch(joined))
         name = pattern.fullmatch(joined).expand(name).replace("{leaf}", LEAVES.get(path[-1], path[-1]))

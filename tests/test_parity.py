@@ -2,11 +2,13 @@
 
 import functools
 import json
+import re
 
 import jax
 import numpy as np
 import parity
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 from PIL import Image
 
 from aot_jax import propagate
@@ -17,6 +19,16 @@ from aot_jax.io.masks import read_mask
 from aot_jax.metrics import score_sequence, summarise
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker import Tracker
+from aot_jax.training.clip import clip_loss
+from aot_jax.training.optim import (
+    BATCH_NORM,
+    check_patterns,
+    decays,
+    ema_decay,
+    frozen,
+    hold_still,
+    learning_rate,
+)
 
 TOLERANCE = 2e-4  # of logits, absolute
 OWN_TOLERANCE = 2e-5  # drawn weights pass little of the masks on: nearer figures see more of them
@@ -120,6 +132,62 @@ def test_tracking(path):
         assert np.mean(labels == expected) >= AGREEMENT, f"frame {t}"
 
 
+def run_training(path):
+    """Run a training case, judge its losses, return it and the norm of every tensor's gradient."""
+    case, _ = parity.load(path)
+    model = parity.load_model(case)
+    config = model.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.train.steps, config.train.auxiliary = case["total_steps"], 1.0
+    clips = [
+        parity.clip(case["seed"] + b, case["frames"], case["height"], case["width"], objects)
+        for b, objects in enumerate(case["objects"])
+    ]
+    images, masks = (np.stack(arrays) for arrays in zip(*clips, strict=True))
+    if case["void_rows"]:
+        masks[:, :, : case["void_rows"]] = 255
+    gap = case["long_term_gap"] if case["long_term_gap"] < 9999 else 0
+
+    def loss(params):
+        return clip_loss(
+            model.module,
+            hold_still(params, config),
+            images,
+            masks,
+            np.array(case["objects"]),
+            np.float32(case["step"]),
+            config.train,
+            gap,
+            predicted_masks=case["use_predicted_masks"],
+        )
+
+    (total, result), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(model.params)
+    weights = config.train.depth_weight ** np.arange(result.losses.shape[1])
+    frames = np.einsum("tlb,l->tb", result.losses, weights / weights.sum())
+    np.testing.assert_allclose(total, case["loss"], rtol=1e-4)
+    np.testing.assert_allclose(frames, case["frame_losses"], rtol=1e-4)
+    flat = flatten_dict(gradients)
+    return case, {
+        name: float(np.linalg.norm(np.asarray(flat[tensor.path], np.float64)))
+        for name, tensor in release_tensors(config).items()
+        if not name.endswith(("running_mean", "running_var"))
+    }
+
+
+@needs_folder
+@pytest.mark.parametrize("path", parity.cases("train"), ids=lambda path: path.stem)
+def test_training(path):
+    case, norms = run_training(path)
+    assert case["grad_norms"].keys() <= norms.keys()
+    slack = 1e-8 * case["global_grad_norm"]
+    for name, norm in norms.items():
+        if name in case["grad_norms"]:
+            expected = case["grad_norms"][name]
+            assert abs(norm - expected) <= 2e-3 * expected + slack, name
+        else:  # frozen
+            assert norm == 0, name
+
+
 @needs_folder
 def test_metrics():
     for case in json.loads((parity.FOLDER / "metrics.json").read_text()):
@@ -144,6 +212,50 @@ def test_inference_size():
         given = dict(zip(table["columns"], row, strict=True))
         expected = given.pop("out_height"), given.pop("out_width")
         assert inference_size(given.pop("height"), given.pop("width"), **given) == expected, row
+
+
+@needs_folder
+@pytest.mark.parametrize("name", ["lr_main", "lr_pretrain"])
+def test_learning_rates(name):
+    table = json.loads((parity.FOLDER / "recipe.json").read_text())[name]
+    train = load_config("aost").train.copy_and_resolve_references()
+    with train.unlocked():
+        train.update(
+            learning_rate=table["base"],
+            min_learning_rate=table["minimum"],
+            steps=table["total"],
+            warmup=table["warmup_ratio"],
+            power=table["power"],
+            encoder_rate=table["encoder_ratio"],
+        )
+    for step, rate, encoder_rate in table["rows"]:
+        assert learning_rate(step, train) == pytest.approx(rate, rel=1e-5), step
+        assert learning_rate(step, train, encoder=True) == pytest.approx(encoder_rate, rel=1e-5), step
+
+
+@needs_folder
+def test_average_decay():
+    table = json.loads((parity.FOLDER / "recipe.json").read_text())["ema_decay_total_100000"]
+    for update, decay in table:
+        assert ema_decay(update, load_config("aost").train) == pytest.approx(decay, rel=1e-6), update
+
+
+@needs_folder
+@pytest.mark.parametrize("name", ["aott", "r50_aotl", "swinb_aotl"])
+def test_decay_and_frozen_tensors(name):
+    recipe = json.loads((parity.FOLDER / "recipe.json").read_text())
+    config = load_config(parity.CONFIGS.get(name, name))
+    tensors = {key: tensor.path for key, tensor in release_tensors(config).items()}
+    params = unflatten_dict({path: np.float32(0) for path in tensors.values()})
+    check_patterns(params, config.model.encoder)
+    still, decaying = flatten_dict(frozen(params, config)), flatten_dict(decays(params))
+    ours = {key: path for key, path in tensors.items() if not re.search(BATCH_NORM, "/".join(path))}
+    assert {key for key, path in ours.items() if still[path]} == set(recipe[f"frozen_{name}"])
+    decay = recipe[f"weight_decay_{name}"]
+    expected = {key: value for key, value in decay.items() if not key.endswith("mask_token")}
+    assert expected == {
+        key: config.train.weight_decay * decaying[path] for key, path in ours.items() if not still[path]
+    }
 
 
 @needs_folder

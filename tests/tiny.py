@@ -14,7 +14,7 @@ from aot_jax.config import load_config, make_model
 from aot_jax.models.aot import Features
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.layers import Conv
-from aot_jax.propagate import init_params
+from aot_jax.propagate import param_shapes
 from aot_jax.typing import Params
 
 
@@ -40,7 +40,7 @@ SIZES = ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.wind
 
 def shapes(model) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
     """Shapes of a network's own init, by path."""
-    return flatten_dict(jax.eval_shape(lambda: init_params(model)))
+    return flatten_dict(param_shapes(model))
 
 
 def draw(model, seed: int = 0) -> Params:

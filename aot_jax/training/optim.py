@@ -37,6 +37,11 @@ def frozen(params: Params, config: ConfigDict) -> Any:
     return select(params, "|".join([*stages, BATCH_NORM]))
 
 
+def decays(params: Params) -> Any:
+    """Return a tree of bools like `params`: is the tensor decayed?"""
+    return jax.tree.map(lambda excepted: not excepted, select(params, NO_DECAY))
+
+
 def check_patterns(params: Params, encoder: str) -> None:
     """Raise ValueError if a pattern that this network should match matches nothing."""
     paths = ["/".join(path) for path in flatten_dict(params)]
@@ -53,7 +58,8 @@ def learning_rate(step: Array | int, train: ConfigDict, encoder: bool = False) -
     """
     warmup = train.warmup * train.steps
     rising = step / max(warmup, 1)
-    falling = jnp.maximum(0.0, 1 - (step - warmup) / max(train.steps - warmup, 1)) ** train.power
+    # The release counts one step more than there are, so that the last update is still above the minimum.
+    falling = jnp.maximum(0.0, 1 - (step - warmup) / (train.steps - warmup + 1)) ** train.power
     above = (train.learning_rate - train.min_learning_rate) * jnp.where(step < warmup, rising, falling)
     return train.min_learning_rate + (train.encoder_rate if encoder else 1.0) * above
 
@@ -65,9 +71,6 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     still = frozen(params, config)
     encoder = select(params, ENCODER)
     groups = jax.tree.map(lambda fixed, enc: "frozen" if fixed else "encoder" if enc else "other", still, encoder)
-
-    def decays(tree: Params) -> Any:
-        return path_aware_map(lambda path, _: re.search(NO_DECAY, "/".join(path)) is None, tree)
 
     def adamw(is_encoder: bool) -> optax.GradientTransformation:
         return optax.adamw(
