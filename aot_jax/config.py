@@ -39,7 +39,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
         ConfigError: if the file or a field does not exist, or a value does not fit its field.
     """
     path = _find(path)
-    root = str(path.resolve().parent.parent)
+    parents = path.resolve().parents
+    root = str(next((p for p in parents if (p / "configs" / "common.py").is_file()), parents[1]))
     spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, root)  # variants import `configs.common`

@@ -1,4 +1,11 @@
-"""R50-AOST: AOST with a ResNet-50 encoder."""
+"""R50-AOST: AOST with a ResNet-50 encoder; the second stage, on DAVIS 2017 and YouTube-VOS 2019.
+
+    python train.py --config configs/pretrain/aost_r50.py --config.encoder_weights=resnet50.pth
+    python train.py --config configs/aost_r50.py --config.init_from=runs/pretrain_aost_r50
+    python eval.py --split davis17 --config configs/aost_r50.py --depth 3
+
+16 clips of five frames of 465 x 465 pixels an update, 100,000 updates in each stage, split over all GPUs.
+"""
 
 from configs import aost
 
@@ -7,4 +14,5 @@ def get_config():
     config = aost.get_config()
     config.name = "aost_r50"
     config.model.encoder = "resnet50"
+    config.train.min_learning_rate = 1e-5
     return config

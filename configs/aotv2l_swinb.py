@@ -8,4 +8,6 @@ def get_config():
     config.name = "aotv2l_swinb"
     config.model.encoder = "swin_b"
     config.model.align_corners = False
+    config.data.crop = 464
+    config.train.min_learning_rate = 1e-5
     return config

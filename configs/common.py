@@ -149,3 +149,20 @@ def _train() -> ConfigDict:
     train.evaluate_every = 0  # steps between evaluations of the averaged weights on `evaluate_on`; 0: none
     train.evaluate_on = "generated"  # a split of eval.py
     return train
+
+
+def static_stage(config: ConfigDict) -> ConfigDict:
+    """Turn a variant's recipe into that of the first stage: clips made of static images (paper, section 5; release).
+
+    The second stage then starts from its weights: --config.init_from=runs/pretrain_NAME.
+    """
+    config.name = f"pretrain_{config.name}"
+    config.data.stage = "static"
+    config.data.datasets = (("static", 1),)
+    config.data.merge_probability = 1.0
+    config.train.learning_rate = 4e-4
+    config.train.min_learning_rate = 2e-5
+    config.train.weight_decay = 0.03
+    config.train.auxiliary = 0.1
+    config.train.predicted_masks = 1.0  # true masks all the way
+    return config

@@ -1,6 +1,6 @@
 """Quick start: a small AOST that learns to track procedural videos in a few minutes on two CPU cores, without data.
 
-    python train.py --config configs/quickstart.py
+python train.py --config configs/quickstart.py
 """
 
 from configs import aost

@@ -3,6 +3,8 @@
 import jax
 import pytest
 
+jax.config.update("jax_num_cpu_devices", 4)  # what splits over devices is tested on as many
+
 
 @pytest.fixture(scope="module")
 def quick_compilation():

@@ -1,6 +1,6 @@
 """One update on all devices. `pmap` lives here and nowhere else. Called by `loop.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ Batch = dict[str, Array]  # images, masks, objects, index, as `data_pipeline.pip
 
 
 def make_train_step(
-    model: AOT, config: ConfigDict, params: Params
+    model: AOT, config: ConfigDict, params: Params, devices: Sequence[jax.Device] | None = None
 ) -> Callable[[TrainState, Batch, bool], tuple[TrainState, dict[str, Array], Array]]:
     """Make the update: (state, batch, predicted_masks) to (state, figures, labels).
 
@@ -28,7 +28,8 @@ def make_train_step(
     (devices, b, t, h, w) uint8 are the clips' predicted ids.
 
     Every sample's random bits follow from the seed, the step and its own index, so they do not depend on how a batch
-    is split over devices, hosts or accumulated parts. The old state's buffers are given away.
+    is split over devices, hosts or accumulated parts. The old state's buffers are given away. `devices` are all of
+    this process by default.
     """
     optimizer = make_optimizer(config, params)
     train, gap = config.train, config.memory.train_gap
@@ -75,7 +76,7 @@ def make_train_step(
     def update(state: TrainState, batch: Batch, predicted_masks: Array) -> tuple:
         grads, figures, labels = accumulated(state.params, batch, state.step, predicted_masks)
         grads, figures = jax.lax.pmean((grads, figures), AXIS)
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(figures["loss"])
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         # Zero gradients through AdamW would still move them.
@@ -111,6 +112,7 @@ def make_train_step(
         in_axes=(None, 0, None),
         out_axes=(None, None, 0),
         donate_argnums=(0,),
+        devices=devices,
     )
 
 
