@@ -37,6 +37,21 @@ def test_every_file_loads_under_its_own_name(name):
 
 
 @pytest.mark.parametrize("name", TABLE)
+def test_both_stages_of_a_variant_train_the_same_network(name):
+    first, second = load_config(f"pretrain/{name}"), load_config(name)
+    assert first.name == f"pretrain_{name}"
+    assert first.model == second.model
+    stated = ("learning_rate", "weight_decay", "auxiliary", "steps", "batch_size")
+    assert [first.train[field] for field in stated] == [4e-4, 0.03, 0.1, 100_000, 16]
+    assert [second.train[field] for field in stated] == [2e-4, 0.07, 1.0, 100_000, 16]
+    assert (first.data.merge_probability, second.data.merge_probability) == (1.0, 0.3)
+    assert (first.data.stage, second.data.stage) == ("static", "video")
+    assert first.data.crop == second.data.crop == (464 if "swinb" in name else 465)
+    heavier = name.endswith(("_r50", "_swinb"))
+    assert (first.train.min_learning_rate, second.train.min_learning_rate) == (2e-5, 1e-5 if heavier else 2e-5)
+
+
+@pytest.mark.parametrize("name", TABLE)
 def test_the_papers_models(name):
     config = load_config(name)
     model = config.model

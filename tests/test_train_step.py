@@ -15,7 +15,7 @@ from aot_jax.training.step import clip_overlap, make_train_step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-SIZE, FRAMES, BATCH = 33, 3, 4
+SIZE, FRAMES, BATCH = 33, 2, 4
 FROZEN = r"^encoder/conv[01]/"
 
 
@@ -32,7 +32,7 @@ def batch(seed=0, first_index=0):
     masks[:, :, 10:30, 18:30] = 2
     masks[0, :, :3] = 255
     return {
-        "images": rng.integers(0, 256, (BATCH, FRAMES, SIZE, SIZE, 3), np.uint8),
+        "images": rng.standard_normal((BATCH, FRAMES, SIZE, SIZE, 3)).astype(np.float32),
         "masks": masks,
         "objects": np.full((BATCH,), 2, np.int32),
         "index": np.arange(first_index, first_index + BATCH),
@@ -44,20 +44,24 @@ def split(x, devices):
 
 
 @functools.cache
-def run(devices=1, accumulate=1, predicted=False, steps=1, block="v2", drop_path=0.4, poison=False):
-    """Make some updates; returns the states before and after, and the last figures."""
-    name = "aost" if block == "v2" else "aotl"
-    model = tiny.load(name, "model.depth=2", f"model.drop_path={drop_path}")
+def make_update(devices, accumulate, block, drop_path):
+    """Build a small network and its update; compiling is what these tests spend their time on."""
+    model = tiny.load("aost" if block == "v2" else "aotl", "model.depth=1", f"model.drop_path={drop_path}")
     config = model.config.copy_and_resolve_references()
     with config.unlocked():
-        config.train.update(steps=10, accumulate=accumulate, learning_rate=1e-2, min_learning_rate=1e-3)
-    state = make_state(model.params, config)
+        config.train.update(steps=10, ema_span=1.0, accumulate=accumulate, learning_rate=1e-2, min_learning_rate=1e-3)
+    return model, config, make_train_step(model.module, config, model.params, jax.devices()[:devices])
+
+
+@functools.cache
+def run(devices=1, accumulate=1, predicted=False, steps=1, block="v2", drop_path=0.4, poison=False):
+    """Make some updates; returns the states before and after, and the last figures."""
+    model, config, update = make_update(devices, accumulate, block, drop_path)
+    state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update gives its buffers away
     before = jax.device_get(state)
-    update = make_train_step(model.module, config, model.params, jax.devices()[:devices])
     for step in range(steps):
         data = batch(step, BATCH * step)
         if poison:
-            data["images"] = data["images"].astype(np.float32)
             data["images"][0, 1, 5, 5] = np.nan
         state, figures, labels = update(state, split(data, devices), jnp.bool_(predicted))
         assert labels.shape == (devices, BATCH // devices, FRAMES, SIZE, SIZE)
