@@ -14,3 +14,20 @@ def quick_compilation():
     jax.config.update(name, True)
     yield
     jax.config.update(name, before)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many of the authors' cases were run."""
+    kinds = {
+        "test_own_figures": "own",
+        "test_inference": "inference",
+        "test_tracking": "tracking",
+        "test_training": "training",
+    }
+    counts = dict.fromkeys(kinds.values(), 0)
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        test = report.nodeid.rpartition("::")[2].partition("[")
+        if "test_parity.py" in report.nodeid and test[1] and test[0] in kinds and report.when == "call":
+            counts[kinds[test[0]]] += 1
+    if any(counts.values()):
+        terminalreporter.write_line("parity cases run: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
