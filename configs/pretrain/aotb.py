@@ -1,7 +1,7 @@
 """First stage of aotb: 100,000 updates on clips made of static images.
 
-    python train.py --config configs/pretrain/aotb.py --config.encoder_weights=IMAGENET_WEIGHTS
-    python train.py --config configs/aotb.py --config.init_from=runs/pretrain_aotb
+python train.py --config configs/pretrain/aotb.py --config.encoder_weights=IMAGENET_WEIGHTS
+python train.py --config configs/aotb.py --config.init_from=runs/pretrain_aotb
 """
 
 from configs import aotb

@@ -1,7 +1,7 @@
 """First stage of aotl_swinb: 100,000 updates on clips made of static images.
 
-    python train.py --config configs/pretrain/aotl_swinb.py --config.encoder_weights=IMAGENET_WEIGHTS
-    python train.py --config configs/aotl_swinb.py --config.init_from=runs/pretrain_aotl_swinb
+python train.py --config configs/pretrain/aotl_swinb.py --config.encoder_weights=IMAGENET_WEIGHTS
+python train.py --config configs/aotl_swinb.py --config.init_from=runs/pretrain_aotl_swinb
 """
 
 from configs import aotl_swinb

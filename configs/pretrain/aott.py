@@ -1,7 +1,7 @@
 """First stage of aott: 100,000 updates on clips made of static images.
 
-    python train.py --config configs/pretrain/aott.py --config.encoder_weights=IMAGENET_WEIGHTS
-    python train.py --config configs/aott.py --config.init_from=runs/pretrain_aott
+python train.py --config configs/pretrain/aott.py --config.encoder_weights=IMAGENET_WEIGHTS
+python train.py --config configs/aott.py --config.init_from=runs/pretrain_aott
 """
 
 from configs import aott

@@ -1,7 +1,7 @@
 """First stage of aotv2l: 100,000 updates on clips made of static images.
 
-    python train.py --config configs/pretrain/aotv2l.py --config.encoder_weights=IMAGENET_WEIGHTS
-    python train.py --config configs/aotv2l.py --config.init_from=runs/pretrain_aotv2l
+python train.py --config configs/pretrain/aotv2l.py --config.encoder_weights=IMAGENET_WEIGHTS
+python train.py --config configs/aotv2l.py --config.init_from=runs/pretrain_aotv2l
 """
 
 from configs import aotv2l

@@ -1,7 +1,7 @@
 """First stage of aotv2l_r50: 100,000 updates on clips made of static images.
 
-    python train.py --config configs/pretrain/aotv2l_r50.py --config.encoder_weights=IMAGENET_WEIGHTS
-    python train.py --config configs/aotv2l_r50.py --config.init_from=runs/pretrain_aotv2l_r50
+python train.py --config configs/pretrain/aotv2l_r50.py --config.encoder_weights=IMAGENET_WEIGHTS
+python train.py --config configs/aotv2l_r50.py --config.init_from=runs/pretrain_aotv2l_r50
 """
 
 from configs import aotv2l_r50
