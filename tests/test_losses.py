@@ -10,6 +10,7 @@ from aot_jax.training.losses import (
     bootstrapped_cross_entropy,
     frame_loss,
     hard_fraction,
+    kth_largest,
     soft_jaccard,
 )
 
@@ -81,3 +82,11 @@ def test_schedules():
         [1, 0.575, 0.15, 0.15]
     )
     assert [float(auxiliary_weight(step, 100)) for step in (0, 25, 100, 400)] == pytest.approx([1, 0.75, 0, 0])
+
+
+@pytest.mark.parametrize("k", [1, 2, 50, 99, 100])
+def test_kth_largest_is_what_sorting_gives(k):
+    rng = np.random.default_rng(k)
+    x = np.round(rng.exponential(size=(3, 100)).astype(np.float32), 1)  # with ties and zeros
+    found = kth_largest(jnp.asarray(x), jnp.int32(k))
+    np.testing.assert_array_equal(found, np.sort(x, axis=1)[:, -k])

