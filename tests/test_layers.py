@@ -19,6 +19,7 @@ from aot_jax.models.layers import (
     fold_keys,
     gelu,
     resize_bilinear,
+    same_conv,
     sine_position,
 )
 
@@ -177,3 +178,27 @@ def test_convolution_keeps_the_size_at_stride_1_and_pads_evenly():
 def test_check_rank_names_shape_and_axes():
     with pytest.raises(ValueError, match=r"images must have axes \(b, h, w, c\), but its shape is \(3, 4\)"):
         check_rank("images", jnp.zeros((3, 4)), "bhwc")
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_same_conv_has_the_gradients_of_the_convolution_it_stands_for(dilation):
+    rng = np.random.default_rng(0)
+    x, kernel, weight = (
+        jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((2, 7, 5, 3), (3, 3, 3, 4), (2, 7, 5, 4))
+    )
+
+    def plain(x, kernel):
+        y = lax.conv_general_dilated(
+            x,
+            kernel,
+            (1, 1),
+            "SAME",
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return (y * weight).sum()
+
+    ours = jax.grad(lambda x, kernel: (same_conv(x, kernel, dilation) * weight).sum(), (0, 1))(x, kernel)
+    theirs = jax.grad(plain, (0, 1))(x, kernel)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)

@@ -77,18 +77,65 @@ class Conv(nn.Module):
         kernel_init = fan_out_normal(fan_out) if self.encoder else fans_uniform(fan_in, fan_out)
         kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, x.shape[-1], self.features))
         pad = self.dilation * (self.kernel_size - 1) // 2 if self.padding is None else self.padding
-        y = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            window_strides=(self.stride, self.stride),
-            padding=[(pad, pad), (pad, pad)],
-            rhs_dilation=(self.dilation, self.dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.stride == 1 and self.padding is None:
+            y = same_conv(x, kernel, self.dilation)
+        else:
+            y = _conv(x, kernel, self.stride, self.dilation, pad)
         if self.use_bias:
             bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
             y = y + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         return y
+
+
+def _conv(x: Array, kernel: Array, stride: int, dilation: int, pad: int) -> Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(pad, pad), (pad, pad)],
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def same_conv(x: Array, kernel: Array, dilation: int = 1) -> Array:
+    """Convolve a map (b, h, w, c) with a kernel (k, k, c, f), k odd, at stride 1 and zero-padded: (b, h, w, f).
+
+    XLA's CPU backend takes several times too long for the gradient of the kernel, so this has its own.
+    """
+    return _conv(x, kernel, 1, dilation, dilation * (kernel.shape[0] - 1) // 2)
+
+
+def _same_conv_forward(x: Array, kernel: Array, dilation: int) -> tuple[Array, tuple[Array, Array]]:
+    return same_conv(x, kernel, dilation), (x, kernel)
+
+
+def _same_conv_backward(dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    size = kernel.shape[0]
+
+    def by_taps(x: Array, grad: Array) -> Array:
+        padded, rows, columns = _pad_for_taps(x, size, 1, dilation)
+        flat = grad.reshape(-1, grad.shape[-1]).T
+
+        def tap(i: int, j: int) -> Array:
+            top, left = i * dilation, j * dilation
+            return flat @ padded[:, top : top + rows, left : left + columns].reshape(-1, x.shape[-1])
+
+        taps = jnp.stack([tap(i, j) for i, j in np.ndindex(size, size)])
+        return taps.swapaxes(1, 2).reshape(kernel.shape)
+
+    def by_transposition(x: Array, grad: Array) -> Array:
+        pad = dilation * (size - 1) // 2
+        return jax.vjp(lambda k: _conv(x, k, 1, dilation, pad), kernel)[1](grad)[0]
+
+    kernel_grad = lax.platform_dependent(x, grad, cpu=by_taps, default=by_transposition)
+    return same_conv(grad, kernel[::-1, ::-1].swapaxes(2, 3), dilation), kernel_grad
+
+
+same_conv.defvjp(_same_conv_forward, _same_conv_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
