@@ -112,8 +112,13 @@ def save_params(
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint {path}: {error}") from error
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(temporary / "params", params)
+        # This process alone writes, whether or not there are others.
+        own = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"params{own}"
+        )
+        with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+            checkpointer.save(temporary / "params", jax.device_get(params))
         description = {"config": json.loads(config.to_json_best_effort()), "source": source}
         (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n")
         temporary.chmod(0o777 & ~_umask())

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from aot_jax.config import load_config
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 16
 FIELDS = (
+    "model.encoder=small",
     "model.channels=32",
     "model.heads=2",
     "model.window=3",
@@ -35,7 +37,6 @@ FIELDS = (
     "data.merge_probability=0.5",
     f"train.steps={STEPS}",
     "train.batch_size=2",
-    "train.train_all=True",
     "train.log_every=1",
     "train.picture_every=8",
     "train.checkpoint_every=2",
@@ -131,3 +132,19 @@ def test_terminated_saves_and_goes_on(place, unharmed):
     for path, value in weights(place, "terminated").items():
         np.testing.assert_array_equal(value, unharmed[path], err_msg=str(path))
     assert (place / "terminated" / "aost" / "pictures" / f"{STEPS:07d}.jpg").is_file()
+
+
+def test_two_processes_train_as_one(place, unharmed):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = ("--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process")
+    both = [start(place, "two", *flags, str(i)) for i in range(2)]
+    for process in both:
+        code, output = finish(process)
+        assert code == 0, output
+    found = weights(place, "two")
+    for path, value in unharmed.items():
+        np.testing.assert_allclose(found[path], value, atol=2e-4, err_msg=str(path))
+    lines = (place / "two" / "aost" / "figures.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, STEPS + 1))

@@ -9,6 +9,7 @@ from types import FrameType
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import Model, load_params, save_params
@@ -16,7 +17,7 @@ from aot_jax.config import make_model
 from aot_jax.convert import load_weights
 from aot_jax.propagate import init_params
 from aot_jax.training.report import Report
-from aot_jax.training.state import make_state
+from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step
 from aot_jax.training.store import Store
 from aot_jax.typing import Params
@@ -95,11 +96,13 @@ def train(
                     report.advance()
                 if config.train.picture_every and (done % config.train.picture_every == 0 or done == steps):
                     report.picture(done, batch["images"][0], batch["masks"][0], np.asarray(labels[0, 0]))
-                if done % config.train.checkpoint_every == 0 or done == steps or stop.asked:
+                stopping = stop.agreed(done % config.train.log_every == 0)
+                if done % config.train.checkpoint_every == 0 or done == steps or stopping:
+                    check_agreement(state, done)
                     store.save(state)
                 if evaluate and config.train.evaluate_every and done % config.train.evaluate_every == 0:
                     score(Model(make_model(config), state.ema, config), done, run, evaluate, report)
-                if stop.asked:
+                if stopping:
                     store.wait()
                     report.say(f"stopped at step {done}; the same command goes on from here")
                     raise SystemExit(128 + signal.SIGTERM)
@@ -108,6 +111,17 @@ def train(
         if jax.process_index() == 0:
             save_params(run / "weights", model.params, config, source={"step": steps}, replace=True)
         return model
+
+
+def check_agreement(state: TrainState, step: int) -> None:
+    """Raise TrainError unless all processes hold the same parameters, as they must after each update."""
+    if jax.process_count() == 1:
+        return
+    sums = [np.asarray(x).view(np.uint32).sum(dtype=np.uint64) for x in jax.tree.leaves(state.params)]
+    own = np.uint32(sum(map(int, sums)) % 2**32)
+    found = multihost_utils.process_allgather(own).tolist()
+    if len(set(found)) > 1:
+        raise TrainError(f"step {step}: processes hold different parameters (sums {found}); are their data the same?")
 
 
 def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report) -> None:
@@ -166,6 +180,12 @@ class StopSignal:
 
     def _ask(self, _: int, __: FrameType | None) -> None:
         self.asked = True
+
+    def agreed(self, now: bool) -> bool:
+        """Tell whether all processes stop at this step: once one was asked, at the next step with `now`."""
+        if jax.process_count() == 1:
+            return self.asked
+        return now and bool(multihost_utils.process_allgather(np.array(self.asked)).any())
 
     def __enter__(self) -> "StopSignal":
         self._old = signal.signal(signal.SIGTERM, self._ask)

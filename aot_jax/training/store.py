@@ -7,10 +7,14 @@ A checkpoint that a killed process left unfinished has no such name yet and is n
 """
 
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
@@ -27,6 +31,7 @@ FREE = (
     "train.keep_every",
     "train.evaluate_every",
     "train.evaluate_on",
+    "train.final_scores",
     "data.root",
     "data.prepared",
     "data.workers",
@@ -55,22 +60,29 @@ class Store:
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
-        """Save in the background; device arrays are copied before this returns."""
+        """Save in the background; device arrays are copied before this returns. All processes call it, 0 writes."""
         step = int(state.step)
         if step == self.latest:
             return
+        if jax.process_count() > 1:
+            state = jax.device_get(state)  # orbax takes no arrays that each process holds a copy of
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), config=ocp.args.JsonSave(self._config))
-        try:
-            self._manager.save(step, args=items)
-        except OSError as error:
-            raise CheckpointError(f"cannot save step {step} to {self._folder}: {error}") from error
+        self._guarded(lambda: self._manager.save(step, args=items))
 
     def wait(self) -> None:
         """Wait until everything is on disk."""
+        self._guarded(self._manager.wait_until_finished)
+
+    def _guarded(self, call: Callable[[], object]) -> None:
         try:
-            self._manager.wait_until_finished()
-        except OSError as error:
-            raise CheckpointError(f"cannot save to {self._folder}: {error}") from error
+            call()
+        except (OSError, ValueError) as error:  # tensorstore reports a full disk as a ValueError
+            logging.getLogger("asyncio").disabled = True  # it would repeat the reason for every tensor
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"cannot save to {self._folder}: {reason}. Earlier checkpoints are whole: make room and give the same "
+                "command to go on from the newest"
+            ) from error
 
     def restore(self, like: TrainState, allow_change: bool = False) -> TrainState:
         """Read the newest whole checkpoint.
@@ -92,9 +104,9 @@ class Store:
                     + "\n  ".join(different)
                     + "\ngive the old values, another --config.name or --config.train.output, or --allow_config_change"
                 )
-            device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
-            return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+            target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
+            saved = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+            return jax.tree.map(jnp.asarray, saved["state"])
         except CheckpointError:
             raise
         except Exception as error:
@@ -103,8 +115,12 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        try:
+            self._guarded(self._manager.close)
+        except CheckpointError:
+            if kind is None:  # else the first error is the one to show
+                raise
 
 
 def difference(old: Any, new: Any, name: str = "") -> list[str]:
