@@ -19,7 +19,9 @@ FROZEN = {
     "mobilenet_v2": [r"^encoder/features_[0-3](_bn)?/"],
     "resnet50": [r"^encoder/(conv1|bn1)/", r"^encoder/layer1_"],
     "swin_b": [r"^encoder/patch_embed(_norm)?/", r"^encoder/layers_0_blocks_"],
+    "small": [],
 }
+LAYER_NORMED = ("swin_b", "small")  # encoders without batch norm
 BATCH_NORM = r"_bn/|/bn\d/"  # statistics and affine are constants everywhere
 NO_DECAY = r"bias$|/scale$|relative_k_bias$|relative_v$|^decoder/conv_out/|relative_position_bias_table$"
 ENCODER = r"^encoder/"
@@ -45,7 +47,7 @@ def decays(params: Params) -> Any:
 def check_patterns(params: Params, encoder: str) -> None:
     """Raise ValueError if a pattern that this network should match matches nothing."""
     paths = ["/".join(path) for path in flatten_dict(params)]
-    wanted = [*FROZEN[encoder], ENCODER, IDENTITY, NO_DECAY] + ([] if encoder == "swin_b" else [BATCH_NORM])
+    wanted = [*FROZEN[encoder], ENCODER, IDENTITY, NO_DECAY] + ([] if encoder in LAYER_NORMED else [BATCH_NORM])
     for pattern in wanted:
         if not any(re.search(pattern, path) for path in paths):
             raise ValueError(f"no parameter of this network matches {pattern!r}; the table in optim.py is out of date")
