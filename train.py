@@ -5,11 +5,14 @@ python train.py --config configs/aost_r50.py
 
 import argparse
 import sys
+from pathlib import Path
+
+import jax
 
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
 from aot_jax.convert import ConvertError
-from aot_jax.evaluation.held_out import score_model
+from aot_jax.evaluation.held_out import finish, score_model
 from aot_jax.evaluation.splits import SplitError, load_split
 from aot_jax.training.distributed import add_distributed_flags, initialise
 from aot_jax.training.loop import TrainError, train
@@ -54,9 +57,13 @@ def main(argv: list[str] | None = None) -> int:
         return dataset.as_numpy_iterator()
 
     try:
-        split = load_split(config.train.evaluate_on) if config.train.evaluate_every else None
+        split = (
+            load_split(config.train.evaluate_on) if config.train.evaluate_every or config.train.final_scores else None
+        )
         evaluate = None if split is None else lambda model, folder: score_model(model, split, folder)
-        train(config, batches, evaluate, args.allow_config_change)
+        model = train(config, batches, evaluate, args.allow_config_change)
+        if config.train.final_scores and jax.process_index() == 0:
+            print(finish(model, split, Path(config.train.output) / config.name))
     except (CheckpointError, ConfigError, ConvertError, DataError, SplitError, TrainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -9,15 +9,18 @@ from configs import aost
 def get_config():
     config = aost.get_config()
     config.name = "quickstart"
+    config.model.encoder = "small"
+    config.model.align_corners = False
     config.model.channels = 128
     config.model.heads = 4
-    config.model.window = 9
+    config.model.window = 7
+    config.model.drop_path = 0.0
     config.memory.train_gap = 2
     config.inference.max_long_edge = 0
 
     config.data.datasets = (("generated", 1),)
     config.data.frames = 4
-    config.data.crop = 129
+    config.data.crop = 128
     config.data.short_edge = 160
     config.data.scale = (0.8, 1.2)
     config.data.merge_probability = 0.0
@@ -28,7 +31,6 @@ def get_config():
     config.train.learning_rate = 1e-3
     config.train.min_learning_rate = 1e-4
     config.train.encoder_rate = 1.0
-    config.train.train_all = True  # no ImageNet weights
     config.train.auxiliary = 0.5
     config.train.predicted_masks = 0.7
     config.train.hard_pixels = 0.3
@@ -36,4 +38,5 @@ def get_config():
     config.train.picture_every = 100
     config.train.checkpoint_every = 100
     config.train.keep_every = 0
+    config.train.final_scores = True
     return config

@@ -1,14 +1,21 @@
 """Score a network on a split as eval.py does, and the baseline that copies the first mask. Called while training."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from aot_jax.checkpoint import Model
 from aot_jax.evaluation.run import StepTracker, run_split, score_split
-from aot_jax.evaluation.splits import Split
+from aot_jax.evaluation.splits import Sequence, Split
+from aot_jax.io.frames import read_frame
+from aot_jax.io.masks import read_mask
+from aot_jax.io.overlay import draw_overlay
+from aot_jax.io.video import VideoWriter
 from aot_jax.metrics import Summary, summarise
 from aot_jax.tracker import Tracker
+
+BASELINE = "copied first mask"
 
 
 class CopyTracker:
@@ -32,12 +39,66 @@ def score_tracker(tracker: StepTracker, split: Split, folder: Path) -> Summary:
     return summarise(score_split(split, folder, workers=1).scores)
 
 
+def depths_of(model: Model) -> list[int]:
+    """Return the depths that a network runs at, the deepest last."""
+    full = model.config.model.depth
+    return list(range(1, full + 1)) if model.config.model.scalable else [full]
+
+
 def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
     """Score a network at its full depth; and, for scalable ones, at each smaller depth."""
-    full = model.config.model.depth
-    depths = range(1, full + 1) if model.config.model.scalable else [full]
-    figures = {}
-    for depth in depths:
-        summary = score_tracker(Tracker(model, depth), split, folder / f"depth{depth}")
-        figures |= {f"J&F/depth{depth}": summary.JF}
-    return {"J&F": summary.JF, "J": summary.J, "F": summary.F} | (figures if len(depths) > 1 else {})
+    summaries = {depth: _score_depth(model, depth, split, folder) for depth in depths_of(model)}
+    full = summaries[max(summaries)]
+    figures = {"J&F": full.JF, "J": full.J, "F": full.F}
+    if len(summaries) > 1:
+        figures |= {f"J&F/depth{depth}": summary.JF for depth, summary in summaries.items()}
+    return figures
+
+
+def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str, Summary]:
+    """Score the copied first mask, then the network at each of its depths: {what: figures}. Masks go to `folder`."""
+    rows = {BASELINE: score_tracker(CopyTracker(), split, folder / "copy")}
+    for depth in depths_of(model):
+        rows[f"depth {depth}"] = _score_depth(model, depth, split, folder)
+    return rows
+
+
+def format_comparison(rows: dict[str, Summary], split: Split) -> str:
+    """Lay out the rows of `compare_with_baseline` for a terminal."""
+    objects = next(iter(rows.values())).objects
+    lines = [f"{split.name}: {len(split.sequences)} videos, {objects} objects", f"{'':<18}    J&F      J      F"]
+    lines += [f"{name:<18} {row.JF:.4f} {row.J:.4f} {row.F:.4f}" for name, row in rows.items()]
+    return "\n".join(lines)
+
+
+def finish(model: Model, split: Split, run: Path) -> str:
+    """Score a finished run at every depth beside the baseline and draw a video.
+
+    Writes `run`/scores.json and `run`/tracked.mp4, and the masks to `run`/evaluation. Returns what to print.
+    """
+    folder = run / "evaluation"
+    rows = compare_with_baseline(model, split, folder)
+    figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
+    temporary = run / ".scores.json"
+    temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
+    temporary.replace(run / "scores.json")
+    draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
+    return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
+
+
+def _score_depth(model: Model, depth: int, split: Split, folder: Path) -> Summary:
+    return score_tracker(Tracker(model, depth), split, folder / f"depth{depth}")
+
+
+def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float = 10) -> None:
+    """Write the split's video with the most objects as an MP4: frames with the masks of folder `masks` over them."""
+
+    def objects(sequence: Sequence) -> int:
+        return len(np.unique(read_mask(sequence.first_mask)))
+
+    sequence = max(split.sequences, key=objects)
+    with VideoWriter(path, fps) as writer:
+        for frame in sequence.frames:
+            picture = read_frame(frame).repeat(scale, axis=0).repeat(scale, axis=1)
+            labels = read_mask(masks / sequence.name / f"{frame.stem}.png")
+            writer.write(draw_overlay(picture, labels.repeat(scale, axis=0).repeat(scale, axis=1)))
