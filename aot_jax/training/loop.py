@@ -18,7 +18,7 @@ from aot_jax.convert import load_weights
 from aot_jax.propagate import init_params
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
-from aot_jax.training.step import Batch, make_train_step
+from aot_jax.training.step import Batch, make_train_step, place
 from aot_jax.training.store import Store
 from aot_jax.typing import Params
 
@@ -63,6 +63,7 @@ def train(
         if store.latest is not None:
             state = store.restore(state, allow_config_change)
         update = make_train_step(model, config, state.params)
+        state = place(state)
         iterator = batches(int(state.step), jax.process_index(), jax.process_count())
         start, steps = int(state.step), config.train.steps
         with Report(run, steps, start, quiet=jax.process_index() != 0) as report:

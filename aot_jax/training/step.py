@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -92,7 +93,7 @@ def make_train_step(
         figures |= {
             "gradient_norm": norm,
             "learning_rate": learning_rate(state.step, train),
-            "encoder_learning_rate": learning_rate(state.step, train, encoder=True),
+            "encoder_learning_rate": learning_rate(state.step, train, "encoder"),
             "skipped": state.skipped + skipped,
             "skipped_in_a_row": jnp.where(finite, 0, state.skipped_in_a_row + 1),
         }
@@ -114,6 +115,12 @@ def make_train_step(
         donate_argnums=(0,),
         devices=devices,
     )
+
+
+def place(state: TrainState, devices: Sequence[jax.Device] | None = None) -> TrainState:
+    """Copy a state to all devices as the update returns it: one that lies elsewhere makes it compile a second time."""
+    mesh = jax.sharding.Mesh(np.array(devices or jax.local_devices()), (AXIS,))
+    return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
 def clip_overlap(labels: Array, masks: Array, identities: int) -> Array:
