@@ -33,6 +33,9 @@ def _model() -> ConfigDict:
     model.heads = 8  # of every attention
     model.identities = 10  # M, identities in the bank and objects of one group (Table 2a)
     model.patch_wise_bank = True  # sub-identities for each pixel of a 16x16 patch; else one for each patch (Table 2h)
+    # Gain of the bank's initial values; empty: 1 / pixels of a patch (release), whose embeddings take long to tell
+    # identities apart. Runs of a few thousand updates want 1.
+    model.bank_gain = placeholder(float)
     model.window = 15  # lambda, side of the short-term attention's neighbourhood, odd, in 16x cells (Table 2b)
     model.short_term_frames = 1  # n, frames t-1 .. t-n in the short-term memory; 0: no such attention (Table 2c)
     model.sine_position = True  # sine position embedding in self-attention (Table 2e)
@@ -120,6 +123,9 @@ def _train() -> ConfigDict:
     train.learning_rate = 2e-4  # at the end of warm-up
     train.min_learning_rate = 2e-5  # at the start of warm-up and at the end
     train.encoder_rate = 0.1  # of the encoder's learning rate above the minimum
+    # Of the identity bank's learning rate. All pixels of a patch push its embedding the same way, so that a step moves
+    # it 289 times as far as one weight: short runs learn faster with less (release: 1).
+    train.bank_rate = 1.0
     train.warmup = 0.05  # part of the steps, linear
     train.power = 0.9  # of the polynomial decay that follows
     train.weight_decay = 0.07

@@ -230,7 +230,7 @@ def test_learning_rates(name):
         )
     for step, rate, encoder_rate in table["rows"]:
         assert learning_rate(step, train) == pytest.approx(rate, rel=1e-5), step
-        assert learning_rate(step, train, encoder=True) == pytest.approx(encoder_rate, rel=1e-5), step
+        assert learning_rate(step, train, "encoder") == pytest.approx(encoder_rate, rel=1e-5), step
 
 
 @needs_folder

@@ -39,7 +39,7 @@ class AOT(nn.Module):
         self.encoder = ENCODERS[c.encoder](dtype=self.dtype, drop_path=c.encoder_drop_path)
         self.encoder_projector = Linear(c.channels, dtype=self.dtype)
         self.identity_bank = IdentityBank(
-            c.identities, c.channels, c.align_corners, c.patch_wise_bank, dtype=self.dtype
+            c.identities, c.channels, c.align_corners, c.patch_wise_bank, c.bank_gain, dtype=self.dtype
         )
         if c.block == "v2":
             self.id_norm = LayerNorm(dtype=self.dtype)

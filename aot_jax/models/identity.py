@@ -42,6 +42,7 @@ class IdentityBank(nn.Module):
     channels: int
     align_corners: bool
     patch_wise: bool = True
+    gain: float | None = None  # of the initial orthogonal kernel; None: 1 / pixels of a patch (release)
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -67,7 +68,8 @@ class IdentityBank(nn.Module):
         hot = jax.nn.one_hot(mask, self.identities + 1, dtype=self.dtype)
         shape = (size, size, self.identities + 1, self.channels)
         # Rows of the orthogonal matrix are output channels, as in the release.
-        orthogonal = nn.initializers.orthogonal(scale=1.0 / size**2, column_axis=-1)
+        gain = 1.0 / size**2 if self.gain is None else self.gain
+        orthogonal = nn.initializers.orthogonal(scale=gain, column_axis=-1)
         kernel = self.param("kernel", orthogonal, shape)
         bias = self.param("bias", bias_uniform(size * size * (self.identities + 1)), (self.channels,))
         stride = 16 if self.patch_wise else 1

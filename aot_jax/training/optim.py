@@ -26,6 +26,7 @@ BATCH_NORM = r"_bn/|/bn\d/"  # statistics and affine are constants everywhere
 NO_DECAY = r"bias$|/scale$|relative_k_bias$|relative_v$|^decoder/conv_out/|relative_position_bias_table$"
 ENCODER = r"^encoder/"
 IDENTITY = r"^(identity_bank|id_norm)/"  # stops in the second half of video training
+BANK = r"^identity_bank/"
 
 
 def select(params: Params, pattern: str) -> Any:
@@ -53,17 +54,19 @@ def check_patterns(params: Params, encoder: str) -> None:
             raise ValueError(f"no parameter of this network matches {pattern!r}; the table in optim.py is out of date")
 
 
-def learning_rate(step: Array | int, train: ConfigDict, encoder: bool = False) -> Array:
+def learning_rate(step: Array | int, train: ConfigDict, group: str = "other") -> Array:
     """Return the learning rate of an update: linear warm-up from the minimum, then polynomial decay down to it.
 
-    The encoder's is the minimum plus `encoder_rate` of what the others have above it.
+    The group "encoder" has the minimum plus `encoder_rate` of what "other" has above it, "bank" has `bank_rate`
+    of the whole.
     """
     warmup = train.warmup * train.steps
     rising = step / max(warmup, 1)
     # The release counts one step more than there are, so that the last update is still above the minimum.
     falling = jnp.maximum(0.0, 1 - (step - warmup) / (train.steps - warmup + 1)) ** train.power
     above = (train.learning_rate - train.min_learning_rate) * jnp.where(step < warmup, rising, falling)
-    return train.min_learning_rate + (train.encoder_rate if encoder else 1.0) * above
+    rate = train.min_learning_rate + (train.encoder_rate if group == "encoder" else 1.0) * above
+    return rate * train.bank_rate if group == "bank" else rate
 
 
 def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
@@ -71,12 +74,15 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     train = config.train
     check_patterns(params, config.model.encoder)
     still = frozen(params, config)
-    encoder = select(params, ENCODER)
-    groups = jax.tree.map(lambda fixed, enc: "frozen" if fixed else "encoder" if enc else "other", still, encoder)
 
-    def adamw(is_encoder: bool) -> optax.GradientTransformation:
+    def group_of(fixed: bool, encoder: bool, bank: bool) -> str:
+        return "frozen" if fixed else "encoder" if encoder else "bank" if bank else "other"
+
+    groups = jax.tree.map(group_of, still, select(params, ENCODER), select(params, BANK))
+
+    def adamw(group: str) -> optax.GradientTransformation:
         return optax.adamw(
-            lambda step: learning_rate(step, train, is_encoder),
+            lambda step: learning_rate(step, train, group),
             b1=0.9,
             b2=0.999,
             eps=1e-8,
@@ -86,7 +92,9 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
 
     return optax.chain(
         optax.clip_by_global_norm(train.clip_norm),
-        optax.partition({"encoder": adamw(True), "other": adamw(False), "frozen": optax.set_to_zero()}, groups),
+        optax.partition(
+            {"frozen": optax.set_to_zero()} | {group: adamw(group) for group in ("encoder", "bank", "other")}, groups
+        ),
     )
 
 
