@@ -304,8 +304,8 @@ def test_initial_values():
     xavier = {
         "encoder_projector/kernel": (32, 32),
         "lstt/layers_0/query_value/kernel": (32, 64),
-        "lstt/layers_0/feed_forward/expand/kernel": (32, 1024),
-        "lstt/layers_0/feed_forward/depthwise/kernel": (25, 25 * 1024),
+        "lstt/layers_0/feed_forward/expand/kernel": (32, 128),
+        "lstt/layers_0/feed_forward/depthwise/kernel": (25, 25 * 128),
         "lstt/layers_0/short_attention/relative_k": (16, 18),
         "lstt/layers_0/short_attention/relative_v": (16 * 9, 2 * 9),
         "decoder/conv_16x/conv/kernel": (9 * 32, 9 * 32),

@@ -47,14 +47,13 @@ class FrameKV(NamedTuple):
 
 
 class FeedForward(nn.Module):
-    """Expand, GroupNorm, GELU, depthwise 5x5, reduce: (b, h, w, c) to the same."""
+    """Expand fourfold, GroupNorm, GELU, depthwise 5x5, reduce: (b, h, w, c) to the same."""
 
-    hidden: int = 1024
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        y = Linear(self.hidden, dtype=self.dtype, name="expand")(x)
+        y = Linear(4 * x.shape[-1], dtype=self.dtype, name="expand")(x)
         y = gelu(GroupNorm(num_groups=32, dtype=self.dtype, name="norm")(y))
         y = DepthwiseConv(5, dtype=self.dtype, name="depthwise")(y)
         return Linear(x.shape[-1], dtype=self.dtype, name="reduce")(y)
