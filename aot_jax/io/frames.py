@@ -49,12 +49,22 @@ def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) ->
     ]
     if not frames:
         raise FrameError(f"{folder}: no {' '.join(endings)} image in it; give the folder that holds the images")
-    frames.sort(key=lambda path: (_natural(path.stem), path.name))
+    return order_frames(frames)
+
+
+def order_frames(frames: Iterable[Path]) -> list[Path]:
+    """Sort images by name as `list_frames` does.
+
+    Raises:
+        FrameError: two of them differ in their folder or suffix only.
+    """
+    frames = sorted(frames, key=lambda path: (_natural(path.stem), path.name))
     by_stem: dict[str, Path] = {}
     for path in frames:
         first = by_stem.setdefault(path.stem, path)
         if first is not path:
-            raise FrameError(f"{folder}: {first.name} and {path.name} would be one frame twice; remove one of them")
+            names = (first.name, path.name) if first.parent == path.parent else (first, path)
+            raise FrameError(f"{path.parent}: {names[0]} and {names[1]} would be one frame twice; remove one of them")
     return frames
 
 

@@ -1,0 +1,140 @@
+"""What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface.
+
+Called by `aot_jax.tracking`.
+"""
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames, read_frame
+from aot_jax.io.video_reader import Frame, VideoReader
+from aot_jax.typing import Size
+
+AHEAD = 4  # images decoded before they are needed
+IMAGE_RATE = Fraction(24)  # frames a second of a folder of images, as in DAVIS
+
+
+class Source(Protocol):
+    """A video, however it is stored."""
+
+    name: str  # for result folders
+    size: Size  # (h, w) of its frames
+    rate: Fraction  # frames a second, on average
+    pixel_aspect: Fraction  # width : height of a pixel
+    count: int | None  # of frames: exact for images, as stated by a video file until it has been read once
+
+    def label(self, index: int) -> str:
+        """Return the name of a frame's mask, without suffix."""
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield frames `start`, `start` + 1, ..."""
+
+    def backward(self, end: int) -> Iterator[Frame]:
+        """Yield frames `end` - 1, ..., 0."""
+
+
+class ImageSource:
+    """Images as the frames of a video. All have one size.
+
+    Args:
+        paths: in order.
+        name: for result folders.
+        rate: frames a second of the overlay.
+
+    Raises:
+        FrameError: the first image cannot be read; later, one that cannot or has another size.
+    """
+
+    def __init__(self, paths: Sequence[Path], name: str, rate: Fraction = IMAGE_RATE) -> None:
+        self.paths = list(paths)
+        self.name = name
+        self.rate = rate
+        self.pixel_aspect = Fraction(1)
+        self.count: int | None = len(self.paths)
+        self.size: Size = read_frame(self.paths[0]).shape[:2]
+
+    def label(self, index: int) -> str:
+        """Return the image's own name, without suffix."""
+        return self.paths[index].stem
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the images from number `start` on."""
+        return self._read(range(start, len(self.paths)))
+
+    def backward(self, end: int) -> Iterator[Frame]:
+        """Yield images `end` - 1, ..., 0."""
+        return self._read(range(min(end, len(self.paths)) - 1, -1, -1))
+
+    def _read(self, indices: Sequence[int]) -> Iterator[Frame]:
+        with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
+            waiting = [(i, pool.submit(self._frame, i)) for i in indices[:AHEAD]]
+            try:
+                for following in chain(indices[AHEAD:], [None] * len(waiting)):
+                    if following is not None:
+                        waiting.append((following, pool.submit(self._frame, following)))
+                    yield waiting.pop(0)[1].result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _frame(self, index: int) -> Frame:
+        path = self.paths[index]
+        pixels = read_frame(path)
+        if pixels.shape[:2] != self.size:
+            (h, w), (height, width) = pixels.shape[:2], self.size
+            raise FrameError(
+                f"{path}: this image is {w}x{h}, but the first one, {self.paths[0].name}, is {width}x{height} "
+                "(width x height): scale them to one size, or leave out what does not belong to the video"
+            )
+        return Frame(index, index / self.rate, pixels)
+
+
+def open_source(
+    given: Sequence[str | Path], rate: float | Fraction | None = None, warn: Callable[[str], None] = lambda _: None
+) -> Source:
+    """Open what a person names as a video.
+
+    Args:
+        given: one video file, folder or glob, or several images.
+        rate: frames a second of images (default: 24); a video file states its own.
+        warn: called with each warning about the file.
+
+    Raises:
+        FrameError: whatever is wrong with it, in one sentence that names it.
+    """
+    texts = [str(item) for item in given]
+    rate = IMAGE_RATE if rate is None else Fraction(rate).limit_denominator(1001)
+    if rate <= 0:
+        raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
+    if len(texts) > 1:
+        return _from_images([Path(text) for text in texts], Path(texts[0]).absolute().parent.name, rate)
+    text, path = texts[0], Path(texts[0])
+    try:
+        if path.is_dir():
+            return ImageSource(list_frames(path), path.absolute().name, rate)
+        if not path.exists() and glob.has_magic(text):
+            found = [Path(item) for item in glob.glob(text, recursive=True)]
+            if not found:
+                raise FrameError(f"{text}: no file has such a name; check the pattern")
+            if len(found) == 1 and found[0].suffix.lower() not in FRAME_SUFFIXES:
+                return VideoReader(found[0], warn)
+            return _from_images(found, found[0].absolute().parent.name, rate)
+    except OSError as error:
+        raise FrameError(f"{text}: cannot be read ({error.strerror or error})") from None
+    if path.suffix.lower() in FRAME_SUFFIXES:
+        return _from_images([path], path.stem, rate)
+    return VideoReader(path, warn)
+
+
+def _from_images(paths: Sequence[Path], name: str, rate: Fraction) -> ImageSource:
+    others = [path for path in paths if path.suffix.lower() not in FRAME_SUFFIXES]
+    if others:
+        raise FrameError(
+            f"{others[0]}: several files make a video only if all are images ({' '.join(FRAME_SUFFIXES)}); "
+            "give one video at a time"
+        )
+    return ImageSource(order_frames(paths), name, rate)

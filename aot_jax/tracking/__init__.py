@@ -1,0 +1,1 @@
+"""Tracking through a person's own video: what `track.py` does."""
