@@ -117,7 +117,8 @@ def open_source(
         if path.is_dir():
             return ImageSource(list_frames(path), path.absolute().name, rate)
         if not path.exists() and glob.has_magic(text):
-            found = [Path(item) for item in glob.glob(text, recursive=True)]
+            whole = path.absolute()
+            found = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
             if not found:
                 raise FrameError(f"{text}: no file has such a name; check the pattern")
             if len(found) == 1 and found[0].suffix.lower() not in FRAME_SUFFIXES:

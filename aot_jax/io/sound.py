@@ -1,0 +1,105 @@
+"""Carry a video's sound into an MP4: packets as they are where MP4 can hold them, else encoded anew as AAC.
+
+Called by `video.py` while frames are written, so that only the packets between two frames are held.
+"""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+HELD_BY_MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"}  # codecs whose packets are copied
+PRIMING = Fraction(1, 10)  # seconds of encoder delay before time 0 that players skip
+
+
+class Sound:
+    """The sound of a video file, muxed piece by piece.
+
+    Trouble with the sound never costs the picture: it is told as one warning, and the sound is left out from there.
+
+    Args:
+        path: the video file.
+        start: seconds in the file's own time that become time 0.
+        warn: called with the warning.
+    """
+
+    def __init__(self, path: str | Path, start: Fraction, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._path = path
+        self._start = start
+        self._warn = warn
+        self._input: av.container.InputContainer | None = None
+        self._packets: Iterator[tuple[Fraction, av.Packet]] = iter(())
+        self._next: tuple[Fraction, av.Packet] | None = None
+
+    def attach(self, output: av.container.OutputContainer) -> None:
+        """Add a sound stream to a container whose header is not written yet."""
+        try:
+            self._input = av.open(str(self._path), metadata_errors="ignore", options={"protocol_whitelist": "file"})
+            if not self._input.streams.audio:
+                return
+            source = self._input.streams.audio[0]
+            name = source.codec_context.name
+            if name in HELD_BY_MP4 or name.startswith("mp3"):
+                self._packets = self._copied(source, output.add_stream_from_template(source))
+            else:
+                self._packets = self._encoded(source, output.add_stream("aac", rate=source.codec_context.sample_rate))
+        except Exception as reason:
+            self._leave_out(reason)
+
+    def mux_until(self, time: Fraction, output: av.container.OutputContainer) -> None:
+        """Write the sound that begins before `time`, in seconds."""
+        while True:
+            try:
+                self._next = self._next or next(self._packets, None)
+                if self._next is None or self._next[0] >= time:
+                    return
+                packet, self._next = self._next[1], None
+                output.mux(packet)
+            except OSError:
+                raise  # the disk, not the sound
+            except Exception as reason:
+                self._leave_out(reason)
+                return
+
+    def close(self) -> None:
+        """Close the file read."""
+        self._packets, self._next = iter(()), None
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+
+    def _copied(self, source: av.AudioStream, target: av.AudioStream) -> Iterator[tuple[Fraction, av.Packet]]:
+        shift = round(self._start / source.time_base)
+        for packet in self._input.demux(source):
+            if packet.dts is None or packet.pts is None:
+                continue
+            packet.pts -= shift
+            packet.dts -= shift
+            time = packet.pts * source.time_base
+            if time >= -PRIMING:
+                packet.stream = target
+                yield time, packet
+
+    def _encoded(self, source: av.AudioStream, target: av.AudioStream) -> Iterator[tuple[Fraction, av.Packet]]:
+        target.layout = "mono" if source.codec_context.layout.nb_channels == 1 else "stereo"
+        base = Fraction(1, source.codec_context.sample_rate)
+        resampler = av.AudioResampler(format="fltp", layout=target.layout, rate=source.codec_context.sample_rate)
+        for frame in self._input.decode(source):
+            time = (frame.pts or 0) * Fraction(frame.time_base) - self._start
+            if time < -PRIMING:
+                continue
+            for piece in resampler.resample(frame):
+                piece.pts, piece.time_base = round(time / base), base
+                time += piece.samples * base
+                yield from self._timed(target.encode(piece))
+        yield from self._timed(target.encode(None))
+
+    @staticmethod
+    def _timed(packets: list[av.Packet]) -> Iterator[tuple[Fraction, av.Packet]]:
+        for packet in packets:
+            yield (packet.pts or 0) * Fraction(packet.time_base), packet
+
+    def _leave_out(self, reason: BaseException) -> None:
+        self._packets, self._next = iter(()), None
+        self._warn(f"{self._path}: its sound cannot be kept from here on ({reason}); the overlay is silent there")
