@@ -1,5 +1,6 @@
-"""Segment the videos of a benchmark split and score the masks.
+"""Segment the videos of a benchmark split; score the masks, or pack them for the benchmark's server.
 
+python eval.py --split youtubevos18
 python eval.py --split davis16 --config configs/aost.py --depth 2
 """
 
@@ -8,13 +9,22 @@ import sys
 from pathlib import Path
 
 from aot_jax import Tracker
-from aot_jax.checkpoint import CheckpointError, default_checkpoint, load_model
+from aot_jax.checkpoint import CheckpointError, default_checkpoint, find_params, load_model
 from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, parse_args
-from aot_jax.evaluation import run, splits
+from aot_jax.evaluation import benchmark, files, splits, spread
+from aot_jax.evaluation.benchmark import HostError
+from aot_jax.evaluation.journal import JournalError
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
-from aot_jax.metrics import MetricsError, summarise
+from aot_jax.metrics import MetricsError
 from aot_jax.tracker import TrackError
+from aot_jax.training.distributed import add_distributed_flags, initialise
+
+SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
+BAD_INPUT = (
+    *(ConfigError, CheckpointError, splits.SplitError, FrameError, MaskError, TrackError, MetricsError),
+    *(JournalError, HostError),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -22,51 +32,81 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="eval.py",
         description=__doc__.splitlines()[0],
-        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2 --data ~/data",
+        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2 --data ~/data. "
+        "The same command again goes on after the videos that are finished.",
     )
     parser.add_argument("--split", required=True, choices=splits.SPLITS, help="benchmark split")
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/<config name>)")
     parser.add_argument("--random_weights", action="store_true", help="run without a checkpoint, to try things out")
-    parser.add_argument("--data", metavar="DIR", help="folder that holds DAVIS/ (default: $VOS_DATA or ./data)")
+    parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
     parser.add_argument("--depth", type=int, help="LSTT layers to run, for scalable models (default: all)")
-    parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG)")
+    parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
+    parser.add_argument("--overwrite", action="store_true", help="begin again in a folder of other results")
+    parser.add_argument("--all_frames", action="store_true", help="YouTube-VOS at 30 frames a second instead of 6")
     parser.add_argument("--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS frames")
+    parser.add_argument(
+        "--multi_scale",
+        type=_positive,
+        nargs="*",
+        metavar="SCALE",
+        help="average over scales (without any: 1.2 1.3 1.4)",
+    )
+    parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
+    parser.add_argument("--max_long_edge", type=int, metavar="PIXELS", help="of frames (0: any; default: the config's)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
+    parser.add_argument("--devices", type=int, metavar="N", help="of this host, a video each at a time (default: all)")
+    add_distributed_flags(parser)
     return parser
+
+
+def _positive(text: str) -> float:
+    if not 0 < float(text) < 10:
+        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
+    return float(text)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
+    for name in ("max_long_edge", "dtype"):
+        if getattr(args, name) is not None:
+            overrides.append(f"inference.{name}={getattr(args, name)}")
+    scales = (1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES
+    options = {"scales": scales, "flip": args.flip, "output_height": None if args.resolution == "480p" else 480}
+    output = Path(args.output or "results")
     try:
         config = load_config(args.config, overrides)
-        split = splits.load_split(args.split, args.data, args.resolution)
-        checkpoint = None if args.random_weights else args.checkpoint or default_checkpoint(config)
-        model = load_model(config, checkpoint, seed=config.seed, dtype=args.dtype)
-        tracker = Tracker(model, args.depth, output_height=480 if args.resolution != "480p" else None)
-        name = config.name + (f"_depth{tracker.depth}" if config.model.scalable else "")
-        output = Path(args.output or Path("results") / args.split / name)
-        timings = run.run_split(tracker, split, output)
-        found = run.score_split(split, output)
-        about = {
-            "split": args.split,
-            "config": config.name,
-            "depth": tracker.depth,
-            "checkpoint": str(checkpoint) if checkpoint else "random weights",
-        }
-        run.write_results(output, found.scores, timings, about)
-    except (ConfigError, CheckpointError, splits.SplitError, FrameError, MaskError, TrackError, MetricsError) as error:
+        initialise(args)
+        split = splits.load_split(args.split, args.data, args.resolution, args.all_frames)
+        checkpoint = None
+        if not args.random_weights:
+            checkpoint = find_params(args.checkpoint) if args.checkpoint else default_checkpoint(config)
+        model = load_model(config, checkpoint, seed=config.seed)
+        depth = Tracker(model, args.depth, **options).depth
+        chosen = {"split": args.split, "all_frames": args.all_frames, "resolution": args.resolution, "depth": depth}
+        if not args.output:
+            output = output / args.split / benchmark.run_name(config, chosen | options)
+        outcome = benchmark.evaluate(
+            lambda videos: [Tracker(own, depth, **options) for own in spread.on_devices(model, videos, args.devices)],
+            split,
+            output,
+            benchmark.describe(config, checkpoint, chosen | options),
+            args.overwrite,
+        )
+    except BAD_INPUT as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {files.explain(error, output)}", file=sys.stderr)
         return 2
-    for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(run.format_results(found.scores, timings))
-    print(f"masks and scores: {output}")
-    print(f"{summarise(found.scores)}  fps {run.overall_fps(timings):.2f}")
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on after the videos finished in {output}", file=sys.stderr)
+        return 130
+    if outcome is not None:  # on the first host
+        for warning in outcome.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        print(benchmark.format_outcome(split, outcome))
     return 0
 
 

@@ -1,6 +1,6 @@
 """Write masks in the background, each whole or not at all, while the next frames are computed.
 
-Called by `evaluation.run`.
+Called by `evaluation.segment`.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ class MaskWriter:
     """A context that writes palette PNGs with a few threads. Leaving it waits for all of them.
 
     Raises:
-        OSError: from `write` or on leaving, for the first file that could not be written.
+        OSError: from `write` or on leaving, for the first file that could not be written; it names the file.
     """
 
     def __init__(self, threads: int = 2) -> None:
@@ -29,7 +29,7 @@ class MaskWriter:
         """Queue a mask (h, w) of ids."""
         while len(self._pending) >= PENDING or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
-        self._pending.append(self._pool.submit(write_mask, path, labels))
+        self._pending.append(self._pool.submit(_write, path, labels))
 
     def flush(self) -> None:
         """Wait until everything queued is on disk."""
@@ -45,3 +45,10 @@ class MaskWriter:
                 self.flush()
         finally:
             self._pool.shutdown(cancel_futures=kind is not None)
+
+
+def _write(path: Path, labels: np.ndarray) -> None:
+    try:
+        write_mask(path, labels)
+    except OSError as error:  # Pillow leaves the name out
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

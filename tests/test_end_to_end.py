@@ -11,8 +11,9 @@ from PIL import Image
 import eval as command
 from aot_jax.checkpoint import save_params
 from aot_jax.config import load_config, make_model
-from aot_jax.evaluation.run import run_split, score_split
+from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import SplitError, load_split
+from aot_jax.evaluation.truth import score_split
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
 
@@ -76,7 +77,7 @@ def results(data, checkpoint, tmp_path_factory):
 
 
 def test_masks_of_a_run(data, results):
-    assert sorted(path.name for path in results.iterdir()) == ["bear", "scores.csv", "scores.json", "two-dogs"]
+    assert sorted(path.name for path in results.iterdir()) == [".run", "bear", "scores.csv", "scores.json", "two-dogs"]
     for name, size in SIZES.items():
         files = sorted((results / name).iterdir())
         assert [file.name for file in files] == [f"{t:05d}.png" for t in range(COUNT)]
@@ -128,6 +129,7 @@ def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert printed.splitlines()[0].split() == ["sequence", "object", "J", "F", "J&F", "fps"]
     assert printed.splitlines()[-1].startswith("J&F 0.")
+    assert printed.splitlines()[-1].endswith(" end to end")
     about = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert (about["checkpoint"], about["depth"], about["objects"]) == ("random weights", 2, 2)
     assert set(np.unique(read_mask(tmp_path / "out" / "bear" / "00001.png"))) <= {0, 1}
@@ -198,7 +200,7 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
     split = load_split(name, data)
     answers = [truth(sequence.name) for sequence in split.sequences]
     oracle = Oracle([binarise(masks) for masks in answers] if split.binary else answers)
-    timings = run_split(oracle, split, tmp_path)
+    timings = run_split([oracle], split, tmp_path)
     assert oracle.started == [COUNT, COUNT]
     assert [timing.frames for timing in timings.values()] == [COUNT - 1] * 2
     found = score_split(split, tmp_path, workers=1)
@@ -218,6 +220,7 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
 def test_broken_files_are_named(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "Tracker", lambda *_, **__: Silent())
     monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
     frame = data / "DAVIS/JPEGImages/480p/bear/00003.jpg"
     whole = frame.read_bytes()
     try:

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from aot_jax.checkpoint import Model
-from aot_jax.evaluation.run import StepTracker, run_split, score_split
+from aot_jax.evaluation.files import whole
+from aot_jax.evaluation.run import run_split
+from aot_jax.evaluation.segment import StepTracker
 from aot_jax.evaluation.splits import Sequence, Split
+from aot_jax.evaluation.truth import score_split
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
@@ -35,7 +38,7 @@ class CopyTracker:
 
 def score_tracker(tracker: StepTracker, split: Split, folder: Path) -> Summary:
     """Run a tracker over a split, write its masks to `folder`, return J, F and J&F."""
-    run_split(tracker, split, folder)
+    run_split([tracker], split, folder)
     return summarise(score_split(split, folder, workers=1).scores)
 
 
@@ -79,9 +82,8 @@ def finish(model: Model, split: Split, run: Path) -> str:
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    temporary = run / ".scores.json"
-    temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
-    temporary.replace(run / "scores.json")
+    with whole(run / "scores.json") as temporary:
+        temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
     draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
 

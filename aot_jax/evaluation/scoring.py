@@ -1,6 +1,6 @@
 """Score folders of masks in parallel processes, lay the figures out, write them down.
 
-Called by `evaluation.run` and, as a command, through `python -m aot_jax.metrics`.
+Called by `evaluation.truth` and, as a command, through `python -m aot_jax.metrics`.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import csv
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from aot_jax.evaluation.files import whole
 from aot_jax.io.frames import FrameError, list_frames
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.metrics import VOID, MetricsError, ObjectScore, Scores, object_ids, score_sequence, summarise
@@ -64,7 +65,7 @@ def score_folders(
     workers = min(workers or os.cpu_count() or 1, max(1, len(folders)))
     scores: dict[str, dict[int, ObjectScore]] = {}
     jobs = [(name, truth, predicted, binary, skip_ends) for name, (truth, predicted) in folders.items()]
-    finished = _run(jobs, workers)
+    finished = run_jobs(_score_folder, jobs, workers)
     for name, scored, wrong, remarks in tqdm(
         finished, total=len(jobs), desc="scoring", unit="sequence", disable=None if progress else True
     ):
@@ -89,9 +90,7 @@ def format_table(scores: Scores) -> str:
 def write_csv(path: str | Path, scores: Scores) -> None:
     """Write the table with six digits and a last row `mean` over objects. Missing folders are made."""
     summary = summarise(scores)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as stream:
+    with whole(Path(path)) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["sequence", "object", "J", "F", "J&F"])
         for name, i, *figures in [*_rows(scores), ("mean", "", summary.J, summary.F, summary.JF)]:
@@ -114,9 +113,9 @@ def _find_sequences(
             raise MetricsError(f"{ground_truth}: holds a single sequence; leave the choice of sequences out")
         return {ground_truth.resolve().name: (ground_truth, prediction)}, [], []
     true, predicted = (
-        {path.name for path in folder.iterdir() if path.is_dir()} for folder in (ground_truth, prediction)
+        {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        for folder in (ground_truth, prediction)
     )
-    true = {name for name in true if not name.startswith(".")}
     wanted = sorted(true) if names is None else list(dict.fromkeys(names))
     if not wanted:
         raise MetricsError(f"{ground_truth}: no sequence to score; give a folder that holds SEQUENCE/FRAME.png")
@@ -129,14 +128,14 @@ def _find_sequences(
     return {name: (ground_truth / name, prediction / name) for name in both}, problems, warnings
 
 
-def _run(jobs: list[tuple], workers: int) -> Iterator[tuple]:
-    """Yield `_score_folder` of each job as it is done."""
+def run_jobs(work: Callable[[tuple], tuple], jobs: list[tuple], workers: int) -> Iterator[tuple]:
+    """Yield `work` of each job as it is done. `work` is a function of a module: other processes call it."""
     if workers == 1:
-        yield from map(_score_folder, jobs)
+        yield from map(work, jobs)
         return
     # spawn: a fork of a process that runs JAX or TensorFlow threads may hang
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(_score_folder, job) for job in jobs]
+        futures = [pool.submit(work, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -1,0 +1,156 @@
+"""Segment one video: read ahead, give each object's first mask, step, write behind. Called by `run.py`."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from aot_jax.evaluation.layout import Sequence
+from aot_jax.evaluation.timing import CompileCount, Timing
+from aot_jax.io.frames import read_frame
+from aot_jax.io.masks import MaskError, binarise, read_mask
+from aot_jax.metrics import VOID, object_ids
+from aot_jax.tracker import TrackError
+from aot_jax.writer import MaskWriter
+
+AHEAD = 4  # frames decoded before they are needed
+
+
+class StepTracker(Protocol):
+    """What a split is run with: `Tracker`, or anything that steps like one."""
+
+    def reset(self) -> None:
+        """Forget the video before."""
+
+    def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Segment the next frame."""
+
+
+class GivenMasks:
+    """The masks that a tracker gets to see: every object where it first appears, and nothing after that.
+
+    Args:
+        sequence: the video.
+        binary: merge all objects into one.
+    """
+
+    def __init__(self, sequence: Sequence, binary: bool) -> None:
+        self._sequence = sequence
+        self._binary = binary
+        self._left = sum(frame.stem in sequence.masks for frame in sequence.frames)
+        self.known: set[int] = set()
+
+    def at(self, stem: str) -> np.ndarray | None:
+        """Return the new objects of a frame, (h, w) ids, or None. To be asked frame by frame, in order.
+
+        Raises:
+            MaskError: for a mask that cannot be read; or the last one, if none held an object.
+        """
+        path, objects = self._sequence.masks.get(stem), self._sequence.objects
+        if path is None or (objects and self.known >= objects.keys()):
+            return None
+        self._left -= 1
+        mask = read_mask(path)
+        mask = binarise(mask) if self._binary else np.where(mask == VOID, 0, mask)
+        new = [i for i in object_ids(mask) if i not in self.known]
+        if objects:
+            new = [i for i in new if i in objects and objects[i].frames[0] <= stem]
+        self.known.update(new)
+        if not self.known and not self._left:
+            raise MaskError(
+                f"{self._sequence.first_mask}: the first mask has no object: every pixel is 0 (or void), and no later "
+                f"mask brings one; draw one, or take the video {self._sequence.name} out"
+            )
+        return np.where(np.isin(mask, new), mask, 0) if new else None
+
+    def lost(self) -> list[int]:
+        """List the objects that should have come and were in no mask."""
+        return sorted(self._sequence.objects.keys() - self.known)
+
+
+def segment(
+    tracker: StepTracker,
+    sequence: Sequence,
+    folder: Path,
+    writer: MaskWriter,
+    binary: bool = False,
+    tick: Callable[[], None] = lambda: None,
+    stop: threading.Event | None = None,
+) -> Timing | None:
+    """Segment a video and write palette PNGs to `folder`/FRAME.png; all are there when this returns.
+
+    Frames before the first object are background, and the tracker does not see them.
+
+    Args:
+        tracker: a `Tracker`.
+        sequence: the video.
+        folder: for its masks.
+        writer: open one.
+        binary: merge all objects into one.
+        tick: called after every frame.
+        stop: once set, the video is left where it is.
+
+    Returns:
+        what it took; None if it was stopped.
+
+    Raises:
+        FrameError, MaskError: for a file that cannot be used.
+        TrackError: for a mask or frame that does not fit, naming the file.
+        OSError: for a mask that cannot be written.
+    """
+    began = time.perf_counter()
+    given = GivenMasks(sequence, binary)
+    tracker.reset()
+    seconds, frames, tracking = 0.0, 0, False
+    for path, (frame, mask) in zip(
+        sequence.frames, read_ahead(sequence.frames, lambda path: (read_frame(path), given.at(path.stem))), strict=True
+    ):
+        if stop is not None and stop.is_set():
+            return None
+        compiled, start = CompileCount.value(), time.perf_counter()
+        if tracking or mask is not None:
+            labels = _step(tracker, sequence, path, frame, mask)
+            elapsed = time.perf_counter() - start
+            if tracking and CompileCount.value() == compiled:
+                seconds, frames = seconds + elapsed, frames + 1
+            tracking = True
+        else:
+            labels = np.zeros(frame.shape[:2], np.int32)
+        writer.write(folder / f"{path.stem}.png", labels)
+        tick()
+    writer.flush()
+    lost = given.lost()
+    warnings = (
+        (f"{sequence.first_mask.parent}: no mask holds objects {lost}, which meta.json lists: not tracked",)
+        if lost
+        else ()
+    )
+    return Timing(frames, seconds, len(sequence.frames), time.perf_counter() - began, warnings)
+
+
+def _step(
+    tracker: StepTracker, sequence: Sequence, path: Path, frame: np.ndarray, mask: np.ndarray | None
+) -> np.ndarray:
+    try:
+        return tracker.step(frame, mask)
+    except TrackError as error:
+        files = path if mask is None else f"{path} with mask {sequence.masks[path.stem]}"
+        raise TrackError(f"{files}: {error}") from None
+
+
+def read_ahead(paths: tuple[Path, ...], read: Callable[[Path], Any]) -> Iterator[Any]:
+    """Yield `read(path)` of each path while a thread reads the next few, one after the other."""
+    with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
+        waiting = [pool.submit(read, path) for path in paths[:AHEAD]]
+        try:
+            for path in chain(paths[AHEAD:], [None] * len(waiting)):
+                if path is not None:
+                    waiting.append(pool.submit(read, path))
+                yield waiting.pop(0).result()
+        finally:
+            pool.shutdown(cancel_futures=True)

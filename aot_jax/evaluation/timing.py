@@ -1,0 +1,62 @@
+"""How long videos take. Called by `segment.py`."""
+
+import math
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import jax
+
+
+class CompileCount:
+    """Counts this thread's compilations, so that the frames that wait for one are left out of timings."""
+
+    _event = "/jax/core/compile/backend_compile_duration"
+    _own = threading.local()  # JAX tells of a compilation in the thread that waits for it
+    _lock = threading.Lock()
+    _listening = False
+
+    @classmethod
+    def value(cls) -> int:
+        """Return how many programs this thread has compiled since the first call."""
+        with cls._lock:
+            if not cls._listening:
+                jax.monitoring.register_event_duration_secs_listener(cls._hear)
+                cls._listening = True
+        return getattr(cls._own, "count", 0)
+
+    @classmethod
+    def _hear(cls, event: str, *_: object, **__: object) -> None:
+        cls._own.count = getattr(cls._own, "count", 0) + (event == cls._event)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What came of one video."""
+
+    frames: int  # timed: predicted ones that met no compilation
+    seconds: float  # of the tracker for these, without reading and writing
+    all_frames: int = 0
+    all_seconds: float = 0.0  # from taking the video up to its last mask on disk
+    warnings: tuple[str, ...] = ()  # for a person
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, all objects together; nan if no frame was timed."""
+        return overall_fps([self])
+
+
+def overall_fps(timings: Iterable[Timing]) -> float:
+    """Return frames a second of one device, all objects together, as in the paper; nan if no frame was timed."""
+    timings = list(timings)
+    return _ratio(sum(timing.frames for timing in timings), sum(timing.seconds for timing in timings))
+
+
+def end_to_end_fps(timings: Iterable[Timing]) -> float:
+    """Return frames a second of one device with compilation, reading and writing; nan if there was none."""
+    timings = list(timings)
+    return _ratio(sum(timing.all_frames for timing in timings), sum(timing.all_seconds for timing in timings))
+
+
+def _ratio(frames: int, seconds: float) -> float:
+    return frames / seconds if frames and seconds else math.nan
