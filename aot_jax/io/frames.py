@@ -91,6 +91,15 @@ def read_frame(path: str | Path) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
+def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
+    """Write a frame (h, w, 3) uint8 RGB as a JPEG of high quality.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
+
+
 def decode_image(
     path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError]
 ) -> tuple[Image.Image, bytes]:

@@ -39,19 +39,24 @@ def _davis_palette() -> np.ndarray:
 DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
 
-def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_mask(
+    path: str | Path, size: tuple[int, int] | None = None, numbering: dict[int, int] | None = None
+) -> np.ndarray:
     """Read a PNG as object ids.
 
     - palette: the indices. 255 stays 255 (void).
     - grey of up to 8 bits: the sample values; but 0 and 255 alone are a drawn black-and-white mask and become 0 and 1.
     - 16-bit grey: the sample values.
     - RGB: grey if r = g = b everywhere; ids if every colour is in `DAVIS_PALETTE`; else the distinct colours are
-      numbered 1, 2, ... in ascending order of (r, g, b), black being 0. That numbering holds for this one file.
+      numbered 1, 2, ... in ascending order of (r, g, b), black being 0. That numbering holds for this one file, unless
+      `numbering` carries it from file to file.
     - an alpha channel is ignored, unless the shape is in it alone.
 
     Args:
         path: the PNG.
         size: (height, width) that it must have; None takes any.
+        numbering: ids of the colours 65536 r + 256 g + b met in the other RGB masks of a video; a colour keeps its id,
+            and new ones are added.
 
     Returns:
         (h, w) int32, ids >= 0.
@@ -84,7 +89,7 @@ def read_mask(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarr
         return _ids_from_grey(pixels, bits, path)
     if (pixels == pixels[..., :1]).all():
         return _ids_from_grey(pixels[..., 0], 8, path)
-    return _ids_from_colours(pixels, path)
+    return _ids_from_colours(pixels, path, {} if numbering is None else numbering)
 
 
 def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_PALETTE) -> None:
@@ -166,21 +171,24 @@ def _ids_from_16_bits(values: np.ndarray, path: str | Path) -> np.ndarray:
     return values
 
 
-def _ids_from_colours(pixels: np.ndarray, path: str | Path) -> np.ndarray:
+def _ids_from_colours(pixels: np.ndarray, path: str | Path, numbering: dict[int, int]) -> np.ndarray:
     """Turn colours (h, w, 3) into ids: by the DAVIS palette if it has them all, else numbered in ascending order."""
     codes = pixels.astype(np.int32) @ _RGB_WEIGHTS
     colours, index = np.unique(codes, return_inverse=True)
     palette = {int(code): i for i, code in enumerate(DAVIS_PALETTE.astype(np.int32) @ _RGB_WEIGHTS)}
-    ids = [palette.get(int(colour)) for colour in colours]
-    if None in ids:
-        black = int(colours[0] == 0)
-        if colours.size - black > MAX_COLOURS:
-            raise MaskError(
-                f"{path}: {colours.size} colours are more than {MAX_COLOURS} objects: it looks antialiased, or is a "
-                f"picture; {_ANTIALIASED}"
-            )
-        ids = range(1 - black, colours.size + 1 - black)
-    return np.asarray(ids, np.int32)[index].reshape(codes.shape)
+    in_palette = all(int(colour) in palette for colour in colours)
+    if not in_palette and np.count_nonzero(colours) > MAX_COLOURS:
+        raise MaskError(
+            f"{path}: {colours.size} colours are more than {MAX_COLOURS} objects: it looks antialiased, or is a "
+            f"picture; {_ANTIALIASED}"
+        )
+    numbering.setdefault(0, 0)
+    for colour in colours.tolist():
+        if colour not in numbering:
+            taken = set(numbering.values())
+            own = palette[colour] if in_palette else 0
+            numbering[colour] = own if own and own not in taken else min(set(range(1, len(taken) + 1)) - taken)
+    return np.array([numbering[colour] for colour in colours.tolist()], np.int32)[index].reshape(codes.shape)
 
 
 def _without_alpha(pixels: np.ndarray, path: str | Path) -> np.ndarray:

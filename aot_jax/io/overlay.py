@@ -1,11 +1,14 @@
 """Draw masks over frames, for people: a tint, a contour and the id of each object."""
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from aot_jax.io.masks import DAVIS_PALETTE
 
 VOID = 255  # stays untinted
+LINE = 600  # pixels of the short edge for each pixel of a contour's width
+TEXT = 32  # pixels of the short edge for each pixel of a number's height
+SMALLEST_TEXT = 10  # pixels
 
 
 def draw_overlay(frame: np.ndarray, labels: np.ndarray, ids: bool = True, alpha: float = 0.5) -> np.ndarray:
@@ -14,31 +17,49 @@ def draw_overlay(frame: np.ndarray, labels: np.ndarray, ids: bool = True, alpha:
     Args:
         frame: (h, w, 3) uint8 RGB.
         labels: (h, w) integers, 0 background, 255 void.
-        ids: write each object's id at the middle of its pixels.
+        ids: write each object's id inside it, near the middle of its pixels.
         alpha: weight of the tint.
 
     Returns:
         (h, w, 3) uint8.
     """
-    labels = np.asarray(labels)
-    colours = DAVIS_PALETTE[labels % 256]
+    labels, picture = np.asarray(labels), np.array(frame)
     objects = (labels != 0) & (labels != VOID)
-    mixed = ((1 - alpha) * frame + alpha * colours).round().astype(np.uint8)
-    mixed = np.where(objects[..., None], mixed, frame)
-    mixed[contours(labels) & objects] = 255
+    if not objects.any():
+        return picture
+    of_pixels = labels[objects]
+    tint = alpha * DAVIS_PALETTE[of_pixels % 256] + (1 - alpha) * picture[objects]
+    picture[objects] = tint.round().astype(np.uint8)
+    short = min(labels.shape)
+    picture[contours(labels, max(1, short // LINE)) & objects] = 255
     if not ids:
-        return mixed
-    picture = Image.fromarray(mixed)
-    draw = ImageDraw.Draw(picture)
-    for i in np.unique(labels[objects]).tolist():
-        y, x = (np.median(axis) for axis in np.nonzero(labels == i))
-        draw.text((x, y), str(i), anchor="mm", fill="white", stroke_width=1, stroke_fill="black")
-    return np.asarray(picture)
+        return picture
+    image = Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(max(SMALLEST_TEXT, short // TEXT))
+    for i, (y, x) in centres(labels, objects).items():
+        draw.text((x, y), str(i), anchor="mm", fill="white", stroke_width=1, stroke_fill="black", font=font)
+    return np.array(image)
 
 
-def contours(labels: np.ndarray) -> np.ndarray:
-    """Return (h, w) bool: pixels whose right or lower neighbour has another label."""
+def centres(labels: np.ndarray, objects: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Return (y, x) of the pixel of each id nearest to the median of its pixels, for pixels where `objects`."""
+    ys, xs = np.nonzero(objects)
+    of_pixels = labels[ys, xs]
+    order = np.argsort(of_pixels, kind="stable")
+    ids, starts = np.unique(of_pixels[order], return_index=True)
+    found = {}
+    for i, members in zip(ids.tolist(), np.split(order, starts[1:]), strict=True):
+        y, x = ys[members], xs[members]
+        nearest = np.argmin((y - np.median(y)) ** 2 + (x - np.median(x)) ** 2)
+        found[i] = (int(y[nearest]), int(x[nearest]))
+    return found
+
+
+def contours(labels: np.ndarray, width: int = 1) -> np.ndarray:
+    """Return (h, w) bool: pixels within `width` of one of another label, to their right or below."""
     edge = np.zeros(labels.shape, bool)
-    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    edge[:-1] |= labels[:-1] != labels[1:]
+    for step in range(1, width + 1):
+        edge[:, :-step] |= labels[:, :-step] != labels[:, step:]
+        edge[:-step] |= labels[:-step] != labels[step:]
     return edge

@@ -3,7 +3,6 @@
 Called by `aot_jax.tracking`.
 """
 
-import glob
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -16,6 +15,7 @@ from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
 AHEAD = 4  # images decoded before they are needed
+GLOB_SIGNS = "*?["
 IMAGE_RATE = Fraction(24)  # frames a second of a folder of images, as in DAVIS
 
 
@@ -30,6 +30,9 @@ class Source(Protocol):
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
+
+    def index_of(self, label: str) -> int | None:
+        """Return the number of the frame whose mask has this name; None: no frame's can."""
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield frames `start`, `start` + 1, ..."""
@@ -56,11 +59,16 @@ class ImageSource:
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = len(self.paths)
+        self._numbers = {path.stem: i for i, path in enumerate(self.paths)}
         self.size: Size = read_frame(self.paths[0]).shape[:2]
 
     def label(self, index: int) -> str:
         """Return the image's own name, without suffix."""
         return self.paths[index].stem
+
+    def index_of(self, label: str) -> int | None:
+        """Return the number of the image with this name, without suffix; None: there is none."""
+        return self._numbers.get(label)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the images from number `start` on."""
@@ -116,7 +124,7 @@ def open_source(
     try:
         if path.is_dir():
             return ImageSource(list_frames(path), path.absolute().name, rate)
-        if not path.exists() and glob.has_magic(text):
+        if not path.exists() and any(sign in text for sign in GLOB_SIGNS):
             whole = path.absolute()
             found = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
             if not found:

@@ -80,6 +80,10 @@ class VideoReader:
         """Return the name of a frame's mask, without suffix."""
         return f"{index:05d}"
 
+    def index_of(self, label: str) -> int | None:
+        """Return the number of the frame whose mask has this name; None: it is no number."""
+        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
+
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on."""
         previous, count = None, 0
@@ -201,7 +205,7 @@ class VideoReader:
         except Exception as reason:
             raise FrameError(
                 f"{self.path}: frames of format {frame.format.name} become no RGB ({_text(reason)})"
-            ) from (reason)
+            ) from reason
         return np.ascontiguousarray(upright(pixels, _matrix(frame))).reshape(*self.size, 3)
 
     def _check_length(self, count: int, last: Fraction | None) -> None:

@@ -1,0 +1,39 @@
+"""Export a video in DAVIS' layout, which `eval.py --data` and the field's other tools read."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aot_jax.io.frames import write_jpeg
+from aot_jax.io.masks import write_mask
+from aot_jax.io.sources import Source
+
+RESOLUTION = "480p"  # the folder's usual name, whatever the size
+
+
+class DavisExport:
+    """Writes `folder`/DAVIS/{JPEGImages,Annotations}/480p/NAME/ and ImageSets/2017/val.txt."""
+
+    def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
+        self._root = folder / "DAVIS"
+        self._source = source
+
+    def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
+        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        label = self._source.label(index)
+        write_jpeg(self._of("JPEGImages") / f"{label}.jpg", pixels)
+        write_mask(self._of("Annotations") / f"{label}.png", labels)
+
+    def _of(self, kind: str) -> Path:
+        return self._root / kind / RESOLUTION / self._source.name
+
+    def __enter__(self) -> "DavisExport":
+        for kind in ("JPEGImages", "Annotations"):
+            self._of(kind).mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            listing = self._root / "ImageSets" / "2017" / "val.txt"
+            listing.parent.mkdir(parents=True, exist_ok=True)
+            listing.write_text(f"{self._source.name}\n")

@@ -1,0 +1,127 @@
+"""What a run has done so far, kept beside its results so that it can be continued. Called by `run.py`, `command.py`.
+
+    OUTPUT/progress.json         settings, stage, last finished frame, name of the tracker's state
+    OUTPUT/state-STAGE-FRAME     the tracker's state after that frame
+
+The state is written before the record that names it, and that one replaces its predecessor at once: a run killed at
+any moment finds a pair that fits.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+STAGES = ("forward", "backward", "done")
+
+
+class RecordError(ValueError):
+    """Results that cannot be continued, or would be overwritten."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    stage: str = "forward"
+    frame: int | None = None  # last one of the stage that is finished and saved; None: the stage begins
+    state: str | None = None  # file or folder of the tracker's state after that frame
+
+
+class Record:
+    """The record of a run in its output folder.
+
+    Args:
+        folder: of the results; made if missing.
+        settings: JSON values; what must be the same for a run to be continued.
+        resume: continue the run that is there, if any.
+        overwrite: begin anew where results are.
+
+    Raises:
+        RecordError: results are there and neither is asked for, or they come from other settings.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, object], *, resume: bool = False, overwrite: bool = False
+    ) -> None:
+        self.folder = folder
+        self._path = folder / "progress.json"
+        self._settings = json.loads(json.dumps(settings))
+        self.progress = Progress()
+        folder.mkdir(parents=True, exist_ok=True)
+        if resume and self._path.exists():
+            self.progress = self._read()
+            return
+        if any(folder.iterdir()) and not (overwrite or resume):
+            raise RecordError(
+                f"{folder} holds something already: continue that run with --resume, begin anew with --overwrite, or "
+                "choose another --output"
+            )
+        masks = folder / "masks"
+        if overwrite and self._path.exists() and masks.is_dir():  # a run's own
+            for old in masks.glob("*.png"):
+                old.unlink()
+        self._write()
+        self._clear()
+
+    def save(self, stage: str, frame: int | None = None, save_state: Callable[[Path], None] | None = None) -> None:
+        """Record that frames of `stage` up to `frame` are on disk; `save_state` writes the tracker's state to a path.
+
+        Raises:
+            OSError: if it cannot be written; the record before stays.
+        """
+        state = None
+        if save_state is not None:
+            state = f"state-{stage}-{frame}"
+            _remove(self.folder / state)
+            save_state(self.folder / state)
+        self.progress = Progress(stage, frame, state)
+        self._write()
+        self._clear()
+
+    def state_path(self) -> Path | None:
+        """Return where the tracker's state of the record is."""
+        return self.folder / self.progress.state if self.progress.state else None
+
+    def _read(self) -> Progress:
+        try:
+            content = json.loads(self._path.read_text())
+            progress = Progress(**content["progress"])
+            settings = dict(content["settings"])
+            known = progress.stage in STAGES
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(f"{self._path} is not readable ({error}); begin anew with --overwrite") from None
+        if not known or (progress.state and not (self.folder / progress.state).exists()):
+            raise RecordError(f"{self._path} does not fit what is beside it; begin anew with --overwrite")
+        different = [
+            f"{name} was {settings.get(name)!r} and is {value!r}"
+            for name, value in self._settings.items()
+            if settings.get(name) != value
+        ]
+        if different:
+            raise RecordError(
+                f"{self.folder} holds a run with other settings: {'; '.join(different)}. Give the same ones, or begin "
+                "anew with --overwrite"
+            )
+        return progress
+
+    def _write(self) -> None:
+        temporary = self._path.with_name(f".{self._path.name}.tmp")
+        content = {"settings": self._settings, "progress": asdict(self.progress)}
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(self._path)
+
+    def _clear(self) -> None:
+        """Remove states that the record does not name."""
+        for old in self.folder.glob("state-*"):
+            if old.name != self.progress.state:
+                _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
