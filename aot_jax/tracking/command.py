@@ -1,0 +1,158 @@
+"""Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
+
+import errno
+import json
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from aot_jax.checkpoint import CheckpointError, Model, default_checkpoint, find_params, load_model
+from aot_jax.config import ConfigError, fields, load_config
+from aot_jax.io.frames import FrameError
+from aot_jax.io.masks import MaskError
+from aot_jax.io.sources import Source, open_source
+from aot_jax.tracker import Tracker, TrackError
+from aot_jax.tracking import limits
+from aot_jax.tracking.prompts import Prompts, read_prompts
+from aot_jax.tracking.record import Record, RecordError
+from aot_jax.tracking.render import RenderError, render
+from aot_jax.tracking.run import track
+from aot_jax.tracking.stop import Stop
+
+DEFAULT_CONFIG = "configs/aost_r50.py"
+MANY_FRAMES = 10_000  # assumed of a video that does not state its length
+ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RecordError, RenderError)
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str], None]) -> Path | None:
+    """Track a video as the flags say.
+
+    Args:
+        args: the flags of `track.py`.
+        overrides: of config fields.
+        warn: called with each warning.
+
+    Returns:
+        The folder of the results; None if it was stopped and can be continued.
+
+    Raises:
+        one of `ERRORS`, OSError: for whatever a person can mend; the message says how.
+    """
+    source = open_source(args.video, args.fps, warn)
+    prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
+    config, checkpoint = _network(args, overrides)
+    output = Path(args.output or Path("results") / "track" / source.name)
+    record = Record(
+        output, _settings(args, source, prompts, config, checkpoint), resume=args.resume, overwrite=args.overwrite
+    )
+    model = load_model(config, checkpoint, seed=config.seed, dtype=args.dtype)
+    options = {} if args.target_fps is None else {"target_fps": args.target_fps}
+    tracker = Tracker(
+        model,
+        args.depth,
+        max_frames=args.max_frames,
+        max_long_edge=args.max_long_edge,
+        output_height=args.output_height,
+        **options,
+    )
+    _warn_of_limits(args, source, prompts, model, tracker, output, warn)
+    with Stop() as stop:
+
+        def stopped() -> bool:
+            return stop.requested
+
+        common = {"stopped": stopped, "quiet": args.quiet or None, "warn": warn}
+        done = track(
+            tracker, source, prompts, record, backward=not args.no_backward, save_every=args.save_every, **common
+        ) and render(
+            source, output, prompts.ids, overlay=not args.no_overlay, exports=tuple(args.export or ()), **common
+        )
+    return output if done else None
+
+
+def explain(error: OSError) -> str:
+    """Say what an error of the operating system means for the run."""
+    if error.errno in DISK:
+        return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
+    return str(error)
+
+
+def _network(args: Namespace, overrides: Sequence[str]) -> tuple[ConfigDict, Path | None]:
+    """Find config and checkpoint: a checkpoint knows its config; a config knows where its checkpoint is."""
+    if args.checkpoint and not args.config:
+        config = config_of(find_params(args.checkpoint), overrides)
+    else:
+        config = load_config(args.config or DEFAULT_CONFIG, overrides)
+    if args.random_weights:
+        return config, None
+    return config, find_params(args.checkpoint) if args.checkpoint else default_checkpoint(config)
+
+
+def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
+    """Return the config of the network that a checkpoint holds.
+
+    Raises:
+        CheckpointError: if its model.json is not readable.
+    """
+    try:
+        saved = json.loads((checkpoint / "model.json").read_text())["config"]
+        try:
+            base = load_config(saved["name"])
+        except ConfigError:
+            base = load_config("configs/common.py")
+        own = [
+            f"{part}.{name}={saved[part][name]}"
+            for part in ("model", "memory", "inference")
+            for name, value in fields(base[part]).items()
+            if name in saved[part] and saved[part][name] != value
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint / 'model.json'} is not readable: {error}") from error
+    name = base.name if base.name == saved["name"] else "common"
+    return load_config(f"configs/{name}.py", [*own, *overrides])
+
+
+def _settings(
+    args: Namespace, source: Source, prompts: Prompts, config: ConfigDict, checkpoint: Path | None
+) -> dict[str, object]:
+    """Return what must not change between a run and its continuation."""
+    return {
+        "video": [str(Path(item).absolute()) for item in args.video],
+        "size": list(source.size),
+        "prompts": prompts.digest,
+        "config": config.name,
+        "checkpoint": str(checkpoint.absolute()) if checkpoint else "random weights",
+        "depth": args.depth,
+        "max_frames": args.max_frames,
+        "max_long_edge": args.max_long_edge,
+        "output_height": args.output_height,
+    }
+
+
+def _warn_of_limits(
+    args: Namespace,
+    source: Source,
+    prompts: Prompts,
+    model: Model,
+    tracker: Tracker,
+    output: Path,
+    warn: Callable[[str], None],
+) -> None:
+    height, width = source.size
+    masks = (height, width)
+    if args.output_height:
+        masks = (args.output_height, -(-width * args.output_height // height))
+    edge = model.config.inference.max_long_edge if args.max_long_edge is None else args.max_long_edge
+    frames = source.count or MANY_FRAMES
+    needed = limits.memory_needed(
+        model, source.size, masks, tracker.depth, len(prompts.ids), frames, args.max_frames, edge
+    )
+    for message in (
+        limits.memory_warning(needed, limits.memory_free(), source.size, masks, args.max_frames),
+        limits.disk_warning(output, source.size, frames, not args.no_overlay, len(args.export or ())),
+    ):
+        if message:
+            warn(message)
