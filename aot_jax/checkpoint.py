@@ -28,7 +28,7 @@ from aot_jax.typing import Params
 logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file otherwise
 
 # Fields of config.model that do not change what the parameters mean.
-FREE_FIELDS = {"drop_path", "encoder_drop_path", "local_attention"}
+FREE_FIELDS = {"bank_gain", "shortcut_gain", "locality", "drop_path", "encoder_drop_path", "local_attention"}
 
 
 class CheckpointError(ValueError):

@@ -36,10 +36,16 @@ def _model() -> ConfigDict:
     # Gain of the bank's initial values; empty: 1 / pixels of a patch (release), whose embeddings take long to tell
     # identities apart. Runs of a few thousand updates want 1.
     model.bank_gain = placeholder(float)
+    # Gain of the initial kernels that bring the encoder's maps straight to the decoder. At 1 (release) they drown the
+    # identities that come through the LSTT, and training starts with a plateau of empty masks; short runs want 0.03.
+    model.shortcut_gain = 1.0
     model.window = 15  # lambda, side of the short-term attention's neighbourhood, odd, in 16x cells (Table 2b)
     model.short_term_frames = 1  # n, frames t-1 .. t-n in the short-term memory; 0: no such attention (Table 2c)
     model.sine_position = True  # sine position embedding in self-attention (Table 2e)
     model.relative_position = True  # relative position embedding in short-term attention (Table 2e)
+    # Fall of short-term attention's initial bias with the squared distance in cells; empty: none (release). At 1 it
+    # starts by copying what was in the same place, so that training need not find out first where identities belong.
+    model.locality = placeholder(float)
     model.align_corners = True  # grid convention of input sizes and resizes; false for Swin (release)
     model.drop_path = 0.1  # rate in the LSTT while training (release)
     model.encoder_drop_path = 0.3  # largest rate in Swin while training (release)

@@ -322,3 +322,22 @@ def test_initial_values():
     bank = flat["identity_bank/kernel"].reshape(-1, 32)
     np.testing.assert_allclose(bank.T @ bank, np.eye(32) * 17**-4, atol=1e-8)
     np.testing.assert_allclose(flat["encoder/conv3/kernel"].std(), math.sqrt(2 / (9 * 32)), rtol=0.05)
+
+
+def test_a_config_sets_first_gains():
+    """Three tensors start otherwise, in proportion; the rest of the network starts as before."""
+    fields = {"model.bank_gain": 1, "model.shortcut_gain": 0.1, "model.locality": 2}
+    plain, other = (
+        flatten_dict(init_params(tiny_model("aost", "model.depth=1", *overrides), 1), sep="/")
+        for overrides in ((), [f"{name}={value}" for name, value in fields.items()])
+    )
+    far, near = 2.0, 1.0  # squared cells from the middle of a window of 3
+    bias = -2 * np.array([far, near, far, near, 0, near, far, near, far])
+    for path, value in plain.items():
+        if path == "identity_bank/kernel":
+            value = value * 17**2
+        elif path.startswith("decoder/adapter") and path.endswith("kernel"):
+            value = value * 0.1
+        elif path.endswith("relative_k_bias"):
+            value = np.broadcast_to(bias, value.shape)
+        np.testing.assert_allclose(other[path], value, rtol=1e-5, err_msg=path)

@@ -54,6 +54,7 @@ class AOT(nn.Module):
             short_term_frames=c.short_term_frames,
             relative_position=c.relative_position,
             local_attention=c.local_attention,
+            locality=c.locality,
             drop_path=c.drop_path,
             dtype=self.dtype,
         )
@@ -64,6 +65,7 @@ class AOT(nn.Module):
             scalable=c.scalable,
             last_only=c.share_blocks,
             align_corners=c.align_corners,
+            shortcut_gain=c.shortcut_gain,
             dtype=self.dtype,
         )
 

@@ -42,6 +42,7 @@ class Decoder(nn.Module):
     scalable: bool
     last_only: bool
     align_corners: bool
+    shortcut_gain: float = 1.0  # of the shortcuts' initial kernels
     dtype: jnp.dtype = jnp.float32
 
     def setup(self) -> None:
@@ -51,9 +52,9 @@ class Decoder(nn.Module):
         self.conv_16x = ConvNorm(self.channels, 3, dtype=self.dtype)
         self.conv_8x = ConvNorm(half, 3, dtype=self.dtype)
         self.conv_4x = ConvNorm(half, 3, dtype=self.dtype)
-        self.adapter_16x = Linear(self.channels, dtype=self.dtype)
-        self.adapter_8x = Linear(self.channels, dtype=self.dtype)
-        self.adapter_4x = Linear(half, dtype=self.dtype)
+        self.adapter_16x = Linear(self.channels, gain=self.shortcut_gain, dtype=self.dtype)
+        self.adapter_8x = Linear(self.channels, gain=self.shortcut_gain, dtype=self.dtype)
+        self.adapter_4x = Linear(half, gain=self.shortcut_gain, dtype=self.dtype)
         self.conv_out = Linear(self.identities + 1, dtype=self.dtype)
 
     def __call__(

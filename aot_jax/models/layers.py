@@ -42,12 +42,14 @@ class Linear(nn.Module):
     features: int
     use_bias: bool = True
     encoder: bool = False  # chooses the initial values
+    gain: float = 1.0  # of the initial kernel, outside the encoder
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         fan_in = x.shape[-1]
-        kernel_init = fan_out_normal(self.features) if self.encoder else nn.initializers.xavier_uniform()
+        xavier = nn.initializers.variance_scaling(self.gain**2, "fan_avg", "uniform")
+        kernel_init = fan_out_normal(self.features) if self.encoder else xavier
         kernel = self.param("kernel", kernel_init, (fan_in, self.features))
         # In two dimensions: XLA's CPU backend differentiates a product over several axes six times as slowly.
         y = x.astype(self.dtype).reshape(-1, fan_in) @ kernel.astype(self.dtype)

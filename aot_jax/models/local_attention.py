@@ -155,12 +155,20 @@ def attend_tiles(
 FORMS = {"tiles": attend_tiles, "patches": attend_patches}
 
 
+def near_first(window: int, locality: float) -> nn.initializers.Initializer:
+    """Return an initialiser of (heads, window^2): -`locality` times the squared distance from the window's centre."""
+    steps = jnp.arange(window) - window // 2
+    fall = -locality * (steps[:, None] ** 2 + steps**2).reshape(-1)
+    return lambda key, shape, dtype=jnp.float32: jnp.broadcast_to(fall, shape).astype(dtype)
+
+
 class ShortTermAttention(nn.Module):
     """Attend to a window of the short-term memory, with relative positions: no input projections, one output's."""
 
     window: int
     relative_position: bool
     form: str
+    locality: float | None = None  # fall of the initial bias with squared distance in cells; None: no fall
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -181,7 +189,8 @@ class ShortTermAttention(nn.Module):
         if self.relative_position:
             # Fans of the release's tensors: a grouped 1x1 convolution, and (heads, depth, offsets).
             kernel = self.param("relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
-            bias = self.param("relative_k_bias", bias_uniform(depth), (heads, offsets))
+            bias_init = bias_uniform(depth) if self.locality is None else near_first(self.window, self.locality)
+            bias = self.param("relative_k_bias", bias_init, (heads, offsets))
             relative_v = self.param("relative_v", fans_uniform(depth * offsets, heads * offsets), kernel.shape)
             kernel, relative_v = kernel.astype(self.dtype), relative_v.astype(self.dtype)
             # On the unscaled query, as in the release.

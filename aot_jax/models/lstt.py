@@ -68,6 +68,7 @@ class LSTTBlock(nn.Module):
     short_term_frames: int
     relative_position: bool
     local_attention: str
+    locality: float | None
     dtype: jnp.dtype = jnp.float32
 
     def setup(self) -> None:
@@ -78,7 +79,7 @@ class LSTTBlock(nn.Module):
         self.long_attention = LongTermAttention(dtype=self.dtype)
         if self.short_term_frames:
             self.short_attention = ShortTermAttention(
-                self.window, self.relative_position, self.local_attention, dtype=self.dtype
+                self.window, self.relative_position, self.local_attention, self.locality, dtype=self.dtype
             )
         self.feed_forward = FeedForward(dtype=self.dtype)
         self.make_projections()
@@ -172,6 +173,7 @@ class LSTT(nn.Module):
     short_term_frames: int
     relative_position: bool
     local_attention: str
+    locality: float | None
     drop_path: float
     dtype: jnp.dtype = jnp.float32
 
@@ -186,6 +188,7 @@ class LSTT(nn.Module):
                 "short_term_frames",
                 "relative_position",
                 "local_attention",
+                "locality",
                 "dtype",
             )
         }

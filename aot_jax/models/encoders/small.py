@@ -14,9 +14,6 @@ from aot_jax.typing import Array
 
 CHANNELS = (48, 96, 192)  # at 4x, 8x, 16x
 BLOCKS = (1, 1, 2)
-# Of the maps that go straight to the decoder, at first: louder ones drown the identities that come through the LSTT, and
-# training starts with a long plateau of empty masks.
-SHORTCUT_SCALE = 0.1
 
 
 class Block(nn.Module):
@@ -52,6 +49,5 @@ class Small(nn.Module):
             x = LayerNorm(dtype=self.dtype, name=f"patch{stage}_norm")(x)
             for i in range(blocks):
                 x = Block(dtype=self.dtype, name=f"stage{stage}_block{i}")(x)
-            quiet = nn.initializers.constant(SHORTCUT_SCALE)
-            outputs.append(LayerNorm(scale_init=quiet, dtype=self.dtype, name=f"output{stage}_norm")(x))
+            outputs.append(LayerNorm(dtype=self.dtype, name=f"output{stage}_norm")(x))
         return [*outputs, LayerNorm(dtype=self.dtype, name="last_norm")(x)]
