@@ -54,7 +54,7 @@ class Record:
         if resume and self._path.exists():
             self.progress = self._read()
             return
-        if any(folder.iterdir()) and not (overwrite or resume):
+        if any(path != self._path for path in folder.iterdir()) and not (overwrite or resume):
             raise RecordError(
                 f"{folder} holds something already: continue that run with --resume, begin anew with --overwrite, or "
                 "choose another --output"
