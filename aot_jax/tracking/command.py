@@ -145,7 +145,7 @@ def _warn_of_limits(
     masks = (height, width)
     if args.output_height:
         masks = (args.output_height, -(-width * args.output_height // height))
-    edge = model.config.inference.max_long_edge if args.max_long_edge is None else args.max_long_edge
+    edge = _long_edge(args, model)
     frames = source.count or MANY_FRAMES
     needed = limits.memory_needed(
         model, source.size, masks, tracker.depth, len(prompts.ids), frames, args.max_frames, edge
@@ -156,3 +156,7 @@ def _warn_of_limits(
     ):
         if message:
             warn(message)
+
+
+def _long_edge(args: Namespace, model: Model) -> float:
+    return model.config.inference.max_long_edge if args.max_long_edge is None else args.max_long_edge
