@@ -42,7 +42,11 @@ def listed(name: str, root: Path, resolution: str, listing: str) -> Split:
             raise missing(name, path, LAYOUTS.get(name, _DAVIS))
     sequences = []
     # The 2016 lists of the toolkit hold paths, the 2017 lists names.
-    names = [line.split()[0].strip("/").split("/") for line in listing.read_text().splitlines() if line.strip()]
+    try:
+        lines = listing.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SplitError(f"{listing}: cannot be read ({error}); unpack the set again") from error
+    names = [line.split()[0].strip("/").split("/") for line in lines if line.strip()]
     for sequence in dict.fromkeys(parts[-2] if len(parts) > 1 else parts[0] for parts in names):
         frames = tuple(list_frames(images / sequence))
         first = given / sequence / f"{frames[0].stem}.png"
