@@ -16,7 +16,8 @@ from aot_jax.io.frames import FrameError
 from aot_jax.io.sound import Sound
 from aot_jax.io.sources import open_source
 from aot_jax.io.video import VideoWriter
-from aot_jax.io.video_reader import VideoReader, upright
+from aot_jax.io.video_reader import VideoReader
+from aot_jax.io.video_stream import upright
 
 FASTSTART = {"movflags": "faststart"}  # the index comes first, as in downloads
 

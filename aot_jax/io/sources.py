@@ -3,10 +3,10 @@
 Called by `aot_jax.tracking`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_fra
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
-AHEAD = 4  # images decoded before they are needed
+AHEAD = 4  # frames decoded before they are needed
 GLOB_SIGNS = "*?["
 IMAGE_RATE = Fraction(24)  # frames a second of a folder of images, as in DAVIS
 
@@ -72,22 +72,11 @@ class ImageSource:
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the images from number `start` on."""
-        return self._read(range(start, len(self.paths)))
+        return map(self._frame, range(start, len(self.paths)))
 
     def backward(self, end: int) -> Iterator[Frame]:
         """Yield images `end` - 1, ..., 0."""
-        return self._read(range(min(end, len(self.paths)) - 1, -1, -1))
-
-    def _read(self, indices: Sequence[int]) -> Iterator[Frame]:
-        with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
-            waiting = [(i, pool.submit(self._frame, i)) for i in indices[:AHEAD]]
-            try:
-                for following in chain(indices[AHEAD:], [None] * len(waiting)):
-                    if following is not None:
-                        waiting.append((following, pool.submit(self._frame, following)))
-                    yield waiting.pop(0)[1].result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        return map(self._frame, reversed(range(min(end, len(self.paths)))))
 
     def _frame(self, index: int) -> Frame:
         path = self.paths[index]
@@ -99,6 +88,20 @@ class ImageSource:
                 "(width x height): scale them to one size, or leave out what does not belong to the video"
             )
         return Frame(index, index / self.rate, pixels)
+
+
+def read_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield frames while a thread decodes the next few."""
+    with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
+        waiting = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
+        try:
+            while (frame := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, frames, None))
+                yield frame
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if hasattr(frames, "close"):  # a generator that holds a file open
+                frames.close()
 
 
 def open_source(

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.sound import Sound
-from aot_jax.io.sources import Source
+from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video import VideoWriter
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.preprocess import resize_nearest
@@ -75,7 +75,7 @@ def render(
                 tqdm(total=source.count, unit="frame", desc="overlay", disable=quiet, dynamic_ncols=True)
             )
             before = None
-            for frame in source.frames():
+            for frame in read_ahead(source.frames()):
                 labels = read_mask(mask_path(folder, source, frame.index))
                 for sink in sinks:
                     sink.add(frame.index, _at_size_of(labels, frame.pixels), labels)

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aot_jax.io.masks import MaskError, read_mask
-from aot_jax.io.sources import Source
+from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video_reader import Frame
 from aot_jax.tracking.prompts import Prompts
 from aot_jax.tracking.record import Record
@@ -107,7 +107,7 @@ class _Run:
         self.tracker.reset()
         after, reference = self._restore(name)
         last, since = after, 0
-        for frame in self._frames(name, after, again=reference is not None):
+        for frame in read_ahead(self._frames(name, after, again=reference is not None)):
             if reference is not None:
                 self.tracker.step(frame.pixels, reference)
                 reference = None

@@ -1,0 +1,74 @@
+"""What a video file says about its frames: which way is up, rate, length, times. Called by `video_reader.py`."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from aot_jax.io.frames import FrameError
+
+DEFAULT_RATE = Fraction(25)  # of a file that states none
+MAX_RATE = 1000  # frames a second; more is a broken header
+
+
+def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int] | None) -> np.ndarray:
+    """Turn and mirror stored pixels (h, w, c) as they are shown.
+
+    Args:
+        pixels: as stored.
+        matrix: (a, b, c, d) of a display matrix, x' = a x + c y, y' = b x + d y with y downward; None: as stored.
+            Angles between are taken for the nearest multiple of 90 degrees.
+    """
+    if matrix is None:
+        return pixels
+    a, b, c, d = matrix
+    if abs(a) >= abs(b):
+        return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return pixels.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+
+
+def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
+    """Return (a, b, c, d) of a frame's display matrix, see `upright`; None: it has none."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    entries = np.frombuffer(bytes(data), np.int32)
+    return tuple(int(entries[i]) for i in (0, 1, 3, 4)) if entries.size == 9 else None
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """Return the stream of moving pictures.
+
+    Raises:
+        FrameError: there is none.
+    """
+    # Cover pictures of songs are streams as well.
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        raise FrameError(f"{container.name}: holds no video stream; give a video, or a folder of images")
+    return streams[0]
+
+
+def average_rate(stream: av.VideoStream) -> Fraction:
+    """Return frames a second."""
+    rate = stream.average_rate or stream.guessed_rate
+    return Fraction(rate) if rate and 0 < rate <= MAX_RATE else DEFAULT_RATE
+
+
+def stated_count(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> int | None:
+    """Return how many frames the file says it has, or what follows from its length; None: neither is stated."""
+    if stream.frames:
+        return stream.frames
+    if stream.duration:
+        return round(stream.duration * stream.time_base * rate)
+    return round(container.duration * rate / 1_000_000) if container.duration and container.duration > 0 else None
+
+
+def frame_time(frame: av.VideoFrame) -> Fraction | None:
+    """Return when a frame is shown, in seconds of the file's own time; None: it is not said."""
+    return None if frame.pts is None or frame.time_base is None else frame.pts * Fraction(frame.time_base)
+
+
+def reason_text(reason: BaseException) -> str:
+    """Return an error of PyAV in a few words."""
+    return getattr(reason, "strerror", None) or str(reason).partition("\n")[0] or type(reason).__name__
