@@ -22,6 +22,7 @@ from aot_jax.evaluation.splits import load_split
 from aot_jax.io.masks import DAVIS_PALETTE, read_mask, write_mask
 from aot_jax.io.video import VideoWriter
 from aot_jax.io.video_reader import VideoReader
+from aot_jax.tracker import Tracker
 from aot_jax.tracking import command, limits
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -137,6 +138,31 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
     assert run(clip, out, *flags, "--resume") == 0
     assert run(clip, out, *flags, "--resume", "--max_frames", 3) == 2
     assert "with other settings: max_frames was 50 and is 3" in capsys.readouterr().err
+
+
+def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, checkpoint, tmp_path, monkeypatch):
+    mask = mask.rename(tmp_path / "00002.png")
+    flags = ("--mask", mask, "--checkpoint", checkpoint, "--no_overlay")
+    assert run(clip, tmp_path / "whole", *flags) == 0
+    steps = []
+
+    class Interrupted(Tracker):
+        def step(self, frame, mask=None):
+            steps.append(mask is not None)
+            if len(steps) in (3, 6):
+                signal.raise_signal(signal.SIGINT)
+            return super().step(frame, mask)
+
+    monkeypatch.setattr(command, "Tracker", Interrupted)
+    out = tmp_path / "parts"
+    assert run(clip, out, *flags) == 130
+    assert [path.name for path in out.glob("state-*")] == ["state-forward-4"]
+    assert run(clip, out, *flags, "--resume") == 130
+    assert [path.name for path in out.glob("state-*")] == ["state-backward-1"]
+    assert run(clip, out, *flags, "--resume") == 0
+    assert steps == [True, False, False, False, True, False, False]  # 2 3 4, 5, 2 1, 0
+    for whole, parts in zip(upright_masks(tmp_path / "whole"), upright_masks(out), strict=True):
+        np.testing.assert_array_equal(whole, parts)
 
 
 def test_a_checkpoint_knows_its_config(checkpoint):

@@ -36,10 +36,6 @@ class Witness:
         labels[0, 0] = self.seen
         return labels
 
-
-class SavingWitness(Witness):
-    """Can save what it knows."""
-
     def save_state(self, path):
         path.write_text(json.dumps([self.seen, self.ids]))
 
@@ -65,10 +61,10 @@ def expected(video, prompts, last=True):
     """What one walk each way gives."""
     frames = list(video.frames())
     labels = {}
-    forward = SavingWitness()
+    forward = Witness()
     for i in range(prompts.first, COUNT):
         labels[i] = forward.step(frames[i].pixels, prompts.at(i))
-    backward = SavingWitness()
+    backward = Witness()
     for i in range(prompts.first, -1, -1):
         label = backward.step(frames[i].pixels, prompts.at(i) if i == prompts.first else None)
         labels.setdefault(i, label)
@@ -100,7 +96,7 @@ def after(count):
 def test_forward_then_backward(tmp_path, video, given):
     prompts = prompts_on(tmp_path, video, **given)
     record = Record(tmp_path / "out", {})
-    assert track(SavingWitness(), video, prompts, record, quiet=True)
+    assert track(Witness(), video, prompts, record, quiet=True)
     assert_same(masks_of(tmp_path / "out"), expected(video, prompts))
     assert record.progress.stage == "done"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks", "progress.json"]
@@ -108,7 +104,7 @@ def test_forward_then_backward(tmp_path, video, given):
 
 def test_frames_before_the_first_mask_may_stay_empty(tmp_path, video):
     prompts = prompts_on(tmp_path, video, _4=(1,))
-    assert track(SavingWitness(), video, prompts, Record(tmp_path / "out", {}), backward=False, quiet=True)
+    assert track(Witness(), video, prompts, Record(tmp_path / "out", {}), backward=False, quiet=True)
     found = masks_of(tmp_path / "out")
     assert_same(found[4:], expected(video, prompts)[4:])
     assert [mask.any() for mask in found[:4]] == [False] * 4
@@ -121,7 +117,7 @@ def test_stopped_and_resumed_at_every_frame_is_never_stopped(tmp_path, video, sa
     for count in range(COUNT + 1):
         out, tries = tmp_path / f"out{count}", 0
         while not track(
-            SavingWitness(),
+            Witness(),
             video,
             prompts,
             Record(out, {}, resume=True),
@@ -142,7 +138,7 @@ def test_stopped_and_resumed_at_every_frame_is_never_stopped(tmp_path, video, sa
 def test_killed_between_saves_and_resumed_is_never_stopped(tmp_path, video):
     prompts = prompts_on(tmp_path, video, _3=(1,), _5=(4,))
 
-    class Dies(SavingWitness):
+    class Dies(Witness):
         left = 99
 
         def step(self, frame, mask=None):
@@ -156,28 +152,8 @@ def test_killed_between_saves_and_resumed_is_never_stopped(tmp_path, video):
         Dies.left = count
         with pytest.raises(KeyboardInterrupt):
             track(Dies(), video, prompts, Record(out, {}), save_every=2, quiet=True)
-        assert track(SavingWitness(), video, prompts, Record(out, {}, resume=True), quiet=True)
+        assert track(Witness(), video, prompts, Record(out, {}, resume=True), quiet=True)
         assert_same(masks_of(out), expected(video, prompts))
-
-
-def test_without_saved_state_the_last_mask_is_the_reference(tmp_path, video):
-    prompts = prompts_on(tmp_path, video, _3=(1, 2))
-    out, warnings, steps = tmp_path / "out", [], []
-    assert not track(Witness(), video, prompts, Record(out, {}), stopped=after(1), quiet=True)
-
-    class Listens(Witness):
-        def step(self, frame, mask=None):
-            steps.append((clips.number_of(frame), None if mask is None else mask.copy()))
-            return super().step(frame, mask)
-
-    before = read_mask(out / "masks" / "00004.png")
-    assert track(Listens(), video, prompts, Record(out, {}, resume=True), quiet=True, warn=warnings.append)
-    assert [number for number, _ in steps] == [4, 5, 6, 7, 8, 3, 2, 1, 0]
-    np.testing.assert_array_equal(steps[0][1], before)
-    assert steps[1][1] is None
-    assert len(warnings) == 1
-    assert "going on from the mask of frame 4 alone" in warnings[0]
-    assert len(masks_of(out)) == COUNT
 
 
 def test_masks_beyond_the_end_are_told(tmp_path):
@@ -204,10 +180,10 @@ def test_a_failed_write_keeps_the_masks_before(tmp_path, video, monkeypatch):
 
     monkeypatch.setattr("aot_jax.writer.write_mask", full)
     with pytest.raises(OSError, match="No space left"):
-        track(SavingWitness(), video, prompts, Record(tmp_path / "out", {}), save_every=2, quiet=True)
+        track(Witness(), video, prompts, Record(tmp_path / "out", {}), save_every=2, quiet=True)
     assert len(masks_of(tmp_path / "out")) == 4
     monkeypatch.undo()
-    assert track(SavingWitness(), video, prompts, Record(tmp_path / "out", {}, resume=True), quiet=True)
+    assert track(Witness(), video, prompts, Record(tmp_path / "out", {}, resume=True), quiet=True)
     assert_same(masks_of(tmp_path / "out"), expected(video, prompts))
 
 
@@ -243,7 +219,7 @@ def test_records_that_are_broken_are_refused(tmp_path, content):
 
 def test_a_record_without_its_state_is_refused(tmp_path):
     record = Record(tmp_path, {})
-    record.save("forward", 3, SavingWitness().save_state)
+    record.save("forward", 3, Witness().save_state)
     record.state_path().unlink()
     with pytest.raises(RecordError, match="does not fit what is beside it"):
         Record(tmp_path, {}, resume=True)

@@ -8,7 +8,6 @@ any moment finds a pair that fits.
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ class Progress:
 
     stage: str = "forward"
     frame: int | None = None  # last one of the stage that is finished and saved; None: the stage begins
-    state: str | None = None  # file or folder of the tracker's state after that frame
+    state: str | None = None  # file of the tracker's state after that frame
 
 
 class Record:
@@ -75,7 +74,6 @@ class Record:
         state = None
         if save_state is not None:
             state = f"state-{stage}-{frame}"
-            _remove(self.folder / state)
             save_state(self.folder / state)
         self.progress = Progress(stage, frame, state)
         self._write()
@@ -117,11 +115,4 @@ class Record:
         """Remove states that the record does not name."""
         for old in self.folder.glob("state-*"):
             if old.name != self.progress.state:
-                _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+                old.unlink()

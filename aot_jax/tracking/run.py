@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from aot_jax.io.masks import MaskError, read_mask
+from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video_reader import Frame
 from aot_jax.tracking.prompts import Prompts
@@ -26,6 +26,12 @@ class StepTracker(Protocol):
 
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Segment the next frame."""
+
+    def save_state(self, path: Path) -> None:
+        """Write what `load_state` needs."""
+
+    def load_state(self, path: Path) -> None:
+        """Go on after the frame at which a state was saved."""
 
 
 def mask_path(folder: Path, source: Source, index: int) -> Path:
@@ -105,13 +111,8 @@ class _Run:
     def stage(self, name: str) -> bool:
         """Track one way; returns False if stopped."""
         self.tracker.reset()
-        after, reference = self._restore(name)
-        last, since = after, 0
-        for frame in read_ahead(self._frames(name, after, again=reference is not None)):
-            if reference is not None:
-                self.tracker.step(frame.pixels, reference)
-                reference = None
-                continue
+        last, since = self._restore(name), 0
+        for frame in read_ahead(self._frames(name, last)):
             given = name == "forward" or frame.index == self.prompts.first
             labels = self.tracker.step(frame.pixels, self.prompts.at(frame.index) if given else None)
             if name == "forward" or frame.index < self.prompts.first:
@@ -120,7 +121,8 @@ class _Run:
             last, since = frame.index, since + 1
             stop = self.stopped()
             if since >= self.save_every or stop:
-                self._save(name, last)
+                self.writer.flush()
+                self.record.save(name, last, self.tracker.save_state)
                 since = 0
             if stop:
                 return False
@@ -138,42 +140,23 @@ class _Run:
         self.writer.flush()
         return True
 
-    def _frames(self, stage: str, after: int | None, again: bool) -> Iterator[Frame]:
-        """Yield the stage's frames that follow `after` (None: all), with that one `again` or not."""
+    def _frames(self, stage: str, after: int | None) -> Iterator[Frame]:
+        """Return the stage's frames that follow `after`; None: all."""
         first = self.prompts.first
         if stage == "forward":
-            return self.source.frames(first if after is None else after + 1 - again)
-        return self.source.backward(first + 1 if after is None else after + again)
+            return self.source.frames(first if after is None else after + 1)
+        return self.source.backward(first + 1 if after is None else after)
 
-    def _save(self, stage: str, frame: int) -> None:
-        self.writer.flush()
-        self.record.save(stage, frame, getattr(self.tracker, "save_state", None))
-
-    def _restore(self, stage: str) -> tuple[int | None, np.ndarray | None]:
-        """Bring the tracker to where the record is.
-
-        Returns:
-            The last frame that is done, None: none is; and its mask where that has to serve as a reference, since
-            the tracker's own state was not saved.
-        """
+    def _restore(self, stage: str) -> int | None:
+        """Bring the tracker to where the record is; returns the last frame that is done, None: none is."""
         progress, first = self.record.progress, self.prompts.first
-        ahead = (self.source.count or first) - first if stage == "backward" else 0
-        if progress.stage != stage or progress.frame is None:
-            self.bar.update(ahead - self.bar.n)
-            return None, None
-        self.bar.update(ahead + abs(progress.frame - first) + (stage == "forward") - self.bar.n)
-        state = self.record.state_path()
+        finished = (self.source.count or first) - first if stage == "backward" else 0
+        state = self.record.state_path() if progress.stage == stage else None
         if state is not None:
             self.tracker.load_state(state)
-            return progress.frame, None
-        mask = read_mask(mask_path(self.record.folder, self.source, progress.frame))
-        if not mask.any():
-            return None, None
-        self.warn(
-            f"going on from the mask of frame {progress.frame} alone: objects that it does not show are lost, and "
-            "masks may differ from those of a run that was never stopped"
-        )
-        return progress.frame, mask
+            finished += abs(progress.frame - first) + (stage == "forward")
+        self.bar.update(finished - self.bar.n)
+        return None if state is None else progress.frame
 
     def _check_reached(self, last: int | None) -> None:
         if last is None:
