@@ -19,11 +19,12 @@ IDS = (1, 4, 9)
 SIZES = {"late": (33, 47), "plain": (40, 52), "still": (35, 33)}
 STEP = 5  # frames between annotated ones in YouTube-VOS
 COUNTS = {"late": 6, "plain": 4, "still": 1}  # annotated frames
+BEYOND = 2  # frames of an all-frames video after the last annotated one
 
 
-def video(name: str, step: int = 1, late: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def video(name: str, step: int = 1, late: bool = False, beyond: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw frames (t, h, w, 3) and true masks (t, h, w) with ids IDS; with `late`, 9 comes at frame 3 * step."""
-    frames = (COUNTS[name] - 1) * step + 1
+    frames = (COUNTS[name] - 1) * step + 1 + beyond
     height, width = SIZES[name]
     seed = [*SIZES].index(name)
     images, masks = make_video(seed=(77, seed), frames=frames, height=height, width=width, objects=3)
@@ -92,7 +93,7 @@ class Miniature:
         categories = {1: "dog", 4: "unicycle", 9: "zebra"}
         meta = {}
         for name, count in COUNTS.items():
-            images, masks = video(name, STEP, late=name == "late")
+            images, masks = video(name, STEP, late=name == "late", beyond=BEYOND)
             stems = [f"{t * STEP:05d}" for t in range(count)]
             annotated = stems[1:] if name == "late" else stems
             starts = {1: annotated[0], 4: annotated[0], 9: "00015" if name == "late" else annotated[0]}

@@ -142,8 +142,12 @@ def test_a_full_disk_keeps_what_is_finished(made, tmp_path, monkeypatch, capsys)
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "scores.csv"
     with files.whole(path) as temporary:
-        temporary.write_text("old")
+        temporary.write_text("older")
         assert not path.exists()
+    with path.open() as reader:
+        with files.whole(path) as temporary:
+            temporary.write_text("old")
+        assert reader.read() == "older"  # who has it open keeps what he has opened
 
     def fail(error):
         with files.whole(path) as temporary:

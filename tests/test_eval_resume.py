@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from aot_jax.evaluation.layout import Sequence, Split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.spread import on_devices, share
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
+from aot_jax.io.masks import write_mask
 
 ROOT = Path(__file__).resolve().parents[1]
 TOTAL = sum(COUNTS.values()) - 1  # annotated frames of youtubevos18: the first of `late` is not
@@ -89,6 +91,24 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(made, tmp_path, monke
     code, oracle = run(monkeypatch, made, tmp_path / "out")
     assert (code, oracle.steps) == (0, 5)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_video_is_finished_when_its_last_mask_is_on_disk(made, tmp_path, monkeypatch):
+    def write_slowly(path, labels):
+        time.sleep(0.05)
+        write_mask(path, labels)
+
+    monkeypatch.setattr("aot_jax.writer.write_mask", write_slowly)
+    finished = []
+
+    class Checked(Journal):
+        def finish(self, sequence, timing):
+            finished.append(sequence.name)
+            assert len(list((tmp_path / "Annotations" / sequence.name).glob("*.png"))) == len(sequence.frames)
+
+    split = command.splits.load_split("youtubevos18", made.root)
+    run_split([Oracle(made.answers)], split, tmp_path, Checked(tmp_path, tmp_path / "Annotations"))
+    assert finished == ["late", "plain", "still"]
 
 
 def test_masks_of_another_run_are_not_mixed_in(made, tmp_path, monkeypatch, capsys):
