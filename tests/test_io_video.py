@@ -9,6 +9,7 @@ import av
 import clips
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -140,6 +141,19 @@ def test_colours_survive(tmp_path):
     found = next(VideoReader(tmp_path / "a.mp4").frames()).pixels.astype(int)
     for x in (16, 48):
         assert np.abs(found[24, x] - frame[24, x]).max() <= 6
+
+
+@pytest.mark.parametrize(("size", "space"), [((64, 64), Colorspace.ITU601), ((720, 720), Colorspace.ITU709)])
+def test_colours_that_a_file_does_not_name_are_those_of_its_size(tmp_path, size, space):
+    frame = np.full((*size, 3), (200, 30, 40), np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream.pix_fmt, (stream.height, stream.width) = "yuv420p", size
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p", dst_colorspace=space)
+        output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    found = next(VideoReader(tmp_path / "a.mp4").frames()).pixels
+    assert np.abs(found[32, 32].astype(int) - frame[0, 0]).max() <= 6
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 47)])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace
 
 from aot_jax.io.frames import MAX_PIXELS, FrameError
 from aot_jax.io.video_stream import (
@@ -27,6 +28,7 @@ from aot_jax.io.video_stream import (
 )
 from aot_jax.typing import Size
 
+UNSAID, HD = 2, 720  # H.264's number for a colour space that a file does not name; lines from which it is BT.709
 BUFFER = 512 << 20  # bytes of decoded frames that are held while going backward
 SHORT = 0.05  # of a file's stated frames may be missing before it is called truncated
 
@@ -58,6 +60,7 @@ class VideoReader:
         self._warn = warn
         self._warned: set[str] = set()
         self._buffer = buffer
+        self._lost: list[str] = []  # why packets could not be decoded in the last pass
         if not self.path.is_file():
             raise FrameError(f"{path}: no such file; check the path")
         try:
@@ -177,30 +180,23 @@ class VideoReader:
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         stream.thread_type = "AUTO"
-        packets, broken, reason = container.demux(stream), 0, None
+        packets, self._lost = container.demux(stream), []
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
                 break
             except Exception as error:
-                self._say(
-                    "cut", f"{self.path}: cannot be read to its end ({reason_text(error)}); what was read is used"
-                )
-                packet = None
+                self._lost.append(reason_text(error))
+                packet = None  # the decoder may hold frames still
             try:
                 frames = stream.decode(packet)
             except Exception as error:
-                broken, reason, frames = broken + 1, error, []
+                self._lost.append(reason_text(error))
+                frames = []
             yield from frames
             if packet is None:
                 break
-        if broken:
-            self._say(
-                "broken",
-                f"{self.path}: {broken} of its packets cannot be decoded ({reason_text(reason)}); "
-                "the other frames are used, numbered without those that are lost",
-            )
 
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         height, width = self._coded
@@ -211,7 +207,8 @@ class VideoReader:
                 f"all are scaled to {width}x{height}",
             )
         try:
-            pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
+            space = Colorspace.ITU709 if frame.colorspace == UNSAID and min(self._coded) >= HD else None
+            pixels = frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=space)
         except Exception as reason:
             raise FrameError(
                 f"{self.path}: frames of format {frame.format.name} become no RGB ({reason_text(reason)})"
@@ -219,11 +216,19 @@ class VideoReader:
         return np.ascontiguousarray(upright(pixels, display_matrix(frame))).reshape(*self.size, 3)
 
     def _check_length(self, count: int, last: Fraction) -> None:
-        if self.count and count < self.count * (1 - SHORT) - 1 and "cut" not in self._warned:
+        """Tell, once, if frames are missing at the end or between."""
+        reason = f" ({self._lost[-1]})" if self._lost else ""
+        if self.count and count < self.count * (1 - SHORT) - 1:
             self._say(
-                "short",
-                f"{self.path}: breaks off at {float(last):.1f} s, after {count} of about {self.count} frames: "
+                "missing",
+                f"{self.path}: breaks off at {float(last):.1f} s, after {count} of about {self.count} frames{reason}: "
                 "it is truncated (or its sound is longer than its picture); these frames are used",
+            )
+        elif self._lost:
+            self._say(
+                "missing",
+                f"{self.path}: {len(self._lost)} of its packets cannot be decoded{reason}; the other frames are used, "
+                "numbered without those that are lost",
             )
         self.count = count
 
