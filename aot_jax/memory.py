@@ -4,7 +4,7 @@ Called by `propagate.py`. Nothing here has parameters. All shapes are fixed, so 
 a tracker grows the capacity through a few sizes with `grow`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ class Memory:
     long_valid: Array  # (b, k) bool: the slot holds a frame in which this sample's objects existed
     long_frame: Array  # (k,) int32: frame index of each slot, EMPTY where nothing is
     long_pinned: Array  # (k,) bool: a reference, never evicted
+    long_depth: Array  # (k,) int32: layers that hold this frame; deeper ones were not run on it
     short_keys: tuple[Array, ...]  # for each layer (b, n, t, h, w, d), the latest frame first
     short_values: tuple[Array, ...]  # for each layer (b, n, t, h, w, d)
     short_valid: Array  # (b, t) bool
@@ -40,9 +41,10 @@ class Memory:
 
     def layers(self) -> tuple[LayerMemory, ...]:
         """Return what each layer attends to."""
+        slots = zip(self.long_keys, self.long_values, self.short_keys, self.short_values, strict=True)
         return tuple(
-            LayerMemory(lk, lv, self.long_valid, sk, sv, self.short_valid)
-            for lk, lv, sk, sv in zip(self.long_keys, self.long_values, self.short_keys, self.short_values, strict=True)
+            LayerMemory(lk, lv, self.long_valid & (self.long_depth > layer), sk, sv, self.short_valid)
+            for layer, (lk, lv, sk, sv) in enumerate(slots)
         )
 
 
@@ -65,6 +67,7 @@ def empty_memory(frame_kv: Sequence[FrameKV], capacity: int, short_frames: int) 
         long_valid=jnp.zeros((batch, capacity), bool),
         long_frame=jnp.full((capacity,), EMPTY, jnp.int32),
         long_pinned=jnp.zeros((capacity,), bool),
+        long_depth=jnp.zeros((capacity,), jnp.int32),
         short_keys=slots(short_frames, 0),
         short_values=slots(short_frames, 1),
         short_valid=jnp.zeros((batch, short_frames), bool),
@@ -86,11 +89,12 @@ def write(
     It always becomes the latest short-term frame. It enters long-term memory when it is a reference or when `gap`
     frames have passed since the last that did; it takes a free slot, else that of the oldest frame that is no
     reference. Where references fill every slot, a predicted frame is not kept. A reference restarts short-term memory.
+    Layers that were not run keep their last short-term frames and do not see the new long-term one.
 
     Args:
         memory: the memory before.
-        frame_kv: for each layer the frame's own key and value.
-        identity: for each layer its identities.
+        frame_kv: for each layer that was run the frame's own key and value.
+        identity: for each of these layers its identities.
         gap: delta, in frames; 0: references only.
         reference: the mask is given, not predicted.
         present: (b,) bool, samples for which the frame holds their objects; None: all.
@@ -98,7 +102,7 @@ def write(
     Returns:
         The memory after; its capacity is unchanged.
     """
-    fused = [fuse(own.key, own.value, layer) for own, layer in zip(frame_kv, identity, strict=True)]
+    keys, values = _fuse(frame_kv, identity)
     frame = memory.frame + 1
     present = jnp.ones((memory.long_valid.shape[0],), bool) if present is None else present
     if reference or not gap:
@@ -126,17 +130,68 @@ def write(
         older = short_valid[:, :-1] & (not reference)
         short_valid = jnp.concatenate([present[:, None], older], axis=1)
     return memory.replace(
-        long_keys=tuple(put(slots, key) for slots, (key, _) in zip(memory.long_keys, fused, strict=True)),
-        long_values=tuple(put(slots, value) for slots, (_, value) in zip(memory.long_values, fused, strict=True)),
+        long_keys=_each(put, memory.long_keys, keys),
+        long_values=_each(put, memory.long_values, values),
         long_valid=jnp.where(here, present[:, None], memory.long_valid),
         long_frame=jnp.where(here, frame, memory.long_frame),
         long_pinned=jnp.where(here, reference, memory.long_pinned),
-        short_keys=tuple(push(slots, key) for slots, (key, _) in zip(memory.short_keys, fused, strict=True)),
-        short_values=tuple(push(slots, value) for slots, (_, value) in zip(memory.short_values, fused, strict=True)),
+        long_depth=jnp.where(here, len(frame_kv), memory.long_depth),
+        short_keys=_each(push, memory.short_keys, keys),
+        short_values=_each(push, memory.short_values, values),
         short_valid=short_valid,
         frame=frame,
         last_written=jnp.where(due, frame, memory.last_written),
     )
+
+
+def rewrite(
+    memory: Memory, frame_kv: Sequence[FrameKV], identity: Sequence[LayerIdentity], slot: Array | int | None
+) -> Memory:
+    """Put a frame's keys and values, with other identities, in the place of those stored for it.
+
+    Args:
+        memory: the memory before.
+        frame_kv: for each layer the frame's own key and value.
+        identity: for each layer its identities.
+        slot: of long-term memory; None: the latest short-term frame.
+    """
+    keys, values = _fuse(frame_kv, identity)
+    kind, place = ("short", 0) if slot is None else ("long", slot)
+
+    def put(slots: Array, new: Array) -> Array:
+        if not slots.shape[2]:
+            return slots
+        return lax.dynamic_update_slice_in_dim(slots, new[:, :, None].astype(slots.dtype), place, axis=2)
+
+    return memory.replace(
+        **{
+            f"{kind}_{name}": _each(put, getattr(memory, f"{kind}_{name}"), new)
+            for name, new in (("keys", keys), ("values", values))
+        }
+    )
+
+
+def drop_predicted(memory: Memory, samples: Array) -> Memory:
+    """Leave only references in the long-term memory of `samples`, (b,) bool."""
+    return memory.replace(long_valid=memory.long_valid & (memory.long_pinned | ~samples[:, None]))
+
+
+def shrink(memory: Memory, batch: int) -> Memory:
+    """Keep the first `batch` samples."""
+    own = ("long_keys", "long_values", "long_valid", "short_keys", "short_values", "short_valid")
+    return memory.replace(**{name: jax.tree.map(lambda x: x[:batch], getattr(memory, name)) for name in own})
+
+
+def _fuse(frame_kv: Sequence[FrameKV], identity: Sequence[LayerIdentity]) -> tuple[list[Array], list[Array]]:
+    """Attach identities at each layer; returns keys and values."""
+    fused = [fuse(own.key, own.value, layer) for own, layer in zip(frame_kv, identity, strict=True)]
+    return [key for key, _ in fused], [value for _, value in fused]
+
+
+def _each(change: Callable[[Array, Array], Array], slots: tuple[Array, ...], new: list[Array]) -> tuple[Array, ...]:
+    """Change the slots of the first layers, for which there is something new."""
+    changed = tuple(change(old, own) for old, own in zip(slots, new, strict=False))
+    return changed + slots[len(new) :]
 
 
 def grow(memory: Memory, capacity: int | None = None, batch: int | None = None) -> Memory:
@@ -159,4 +214,5 @@ def grow(memory: Memory, capacity: int | None = None, batch: int | None = None) 
         long_valid=pad(memory.long_valid, {0: more_samples, 1: more_slots}),
         long_frame=pad(memory.long_frame, {0: more_slots}, EMPTY),
         long_pinned=pad(memory.long_pinned, {0: more_slots}),
+        long_depth=pad(memory.long_depth, {0: more_slots}),
     )

@@ -1,19 +1,22 @@
 """The recurrence over one video at one scale and flip: a frame and labels in slots, in; logits and labels, out.
 
-Called by `tracker.py`, which owns ids and policy, and by `tta.py`. Every frame runs one compiled program.
+Called by `tracker.py`, which owns ids and policy, and by `tta.py`. A frame runs a few compiled programs, one after the
+other, and nothing waits for the host in between.
 """
 
+import dataclasses
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aot_jax import propagate
 from aot_jax.checkpoint import Model
 from aot_jax.grouping import join_logits, split_groups
-from aot_jax.memory import Memory, empty_memory, grow
-from aot_jax.models.aot import AOT
+from aot_jax.memory import Memory, drop_predicted, empty_memory, grow, rewrite, shrink
+from aot_jax.models.aot import AOT, Features
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import mask_unused, memorize, step
@@ -22,22 +25,34 @@ from aot_jax.typing import Array, Params, Size
 FIRST_CAPACITY = 4  # long-term slots at the start; doubled when full
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class View:
-    """What a compiled program of a stream depends on besides array shapes."""
+    """How a stream sees the video."""
 
     size: Size  # of the network's input
     output: Size  # of the labels
-    flip: bool  # the stream sees frames mirrored left to right
-    gap: int  # frames between long-term writes
-    depth: int  # LSTT layers
+    flip: bool  # frames are mirrored left to right
 
 
+class Reference(NamedTuple):
+    """A frame with its given mask, kept so that it can be memorised again without an object."""
+
+    index: int  # of the frame
+    frame: np.ndarray  # (h, w, 3) uint8
+    labels: np.ndarray  # (h, w) int32 slots
+
+
+# Programs that depend on the frame's own size are small; those that hold the network depend on its input size alone,
+# a multiple of 16, so that videos of many sizes share them.
+
+
+@functools.partial(jax.jit, static_argnames="view")
 def _prepare(frame: Array, view: View) -> Array:
     image = normalise(resize_cubic(frame, view.size))
     return (image[:, ::-1] if view.flip else image)[None]
 
 
+@functools.partial(jax.jit, static_argnames=("view", "groups", "identities"))
 def _masks(labels: Array, view: View, groups: int, identities: int) -> Array:
     labels = resize_nearest(labels[:, ::-1] if view.flip else labels, view.size)
     return split_groups(labels, groups, identities)
@@ -50,43 +65,34 @@ def full_logits(model: AOT, logits: Array, used: Array, size: Size, flip: bool) 
     return joined[:, ::-1] if flip else joined
 
 
+@functools.partial(jax.jit, static_argnames=("model", "view"))
 def _labels(model: AOT, logits: Array, used: Array, view: View) -> Array:
     return jnp.argmax(full_logits(model, logits, used, view.output, view.flip), axis=-1).astype(jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "view"), donate_argnames=("memory",))
-def _advance(model: AOT, params: Params, memory: Memory, frame: Array, used: Array, view: View) -> tuple:
-    """Segment a frame and memorise the result."""
-    logits, frame_kv = step(model, params, memory, _prepare(frame, view), depth=view.depth)
-    labels = _labels(model, logits, used, view)
-    masks = _masks(labels, view, used.shape[0], model.config.identities)
-    return logits, labels, memorize(model, params, memory, frame_kv, masks, view.gap)
+@functools.partial(jax.jit, static_argnames="model")
+def _encode(model: AOT, params: Params, image: Array) -> Features:
+    return propagate.encode(model, params, image)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "view"))
-def _predict(model: AOT, params: Params, memory: Memory, frame: Array, used: Array, view: View) -> tuple:
-    """Segment a frame and leave memory as it is."""
-    logits, _ = step(model, params, memory, _prepare(frame, view), depth=view.depth)
-    return logits, _labels(model, logits, used, view)
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def _segment(
+    model: AOT, params: Params, memory: Memory | None, features: Features, masks: Array | None, depth: int
+) -> tuple:
+    return step(model, params, memory, features, mask=masks, depth=depth)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "view", "groups", "capacity"))
-def _begin(
-    model: AOT, params: Params, frame: Array, labels: Array, view: View, groups: int, capacity: int
-) -> tuple[Array, Memory]:
-    """Start a memory from a reference frame."""
-    masks = _masks(labels, view, groups, model.config.identities)
-    logits, frame_kv = step(model, params, None, _prepare(frame, view), mask=masks, depth=view.depth)
-    memory = empty_memory(frame_kv, capacity, model.config.short_term_frames)
-    return logits, memorize(model, params, memory, frame_kv, masks, view.gap, reference=True)
+@functools.partial(jax.jit, static_argnames=("model", "gap", "reference"), donate_argnames="memory")
+def _memorize(
+    model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, gap: int, reference: bool
+) -> Memory:
+    return memorize(model, params, memory, frame_kv, masks, gap, reference=reference)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "view"), donate_argnames=("memory",))
-def _refer(model: AOT, params: Params, memory: Memory, frame: Array, labels: Array, view: View) -> tuple[Array, Memory]:
-    """Add a reference frame to a memory."""
-    masks = _masks(labels, view, memory.long_valid.shape[0], model.config.identities)
-    logits, frame_kv = step(model, params, None, _prepare(frame, view), mask=masks, depth=view.depth)
-    return logits, memorize(model, params, memory, frame_kv, masks, view.gap, reference=True)
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
+def _rewrite(model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, slot: Array | None) -> Memory:
+    identity = model.apply({"params": params}, masks, None, len(frame_kv), method="identify")
+    return rewrite(memory, frame_kv, identity, slot)
 
 
 class Stream:
@@ -96,7 +102,7 @@ class Stream:
         model: network and parameters.
         frame_size: of the video's frames, in pixels.
         output_size: of the labels, in pixels.
-        depth: LSTT layers to run.
+        depth: LSTT layers that references are memorised for, and the most that a frame runs.
         gap: frames between long-term writes; 0: references only.
         max_frames: long-term frames at most; 0: no limit. References may exceed it.
         scale: of the input.
@@ -120,6 +126,8 @@ class Stream:
         max_short_edge: float = 0,
     ) -> None:
         self.model = model
+        self.depth = depth
+        self.gap = gap
         self.max_frames = max_frames
         size = inference_size(
             *frame_size,
@@ -128,58 +136,111 @@ class Stream:
             scale=scale,
             align_corners=model.module.config.align_corners,
         )
-        self.view = View(size=size, output=output_size, flip=flip, gap=gap, depth=depth)
+        self.view = View(size, output_size, flip)
         self.memory: Memory | None = None
         self.logits: Array | None = None  # (g, h, w, M + 1) at 4x of the last frame
-        self._frame = -1  # memorised last
-        self._last_written = -1
-        self._stored = 0  # long-term frames
-        self._references = 0
+        self.references: list[Reference] = []
+        self.latest: tuple[np.ndarray, Array] | None = None  # frame memorised last, and its labels in slots
+        self.frame = -1  # index of the frame memorised last
+        self.last_written = -1
+        self.stored = 0  # long-term frames
 
-    def advance(self, frame: Array, used: np.ndarray) -> Array:
-        """Segment a frame, memorise the result and return it: labels (h, w) in slots."""
+    @property
+    def groups(self) -> int:
+        """Return the number of groups that memory holds."""
+        return self.memory.long_valid.shape[0]
+
+    def advance(self, frame: np.ndarray, used: np.ndarray, depth: int | None = None) -> Array:
+        """Segment a frame at a depth (None: full), memorise the result and return it: labels (h, w) in slots."""
         self._make_room(reference=False)
-        self.logits, labels, self.memory = _advance(
-            self.model.module, self.model.params, self.memory, frame, used, self.view
-        )
+        frame_kv = self._look(frame, None, depth)
+        labels = _labels(self.model.module, self.logits, used, self.view)
+        self._remember(frame, labels, frame_kv)
         return labels
 
-    def predict(self, frame: Array, used: np.ndarray) -> Array:
+    def predict(self, frame: np.ndarray, used: np.ndarray, depth: int | None = None) -> Array:
         """Segment a frame without memorising it; returns labels (h, w) in slots. `refer` follows."""
-        self.logits, labels = _predict(self.model.module, self.model.params, self.memory, frame, used, self.view)
-        return labels
+        self._look(frame, None, depth)
+        return _labels(self.model.module, self.logits, used, self.view)
 
-    def refer(self, frame: Array, labels: Array, groups: int) -> None:
+    def refer(self, frame: np.ndarray, labels: np.ndarray, groups: int) -> None:
         """Take a frame with its labels (h, w) in slots as a reference, for `groups` groups."""
-        module, params = self.model.module, self.model.params
+        frame_kv = self._look(frame, self._masks(labels, groups), None)
         if self.memory is None:
-            capacity = FIRST_CAPACITY if self.view.gap else 1
+            capacity = FIRST_CAPACITY if self.gap else 1
             if self.max_frames:
                 capacity = min(capacity, self.max_frames)
-            self.logits, self.memory = _begin(module, params, frame, labels, self.view, groups, capacity)
-            self._count(reference=True)
+            self.memory = empty_memory(frame_kv, capacity, self.model.module.config.short_term_frames)
+            self._count()
         else:
-            if groups > self.memory.long_valid.shape[0]:
+            if groups > self.groups:
                 self.memory = grow(self.memory, batch=groups)
             self._make_room(reference=True)
-            self.logits, self.memory = _refer(module, params, self.memory, frame, labels, self.view)
+        self.references.append(Reference(self.frame, frame, labels))
+        self._remember(frame, labels, frame_kv, reference=True)
+
+    def remove(self, slots: list[int], groups: int) -> None:
+        """Memorise without some objects: references and the last frame are read again, other frames are forgotten
+        by the groups that held these objects. `groups` are left.
+        """
+        module, params = self.model.module, self.model.params
+
+        def without(labels: np.ndarray) -> np.ndarray:
+            return np.where(np.isin(labels, slots), 0, labels)
+
+        frames = np.asarray(self.memory.long_frame)
+        logits = self.logits
+        for i, reference in enumerate(self.references):
+            if not np.isin(reference.labels, slots).any():
+                continue
+            reference = reference._replace(labels=without(reference.labels))
+            self.references[i] = reference
+            masks = self._masks(reference.labels, self.groups)
+            slot = jnp.int32(np.flatnonzero(frames == reference.index)[0])
+            frame_kv = self._look(reference.frame, masks, None)
+            self.memory = _rewrite(module, params, self.memory, frame_kv, masks, slot)
+        frame, labels = self.latest
+        self.latest = frame, without(np.asarray(labels))
+        masks = self._masks(self.latest[1], self.groups)
+        self.memory = _rewrite(module, params, self.memory, self._look(frame, masks, None), masks, None)
+        held = np.zeros(self.groups, bool)
+        held[(np.asarray(slots) - 1) // module.config.identities] = True
+        self.memory = drop_predicted(self.memory, jnp.asarray(held))
+        self.logits = logits[:groups]
+        if groups < self.groups:
+            self.memory = shrink(self.memory, groups)
+
+    def _look(self, frame: np.ndarray, masks: Array | None, depth: int | None) -> tuple:
+        """Segment a frame, or read it with its masks as a reference; returns each layer's key and value."""
+        module, params = self.model.module, self.model.params
+        features = _encode(module, params, _prepare(frame, self.view))
+        memory = self.memory if masks is None else None
+        self.logits, frame_kv = _segment(module, params, memory, features, masks, depth or self.depth)
+        return frame_kv
+
+    def _masks(self, labels: Array, groups: int) -> Array:
+        return _masks(labels, self.view, groups, self.model.module.config.identities)
+
+    def _remember(self, frame: np.ndarray, labels: Array, frame_kv: tuple, reference: bool = False) -> None:
+        masks = self._masks(labels, self.groups)
+        self.memory = _memorize(self.model.module, self.model.params, self.memory, frame_kv, masks, self.gap, reference)
+        self.latest = frame, labels
 
     def _make_room(self, reference: bool) -> None:
         """Double the capacity if this frame's write would evict a frame that need not go."""
-        if not reference and not (self.view.gap and self._frame + 1 - self._last_written >= self.view.gap):
-            self._frame += 1
+        if not reference and not (self.gap and self.frame + 1 - self.last_written >= self.gap):
+            self.frame += 1
             return
         capacity = self.memory.capacity
-        if self._stored == capacity:
+        if self.stored == capacity:
             limit = self.max_frames or 2 * capacity
-            if self._references == capacity:  # nothing may go
+            if len(self.references) == capacity:  # nothing may go
                 limit = max(limit, capacity + 1)
             if limit > capacity:
                 self.memory = grow(self.memory, capacity=min(2 * capacity, limit))
-        self._count(reference)
+        self._count()
 
-    def _count(self, reference: bool) -> None:
-        self._frame += 1
-        self._last_written = self._frame
-        self._stored = min(self._stored + 1, self.memory.capacity)
-        self._references += reference
+    def _count(self) -> None:
+        self.frame += 1
+        self.last_written = self.frame
+        self.stored = min(self.stored + 1, self.memory.capacity)

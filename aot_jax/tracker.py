@@ -6,18 +6,21 @@ for frame in frames:
     labels = tracker.step(frame)
 """
 
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
 from aot_jax.checkpoint import Model
-from aot_jax.grouping import group_count, used_identities
+from aot_jax.checks import TrackError, check_frame, check_mask
+from aot_jax.pace import Pace
 from aot_jax.preprocess import resize_nearest
+from aot_jax.slots import Slots
+from aot_jax.snapshot import SnapshotError, read_snapshot, write_snapshot
 from aot_jax.stream import Stream
 from aot_jax.tta import average_labels, average_probabilities
 from aot_jax.typing import Size
-
-
-class TrackError(ValueError):
-    """A frame, mask or depth that a tracker cannot take."""
 
 
 class Tracker:
@@ -28,7 +31,7 @@ class Tracker:
 
     Args:
         model: from `load_model`.
-        depth: LSTT layers to run, 1 .. L for AOST; None: all.
+        depth: LSTT layers to run, 1 .. L for AOST; None: all. `step` may run fewer.
         gap: delta, frames between long-term memory writes; None: `config.memory.gap`; 0: references only.
         max_frames: long-term memory frames at most; None: `config.memory.max_frames`; 0: no limit.
         max_long_edge: limit of the input's long edge in pixels; None: `config.inference.max_long_edge`; 0: no limit.
@@ -37,9 +40,11 @@ class Tracker:
         output_height: of labels and probabilities in pixels, where they are wanted smaller than the frames (DAVIS at
             full resolution is scored at 480); None: the frame's own.
         max_objects: refuse masks with more ids than this, which are rarely meant.
+        target_fps: frames a second to keep by running fewer layers where `depth` is too slow: AOST only; None: always
+            `depth`. What a frame takes is measured; the first frames at each depth compile and do not count.
 
     Raises:
-        TrackError: for a depth that the network does not have.
+        TrackError: for a depth that the network does not have, or a target without depths to choose from.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Tracker:
         flip: bool = False,
         output_height: int | None = None,
         max_objects: int = 1000,
+        target_fps: float | None = None,
     ) -> None:
         config = model.config
         self.model = model
@@ -63,7 +69,9 @@ class Tracker:
             raise TrackError(str(error)) from None
         self.max_objects = max_objects
         self.output_height = output_height
-        self._identities = config.model.identities
+        self.target_fps = target_fps
+        if target_fps is not None and not config.model.scalable:
+            raise TrackError(f"target_fps needs a network that runs at several depths, and {config.name} has one only")
         self._options = {
             "depth": self.depth,
             "gap": config.memory.gap if gap is None else gap,
@@ -78,84 +86,160 @@ class Tracker:
     def reset(self) -> None:
         """Forget the video."""
         self._streams: list[Stream] = []
-        self._slots: dict[int, int] = {}  # id -> slot
+        self._slots = Slots(self.model.config.model.identities)
         self._frame_size: Size | None = None
         self._size: Size | None = None  # of labels
+        try:
+            self._pace = None if self.target_fps is None else Pace(self.target_fps, self.depth)
+        except ValueError as error:
+            raise TrackError(str(error)) from None
+        self._compiled: set[tuple] = set()  # kinds of frames seen, each of which compiled programs of its own
 
     @property
     def ids(self) -> list[int]:
         """Return the ids of the objects tracked, in the order in which they came."""
-        return list(self._slots)
+        return list(self._slots.of)
 
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    def step(self, frame: np.ndarray, mask: np.ndarray | None = None, *, depth: int | None = None) -> np.ndarray:
         """Segment the next frame.
 
         Args:
             frame: (h, w, 3) uint8 RGB; all frames of a video have one size.
             mask: (h, w) integer ids, 0 background. Needed on the first frame. Later it brings new objects, or corrects
                 known ones: it overlays the prediction where it is not 0, and ids in it appear nowhere else.
+            depth: LSTT layers to run for this frame, up to the tracker's; None: the tracker's, or what `target_fps`
+                allows. Frames with a mask are memorised at full depth. A layer that was not run on a frame does not
+                find it in its memory.
 
         Returns:
             (h, w) int32 ids; with `output_height`, at that height.
 
         Raises:
             TrackError: if the first frame has no mask, a mask has no objects, too many, or another size than its
-                frame, or a frame has another size than those before.
+                frame, or a frame has another size than those before; or if the depth is not 1 .. the tracker's.
         """
-        frame = self._check_frame(frame)
+        frame = check_frame(frame, self._frame_size)
+        depth = self._check_depth(depth)
         if mask is not None:
-            mask = self._check_mask(mask, frame)
+            mask = check_mask(mask, frame, self._slots.of, self.max_objects)
         if not self._streams:
             if mask is None:
                 raise TrackError("the first frame needs a mask: call step(frame, mask)")
             return self._begin(frame, mask)
         if mask is None or not mask.any():
-            labels = [stream.advance(frame, self._used()) for stream in self._streams]
-            return self._ids_of(self._merge(labels))
-        return self._step_with_mask(frame, mask)
+            return self._advance(frame, depth)
+        return self._step_with_mask(frame, mask, depth)
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Stop tracking objects, as if they had never been in a mask; their slots are free for others.
+
+        References are memorised again without them, which takes the time of one frame each; predicted frames leave
+        the long-term memory of the objects' groups.
+
+        Raises:
+            TrackError: for an id that is not tracked.
+        """
+        ids = sorted(set(ids))
+        unknown = [i for i in ids if i not in self._slots.of]
+        if unknown:
+            raise TrackError(f"cannot remove {unknown}: the objects tracked are {self.ids}")
+        slots = self._slots.free(ids)
+        if slots:
+            for stream in self._streams:
+                stream.remove(slots, self._slots.groups)
+
+    def save_state(self, path: str | Path) -> None:
+        """Write all that `load_state` needs to go on after the last frame, to one file (npz); it appears whole.
+
+        Raises:
+            TrackError: if no frame has been segmented.
+            OSError: if the file cannot be written.
+        """
+        if not self._streams:
+            raise TrackError("no frame has been segmented yet: there is no state to save")
+        meta = {"settings": self._settings(), "slots": list(self._slots.of.items()), "size": self._frame_size}
+        write_snapshot(path, meta, self._streams)
+
+    def load_state(self, path: str | Path) -> None:
+        """Go on from a state that a tracker of the same network and settings saved: the next frames come out alike.
+
+        Raises:
+            TrackError: if the file is no such state; the tracker is as before.
+        """
+        before = self.__dict__.copy()
+        try:
+            with read_snapshot(path) as snapshot:
+                saved = snapshot.meta["settings"]
+                wrong = [
+                    f"{name} was {saved.get(name)!r}, is {own!r}"
+                    for name, own in self._settings().items()
+                    if saved.get(name) != own
+                ]
+                if wrong:
+                    raise SnapshotError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
+                self.reset()
+                self._make_streams(tuple(snapshot.meta["size"]))
+                self._slots.of = {i: slot for i, slot in snapshot.meta["slots"]}
+                snapshot.restore(self._streams)
+        except SnapshotError as error:
+            self.__dict__.update(before)
+            raise TrackError(str(error)) from None
 
     def probabilities(self) -> np.ndarray:
         """Return (h, w, 1 + objects) float32: of background and of each of `ids` in the last frame segmented."""
         if not self._streams:
             raise TrackError("no frame has been segmented yet")
-        slots = [0, *self._slots.values()]
-        return np.asarray(average_probabilities(self._streams, self._used(), self._size))[..., slots]
+        slots = [0, *self._slots.of.values()]
+        return np.asarray(average_probabilities(self._streams, self._slots.used(), self._size))[..., slots]
 
     def _begin(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
         ids = np.unique(mask[mask != 0])
         if not ids.size:
             raise TrackError("the first mask has no object: every pixel is 0")
-        self._take_slots(ids)
-        height, width = self._frame_size = frame.shape[:2]
-        self._size = (height, width)
+        self._slots.take(ids.tolist())
+        self._make_streams(frame.shape[:2])
+        self._refer(frame, [self._slots.from_ids(mask)] * len(self._streams))
+        return self._at_output(mask)
+
+    def _make_streams(self, frame_size: Size) -> None:
+        height, width = self._frame_size = self._size = frame_size
         if self.output_height:
             self._size = (self.output_height, -(-width * self.output_height // height))
         self._streams = [
             Stream(self.model, self._frame_size, self._size, scale=scale, flip=flip, **self._options)
             for scale, flip in self._augmentations
         ]
-        self._refer(frame, [self._slots_of(mask)] * len(self._streams))
-        return self._at_output(mask)
 
-    def _step_with_mask(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        given = np.unique(mask[mask != 0])
-        predicted = [stream.predict(frame, self._used()) for stream in self._streams]
+    def _advance(self, frame: np.ndarray, depth: int | None) -> np.ndarray:
+        start = time.perf_counter()
+        run = depth or (self._pace.depth if self._pace else self.depth)
+        labels = [stream.advance(frame, self._slots.used(), run) for stream in self._streams]
+        found = self._slots.to_ids(self._merge(labels))
+        if self._pace and run == self._pace.depth:
+            kind = (run, self._streams[0].groups, self._streams[0].memory.capacity)
+            if kind in self._compiled:
+                self._pace.measured(time.perf_counter() - start)
+            self._compiled.add(kind)
+        return found
+
+    def _step_with_mask(self, frame: np.ndarray, mask: np.ndarray, depth: int | None) -> np.ndarray:
+        given = np.unique(mask[mask != 0]).tolist()
+        predicted = [stream.predict(frame, self._slots.used(), depth) for stream in self._streams]
         merged = np.asarray(self._merge(predicted))
-        known = [self._slots[i] for i in given.tolist() if i in self._slots]
-        self._take_slots(given)
-        overlay = self._slots_of(self._at_output(mask))
+        known = [self._slots.of[i] for i in given if i in self._slots.of]
+        self._slots.take(given)
+        overlay = self._slots.from_ids(self._at_output(mask))
 
         def laid_over(labels: np.ndarray) -> np.ndarray:
             labels = np.where(np.isin(labels, known), 0, labels)
             return np.where(overlay != 0, overlay, labels).astype(np.int32)
 
         self._refer(frame, [laid_over(np.asarray(labels)) for labels in predicted])
-        return self._ids_of(laid_over(merged))
+        return self._slots.to_ids(laid_over(merged))
 
     def _refer(self, frame: np.ndarray, labels: list[np.ndarray]) -> None:
-        groups = group_count(max(self._slots.values()), self._identities)
         for stream, own in zip(self._streams, labels, strict=True):
-            stream.refer(frame, own, groups)
+            stream.refer(frame, own, self._slots.groups)
 
     def _at_output(self, mask: np.ndarray) -> np.ndarray:
         return np.array(resize_nearest(mask, self._size))
@@ -163,66 +247,22 @@ class Tracker:
     def _merge(self, labels: list) -> np.ndarray:
         if len(labels) == 1:
             return labels[0]
-        return average_labels(self._streams, self._used(), self._size)
+        return average_labels(self._streams, self._slots.used(), self._size)
 
-    def _take_slots(self, ids: np.ndarray) -> None:
-        for i in ids.tolist():
-            self._slots.setdefault(i, len(self._slots) + 1)
+    def _settings(self) -> dict[str, object]:
+        """Return what a saved state depends on, as JSON."""
+        return {
+            "network": self.model.config.name,
+            "dtype": str(np.dtype(self.model.module.dtype)),
+            "output_height": self.output_height,
+            "augmentations": [list(pair) for pair in self._augmentations],
+            **self._options,
+        }
 
-    def _used(self) -> np.ndarray:
-        slots = set(self._slots.values())
-        return used_identities(slots, group_count(max(slots), self._identities), self._identities)
-
-    def _slots_of(self, mask: np.ndarray) -> np.ndarray:
-        """Map ids (h, w) to slots."""
-        ids = np.array(sorted(self._slots))
-        slots = np.array([self._slots[i] for i in ids.tolist()])
-        return np.where(mask == 0, 0, slots[np.searchsorted(ids, mask).clip(max=len(ids) - 1)]).astype(np.int32)
-
-    def _ids_of(self, labels: np.ndarray) -> np.ndarray:
-        """Map slots (h, w) to ids."""
-        table = np.zeros(max(self._slots.values()) + 1, np.int32)
-        for i, slot in self._slots.items():
-            table[slot] = i
-        return table[np.asarray(labels)]
-
-    def _check_frame(self, frame: np.ndarray) -> np.ndarray:
-        frame = np.asarray(frame)
-        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
-            raise TrackError(
-                f"a frame is (height, width, 3) uint8 RGB, but this one has shape {frame.shape} and type {frame.dtype}"
-            )
-        if self._frame_size is not None and frame.shape[:2] != self._frame_size:
-            raise TrackError(
-                f"this frame is {_text(frame.shape)} but those before were {_text(self._frame_size)} (height x width): "
-                "resize it, or reset() the tracker for another video"
-            )
-        return frame
-
-    def _check_mask(self, mask: np.ndarray, frame: np.ndarray) -> np.ndarray:
-        mask = np.asarray(mask)
-        if mask.dtype == bool:
-            mask = mask.astype(np.int32)
-        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-            raise TrackError(
-                f"a mask is (height, width) integers, but this one has shape {mask.shape} and type {mask.dtype}"
-            )
-        if mask.shape != frame.shape[:2]:
-            raise TrackError(
-                f"the mask is {_text(mask.shape)} but its frame is {_text(frame.shape)} (height x width): "
-                "give a mask of the frame's own size (resize it with nearest neighbour)"
-            )
-        if mask.min() < 0 or mask.max() > np.iinfo(np.int32).max:
-            raise TrackError(f"ids in a mask are 0 .. 2147483647, but this one holds {mask.min()} .. {mask.max()}")
-        ids = np.unique(mask[mask != 0])
-        total = len(self._slots.keys() | set(ids.tolist()))
-        if total > self.max_objects:
-            raise TrackError(
-                f"the mask makes it {total} objects, but this tracker takes {self.max_objects}: if the mask was "
-                "resized with interpolation its edges hold false ids, else raise max_objects"
-            )
-        return mask.astype(np.int32)
-
-
-def _text(size: tuple[int, ...]) -> str:
-    return f"{size[0]}x{size[1]}"
+    def _check_depth(self, depth: int | None) -> int | None:
+        if depth is None or depth == self.depth:
+            return depth
+        if not 1 <= depth < self.depth or not self.model.config.model.scalable:
+            allowed = f"1 .. {self.depth}" if self.model.config.model.scalable else f"{self.depth}"
+            raise TrackError(f"depth is {depth}, but this tracker runs at {allowed}: make it with a larger depth")
+        return depth

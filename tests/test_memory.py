@@ -196,7 +196,9 @@ def test_padded_slots_change_nothing(model):
     )
     got, _ = look(model.module, model.params, dirty, now)
     np.testing.assert_allclose(got, want, atol=3e-6)
-    counted = dirty.replace(long_valid=jnp.ones_like(dirty.long_valid))
+    counted = dirty.replace(
+        long_valid=jnp.ones_like(dirty.long_valid), long_depth=jnp.full_like(dirty.long_depth, len(dirty.long_keys))
+    )
     got, _ = look(model.module, model.params, counted, now)
     assert np.abs(got - want).max() > 0.01
 
