@@ -14,6 +14,9 @@ from aot_jax.typing import Array
 
 CHANNELS = (48, 96, 192)  # at 4x, 8x, 16x
 BLOCKS = (1, 1, 2)
+# Scale, at first, of the maps that go straight to the decoder. Louder ones drown the identities that come through the
+# LSTT for the first hundreds of updates; a scale grows more slowly than a quiet kernel behind it would.
+SHORTCUT_SCALE = 0.1
 
 
 class Block(nn.Module):
@@ -49,5 +52,6 @@ class Small(nn.Module):
             x = LayerNorm(dtype=self.dtype, name=f"patch{stage}_norm")(x)
             for i in range(blocks):
                 x = Block(dtype=self.dtype, name=f"stage{stage}_block{i}")(x)
-            outputs.append(LayerNorm(dtype=self.dtype, name=f"output{stage}_norm")(x))
+            quiet = nn.initializers.constant(SHORTCUT_SCALE)
+            outputs.append(LayerNorm(scale_init=quiet, dtype=self.dtype, name=f"output{stage}_norm")(x))
         return [*outputs, LayerNorm(dtype=self.dtype, name="last_norm")(x)]
