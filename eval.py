@@ -12,19 +12,9 @@ from aot_jax import Tracker
 from aot_jax.checkpoint import CheckpointError, default_checkpoint, find_params, load_model
 from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, parse_args
 from aot_jax.evaluation import benchmark, files, splits, spread
-from aot_jax.evaluation.benchmark import HostError
-from aot_jax.evaluation.journal import JournalError
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
-from aot_jax.metrics import MetricsError
-from aot_jax.tracker import TrackError
 from aot_jax.training.distributed import add_distributed_flags, initialise
 
 SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
-BAD_INPUT = (
-    *(ConfigError, CheckpointError, splits.SplitError, FrameError, MaskError, TrackError, MetricsError),
-    *(JournalError, HostError),
-)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -32,8 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="eval.py",
         description=__doc__.splitlines()[0],
-        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2 --data ~/data. "
-        "The same command again goes on after the videos that are finished.",
+        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command goes on.",
     )
     parser.add_argument("--split", required=True, choices=splits.SPLITS, help="benchmark split")
     add_config_flags(parser, "configs/aost_r50.py")
@@ -47,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS frames")
     parser.add_argument(
         "--multi_scale",
-        type=_positive,
+        type=benchmark.scale,
         nargs="*",
         metavar="SCALE",
         help="average over scales (without any: 1.2 1.3 1.4)",
@@ -60,18 +49,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> float:
-    if not 0 < float(text) < 10:
-        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
-    return float(text)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
-    for name in ("max_long_edge", "dtype"):
-        if getattr(args, name) is not None:
-            overrides.append(f"inference.{name}={getattr(args, name)}")
+    fields = {"max_long_edge": args.max_long_edge, "dtype": args.dtype}
+    overrides += [f"inference.{name}={value}" for name, value in fields.items() if value is not None]
     scales = (1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES
     options = {"scales": scales, "flip": args.flip, "output_height": None if args.resolution == "480p" else 480}
     output = Path(args.output or "results")
@@ -94,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             benchmark.describe(config, checkpoint, chosen | options),
             args.overwrite,
         )
-    except BAD_INPUT as error:
+    except (ConfigError, CheckpointError, *benchmark.ERRORS) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -104,8 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"stopped; the same command goes on after the videos finished in {output}", file=sys.stderr)
         return 130
     if outcome is not None:  # on the first host
-        for warning in outcome.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+        print("".join(f"warning: {warning}\n" for warning in outcome.warnings), end="", file=sys.stderr)
         print(benchmark.format_outcome(split, outcome))
     return 0
 

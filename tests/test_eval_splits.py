@@ -219,7 +219,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     assert "split davis17 has no other frames" in capsys.readouterr().err
 
 
-def test_options_reach_the_tracker(tmp_path, monkeypatch):
+def test_options_reach_the_tracker(tmp_path, monkeypatch, capsys):
     made = build(tmp_path / "data", "davis17", truth=False)
     seen = []
 
@@ -243,6 +243,10 @@ def test_options_reach_the_tracker(tmp_path, monkeypatch):
     assert (about["scales"], about["flip"], about["inference.dtype"]) == ([1.2, 1.3, 1.4], True, "bfloat16")
     assert command.main([*flags, "--multi_scale", "0.5", "1"]) == 0
     assert seen[-1] == (3, {"scales": (0.5, 1.0), "flip": False, "output_height": None})
+    for text in ("0", "-1", "480", "x"):
+        with pytest.raises(SystemExit):
+            command.main([*flags, "--multi_scale", text])
+        assert "--multi_scale" in capsys.readouterr().err
 
 
 def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):

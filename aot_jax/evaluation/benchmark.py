@@ -1,5 +1,6 @@
 """The whole of an evaluation: run what is left, score, pack, write the figures down. Called by `eval.py`."""
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +9,26 @@ import jax
 from ml_collections import ConfigDict
 
 from aot_jax.config import fields
-from aot_jax.evaluation.journal import Journal
-from aot_jax.evaluation.layout import Split
+from aot_jax.evaluation.journal import Journal, JournalError
+from aot_jax.evaluation.layout import Split, SplitError
 from aot_jax.evaluation.results import Timings, format_results, format_speed, write_results
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
 from aot_jax.evaluation.spread import any_failed, share
 from aot_jax.evaluation.submission import write_archive
 from aot_jax.evaluation.truth import score_split
-from aot_jax.metrics import Scores, summarise
+from aot_jax.io.frames import FrameError
+from aot_jax.io.masks import MaskError
+from aot_jax.metrics import MetricsError, Scores, summarise
+from aot_jax.tracker import TrackError
 
 
 class HostError(RuntimeError):
     """Another host has stopped with an error, which it tells itself."""
+
+
+# What finding a split and `evaluate` raise for input that cannot be used, besides OSError.
+ERRORS = (SplitError, JournalError, HostError, FrameError, MaskError, TrackError, MetricsError)
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,13 @@ class Outcome:
     timings: Timings
     archive: Path | None
     warnings: tuple[str, ...]
+
+
+def scale(text: str) -> float:
+    """Read a scale of test-time augmentation from the command line."""
+    if not 0 < float(text) < 10:
+        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
+    return float(text)
 
 
 def run_name(config: ConfigDict, options: Mapping[str, object]) -> str:
