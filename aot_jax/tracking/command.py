@@ -1,6 +1,5 @@
 """Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
 
-import errno
 import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import CheckpointError, Model, default_checkpoint, find_params, load_model
+from aot_jax.checkpoint import FREE_FIELDS, CheckpointError, Model, default_checkpoint, find_params, load_model
 from aot_jax.config import ConfigError, fields, load_config
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
@@ -16,7 +15,7 @@ from aot_jax.io.sources import Source, open_source
 from aot_jax.tracker import Tracker, TrackError
 from aot_jax.tracking import limits
 from aot_jax.tracking.prompts import Prompts, read_prompts
-from aot_jax.tracking.record import Record, RecordError
+from aot_jax.tracking.record import DISK_FULL, Record, RecordError
 from aot_jax.tracking.render import RenderError, render
 from aot_jax.tracking.run import track
 from aot_jax.tracking.stop import Stop
@@ -24,7 +23,6 @@ from aot_jax.tracking.stop import Stop
 DEFAULT_CONFIG = "configs/aost_r50.py"
 MANY_FRAMES = 10_000  # assumed of a video that does not state its length
 ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RecordError, RenderError)
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str], None]) -> Path | None:
@@ -75,7 +73,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
 
 def explain(error: OSError) -> str:
     """Say what an error of the operating system means for the run."""
-    if error.errno in DISK:
+    if error.errno in DISK_FULL:
         return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
     return str(error)
 
@@ -107,7 +105,7 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
             f"{part}.{name}={saved[part][name]}"
             for part in ("model", "memory", "inference")
             for name, value in fields(base[part]).items()
-            if name in saved[part] and saved[part][name] != value
+            if name in saved[part] and saved[part][name] != value and name not in FREE_FIELDS
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{checkpoint / 'model.json'} is not readable: {error}") from error

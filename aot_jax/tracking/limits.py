@@ -12,7 +12,7 @@ from aot_jax.models.attention import QUERY_BLOCK
 from aot_jax.preprocess import inference_size
 from aot_jax.typing import Size
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 LARGE = 2560 * 1440  # pixels of a frame from which a person is told what it takes
 ENCODER_BYTES = 600  # of activations a pixel of the network's input, live at once; measured
 LABEL_BYTES = 2.5 * 4  # a pixel and class of the output: logits and their copies
@@ -85,6 +85,6 @@ def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: 
     if needed < free:
         return None
     return (
-        f"{folder} has {free / GIB:.2f} GiB free, but the results may need {needed / GIB:.2f} GiB: free some space, or "
-        "choose another --output"
+        f"{folder} has {free / MIB:,.0f} MiB free, but the results may need {needed / MIB:,.0f} MiB: free some space, "
+        "or choose another --output"
     )

@@ -7,11 +7,13 @@ The state is written before the record that names it, and that one replaces its 
 any moment finds a pair that fits.
 """
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STAGES = ("forward", "backward", "done")
 
 
@@ -38,8 +40,9 @@ class Record:
         overwrite: begin anew where results are.
 
     Raises:
-        RecordError: results are there and neither is asked for, or they come from other settings.
-        OSError: the folder cannot be written.
+        RecordError: results are there and neither is asked for, they come from other settings, or the folder cannot be
+            written.
+        OSError: the disk is full.
     """
 
     def __init__(
@@ -49,16 +52,26 @@ class Record:
         self._path = folder / "progress.json"
         self._settings = json.loads(json.dumps(settings))
         self.progress = Progress()
-        folder.mkdir(parents=True, exist_ok=True)
-        if resume and self._path.exists():
-            self.progress = self._read()
-            return
-        if any(path != self._path for path in folder.iterdir()) and not (overwrite or resume):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if resume and self._path.exists():
+                self.progress = self._read()
+                return
+            self._begin(overwrite, resume)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
             raise RecordError(
-                f"{folder} holds something already: continue that run with --resume, begin anew with --overwrite, or "
-                "choose another --output"
+                f"{folder}: results cannot be written there ({error.strerror}); choose another --output"
+            ) from error
+
+    def _begin(self, overwrite: bool, resume: bool) -> None:
+        if any(path != self._path for path in self.folder.iterdir()) and not (overwrite or resume):
+            raise RecordError(
+                f"{self.folder} holds something already: continue that run with --resume, begin anew with --overwrite, "
+                "or choose another --output"
             )
-        masks = folder / "masks"
+        masks = self.folder / "masks"
         if overwrite and self._path.exists() and masks.is_dir():  # a run's own
             for old in masks.glob("*.png"):
                 old.unlink()
