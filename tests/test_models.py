@@ -65,6 +65,8 @@ def test_parameter_counts_of_models_without_a_figure():
         ("mobilenet_v2", (24, 32, 96, 1280), 65),
         ("resnet50", (256, 512, 1024, 1024), 65),
         ("swin_b", (128, 256, 512, 512), 64),
+        ("small", (48, 96, 192, 192), 64),
+        ("small", (48, 96, 192, 192), 65),
     ],
 )
 def test_encoders_give_maps_at_4_8_16_and_16(name, channels, size):

@@ -1,0 +1,65 @@
+"""What ends a run: scores at each depth beside a copied first mask, and a video."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, finish, score_model
+from aot_jax.evaluation.trees import listed
+from aot_jax.io.masks import read_mask, write_mask
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+FRAMES, SIDE, STEP = 5, 12, 3  # a square that moves to the right, pixels a frame
+
+
+@pytest.fixture
+def split(tmp_path):
+    """One video of 33 x 48 with one object, one with two."""
+    for name, objects in {"one": 1, "two": 2}.items():
+        for t in range(FRAMES):
+            mask = np.zeros((33, 48), np.uint8)
+            for i in range(objects):
+                mask[2 + 15 * i : 2 + 15 * i + SIDE, 5 + STEP * t : 5 + STEP * t + SIDE] = i + 1
+            write_mask(tmp_path / "set" / "Annotations" / "480p" / name / f"{t:05d}.png", mask)
+            folder = tmp_path / "set" / "JPEGImages" / "480p" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.stack([80 * mask + 40] * 3, axis=-1)).save(folder / f"{t:05d}.jpg")
+    listing = tmp_path / "set" / "ImageSets" / "2017" / "val.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("one\ntwo\n")
+    return listed("generated", tmp_path / "set", "480p", "2017/val.txt")
+
+
+def test_scores_and_video(split, tmp_path):
+    model = tiny.load("aost", "model.depth=2", "inference.max_long_edge=0")
+    printed = finish(model, split, tmp_path / "run")
+    saved = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert saved["split"] == "generated"
+    assert list(saved["scores"]) == [BASELINE, "depth 1", "depth 2"]
+    # Frames between the first and the last count, each with a square that has moved by STEP a frame.
+    shifts = STEP * np.arange(1, FRAMES - 1)
+    want = np.mean((SIDE - shifts) / (SIDE + shifts))
+    assert saved["scores"][BASELINE]["J"] == pytest.approx(want)
+    assert "2 videos, 3 objects" in printed
+    assert f"{BASELINE:<18} {saved['scores'][BASELINE]['J&F']:.4f} {want:.4f}" in printed
+    rows = compare_with_baseline(model, split, tmp_path / "again")
+    assert {name: row.J for name, row in rows.items()} == {n: f["J"] for n, f in saved["scores"].items()}
+    figures = score_model(model, split, tmp_path / "model")
+    assert figures["J&F"] == figures["J&F/depth2"] == saved["scores"]["depth 2"]["J&F"]
+    assert figures["J&F/depth1"] == saved["scores"]["depth 1"]["J&F"]
+    # The video shows the clip with the most objects at twice its size, tinted where the masks are.
+    with av.open(str(tmp_path / "run" / "tracked.mp4")) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(pictures) == FRAMES
+    assert pictures[0].shape == (66, 96, 3)
+    first = read_mask(tmp_path / "run" / "evaluation" / "depth2" / "two" / "00000.png")
+    coloured = np.ptp(pictures[0][::2, ::2].astype(int), axis=-1) > 40  # frames are grey
+    inside = np.zeros_like(coloured)
+    inside[3:-3, 3:-3] = coloured[3:-3, 3:-3]
+    assert np.mean(inside[first == 1]) > 0.5
+    assert not coloured[:, -10:].any()
