@@ -27,6 +27,8 @@ NO_DECAY = r"bias$|/scale$|relative_k_bias$|relative_v$|^decoder/conv_out/|relat
 ENCODER = r"^encoder/"
 IDENTITY = r"^(identity_bank|id_norm)/"  # stops in the second half of video training
 BANK = r"^identity_bank/"
+READER = r"^encoder_projector/|^decoder/adapter_"  # what reads the encoder's maps, which are not normalised
+GROUPS = {"encoder": ENCODER, "bank": BANK, "reader": READER}  # with learning rates of their own
 
 
 def select(params: Params, pattern: str) -> Any:
@@ -48,7 +50,9 @@ def decays(params: Params) -> Any:
 def check_patterns(params: Params, encoder: str) -> None:
     """Raise ValueError if a pattern that this network should match matches nothing."""
     paths = ["/".join(path) for path in flatten_dict(params)]
-    wanted = [*FROZEN[encoder], ENCODER, IDENTITY, NO_DECAY] + ([] if encoder in LAYER_NORMED else [BATCH_NORM])
+    wanted = [*FROZEN[encoder], *GROUPS.values(), IDENTITY, NO_DECAY] + (
+        [] if encoder in LAYER_NORMED else [BATCH_NORM]
+    )
     for pattern in wanted:
         if not any(re.search(pattern, path) for path in paths):
             raise ValueError(f"no parameter of this network matches {pattern!r}; the table in optim.py is out of date")
@@ -57,8 +61,8 @@ def check_patterns(params: Params, encoder: str) -> None:
 def learning_rate(step: Array | int, train: ConfigDict, group: str = "other") -> Array:
     """Return the learning rate of an update: linear warm-up from the minimum, then polynomial decay down to it.
 
-    The group "encoder" has the minimum plus `encoder_rate` of what "other" has above it, "bank" has `bank_rate`
-    of the whole.
+    The group "encoder" has the minimum plus `encoder_rate` of what "other" has above it; "bank" and "reader" have
+    `bank_rate` and `reader_rate` of the whole.
     """
     warmup = train.warmup * train.steps
     rising = step / max(warmup, 1)
@@ -66,7 +70,7 @@ def learning_rate(step: Array | int, train: ConfigDict, group: str = "other") ->
     falling = jnp.maximum(0.0, 1 - (step - warmup) / (train.steps - warmup + 1)) ** train.power
     above = (train.learning_rate - train.min_learning_rate) * jnp.where(step < warmup, rising, falling)
     rate = train.min_learning_rate + (train.encoder_rate if group == "encoder" else 1.0) * above
-    return rate * train.bank_rate if group == "bank" else rate
+    return rate * {"bank": train.bank_rate, "reader": train.reader_rate}.get(group, 1.0)
 
 
 def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
@@ -75,10 +79,10 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     check_patterns(params, config.model.encoder)
     still = frozen(params, config)
 
-    def group_of(fixed: bool, encoder: bool, bank: bool) -> str:
-        return "frozen" if fixed else "encoder" if encoder else "bank" if bank else "other"
+    def group_of(fixed: bool, *members: bool) -> str:
+        return "frozen" if fixed else next((name for name, own in zip(GROUPS, members, strict=True) if own), "other")
 
-    groups = jax.tree.map(group_of, still, select(params, ENCODER), select(params, BANK))
+    groups = jax.tree.map(group_of, still, *(select(params, pattern) for pattern in GROUPS.values()))
 
     def adamw(group: str) -> optax.GradientTransformation:
         return optax.adamw(
@@ -93,7 +97,7 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     return optax.chain(
         optax.clip_by_global_norm(train.clip_norm),
         optax.partition(
-            {"frozen": optax.set_to_zero()} | {group: adamw(group) for group in ("encoder", "bank", "other")}, groups
+            {"frozen": optax.set_to_zero()} | {group: adamw(group) for group in (*GROUPS, "other")}, groups
         ),
     )
 
