@@ -5,9 +5,11 @@ python train.py --config configs/aost_r50.py
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
@@ -16,6 +18,8 @@ from aot_jax.evaluation.held_out import finish, score_model
 from aot_jax.evaluation.splits import SplitError, load_split
 from aot_jax.training.distributed import add_distributed_flags, initialise
 from aot_jax.training.loop import TrainError, train
+from data_pipeline.errors import DataError
+from data_pipeline.pack import read_batches
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -28,6 +32,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
+    parser.add_argument(
+        "--packed",
+        type=Path,
+        metavar="FOLDER",
+        help="train on batches that python -m data_pipeline.pack wrote; needs no TensorFlow",
+    )
     add_distributed_flags(parser)
     return parser
 
@@ -38,14 +48,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = load_config(args.config, overrides)
         initialise(args)
-        # TensorFlow starts slowly: only after the config is known to be good.
-        from data_pipeline.errors import DataError
-        from data_pipeline.pipeline import make_dataset
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    def batches(start: int, host: int, hosts: int):
+    def batches(start: int, host: int, hosts: int) -> Iterator[dict[str, np.ndarray]]:
+        if args.packed:
+            return read_batches(args.packed, config, start, host, hosts)
+        # TensorFlow starts slowly: only after the config is known to be good.
+        try:
+            from data_pipeline.pipeline import iterate, make_dataset
+        except ImportError as error:
+            remedy = "pip install -r requirements.txt, or train on batches packed elsewhere with --packed"
+            raise DataError(f"the data pipeline cannot start ({error}): {remedy}") from error
         dataset = make_dataset(
             config.data,
             seed=config.seed,
@@ -54,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             host=host,
             hosts=hosts,
         )
-        return dataset.as_numpy_iterator()
+        return iterate(dataset)
 
     try:
         split = (

@@ -7,8 +7,11 @@ So a run resumes at any step by number alone, and host h of n makes the samples 
 
 import contextlib
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -47,7 +50,7 @@ def make_dataset(
 
     Raises:
       DataError: a field is wrong, or a dataset is missing, empty or broken. While iterating, tf.errors.OpError that
-        names the record which cannot be read, where `data.on_bad_file` is "stop".
+        names the record which cannot be read, where `data.on_bad_file` is "stop"; see `iterate`.
     """
     if hosts < 1 or not 0 <= host < hosts or batch_size < 1 or batch_size % hosts:
         raise DataError(
@@ -57,6 +60,19 @@ def make_dataset(
     indices = tf.data.Dataset.range(start_step * batch_size + host, tf.int64.max, hosts)
     dataset = map_samples(Samples(data, seed), indices, data.workers)
     return dataset.batch(batch_size // hosts, drop_remainder=True).prefetch(data.prefetch)
+
+
+def iterate(dataset: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
+    """Iterate over batches as numpy arrays.
+
+    Raises:
+      DataError: a record cannot be read; it is named.
+    """
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.OpError as error:  # holds the text of a traceback around the reason
+        reason = re.search(r"DataError: (.*)", error.message)
+        raise DataError(reason[1] if reason else error.message.splitlines()[0]) from error
 
 
 def map_samples(samples: "Samples", indices: tf.data.Dataset, workers: int = 0) -> tf.data.Dataset:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from data_pipeline import pipeline
 from data_pipeline.errors import DataError
-from data_pipeline.pipeline import Samples, make_dataset, map_samples
+from data_pipeline.pipeline import Samples, iterate, make_dataset, map_samples
 from data_pipeline.prepare import prepare
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -96,7 +96,7 @@ def test_two_hosts_share_the_samples_of_each_step(fields, batches):
 _SCRIPT = """
 import hashlib
 from configs.common import get_config
-from data_pipeline.pipeline import make_dataset
+from data_pipeline.pipeline import iterate, make_dataset
 for fields in {fields!r}:
     data = get_config().data
     data.update(fields)
@@ -203,8 +203,8 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
     at = content.index(jpeg[-300:-200])
     content[at : at + 100] = bytes(100)
     file.write_bytes(content)
-    with pytest.raises(tf.errors.OpError, match=r"davis17 clip3/00006 in .*cannot be read"):
-        take(make_dataset(data, seed=0, batch_size=2), 30)
+    with pytest.raises(DataError, match=r"^davis17 clip3/00006 in [^\n]*cannot be read[^\n]*; prepare it anew$"):
+        list(iterate(make_dataset(data, seed=0, batch_size=2).take(30)))
     data.on_bad_file = "skip"
     folder = file.parents[3]
     # "skip" is part of the fingerprint, as it decides what is stored: put the damaged set where it will be looked for.

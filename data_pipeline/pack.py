@@ -1,0 +1,130 @@
+"""Keep batches in files, for training where TensorFlow is not installed, or where augmenting is too slow.
+
+    python -m data_pipeline.pack FOLDER --config configs/aott.py --batches 200
+    python train.py --config configs/aott.py --packed FOLDER
+
+FOLDER/00000000.npz ... hold one batch each, all hosts' samples; FOLDER/pack.json says how they were made. A run that
+is longer than the folder visits it again from the start. `train.py` reads them; nothing here needs TensorFlow but the
+command itself.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from data_pipeline.errors import DataError
+
+# What decides the contents of a batch; workers, folders and the like do not.
+FREE = ("root", "prepared", "workers", "prefetch", "on_bad_file")
+
+
+def recipe(config: ConfigDict) -> dict:
+    """Return what batches depend on, as JSON."""
+    data = json.loads(config.data.to_json_best_effort())
+    return {
+        "seed": config.seed,
+        "batch_size": config.train.batch_size,
+        "data": {k: v for k, v in data.items() if k not in FREE},
+    }
+
+
+def write_batches(folder: Path, config: ConfigDict, batches: Iterator[dict[str, np.ndarray]], count: int) -> None:
+    """Write `count` batches. A folder that was begun with the same recipe goes on after the batches it has.
+
+    Raises:
+      DataError: the folder holds batches of another recipe.
+      OSError: it cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    description = folder / "pack.json"
+    if description.exists():
+        _check(folder, config)
+    else:
+        description.write_text(json.dumps(recipe(config), indent=2) + "\n")
+    for number in tqdm(range(count), desc=f"pack {folder}", unit="batch", disable=None):
+        batch = next(batches)
+        path = folder / f"{number:08d}.npz"
+        if not path.exists():
+            temporary = path.with_suffix(".tmp")
+            with temporary.open("wb") as stream:
+                np.savez_compressed(stream, **batch)
+            temporary.replace(path)
+
+
+def read_batches(
+    folder: Path, config: ConfigDict, start: int, host: int, hosts: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Read batches from step `start` on, this host's share of each, without end.
+
+    Sample numbers go on where the folder starts again, so that random bits differ from the first visit.
+
+    Raises:
+      DataError: the folder holds no batches, or those of another recipe, or a file is broken.
+    """
+    _check(folder, config)
+    paths = sorted(folder.glob("[0-9]*.npz"))
+    if not paths:
+        raise DataError(f"{folder} holds no batches: write some with python -m data_pipeline.pack {folder}")
+
+    def read(step: int) -> dict[str, np.ndarray]:
+        path = paths[step % len(paths)]
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                batch = {name: arrays[name][host::hosts] for name in ("images", "masks", "objects", "index")}
+        except Exception as error:
+            raise DataError(f"{path} cannot be read: {error}; delete it and pack again") from error
+        batch["index"] = batch["index"] % config.train.batch_size + step * config.train.batch_size
+        return batch
+
+    return (read(step) for step in iter(range(start, sys.maxsize)))
+
+
+def _check(folder: Path, config: ConfigDict) -> None:
+    path = folder / "pack.json"
+    try:
+        saved = json.loads(path.read_text())
+        wrong = [
+            f"{name}: {saved['data'].get(name)!r} in the files, {value!r} in the config"
+            for name, value in recipe(config)["data"].items()
+            if saved["data"].get(name) != value
+        ]
+        wrong += [
+            f"{name}: {saved[name]!r} in the files, {value!r} in the config"
+            for name, value in recipe(config).items()
+            if name != "data" and saved[name] != value
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read ({error}): is {folder} a folder of packed batches?") from None
+    if wrong:
+        raise DataError(f"{folder} was packed with another recipe:\n  " + "\n  ".join(wrong) + "\npack another folder")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m data_pipeline.pack", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    add_config_flags(parser, "configs/aost_r50.py")
+    parser.add_argument("--batches", type=int, help="how many (default: train.steps)")
+    args, overrides = parse_args(parser, argv)
+    try:
+        config = load_config(args.config, overrides)
+        from data_pipeline.pipeline import iterate, make_dataset
+
+        dataset = make_dataset(config.data, seed=config.seed, batch_size=config.train.batch_size)
+        count = args.batches or config.train.steps
+        write_batches(args.folder, config, iterate(dataset), count)
+    except (ConfigError, DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
