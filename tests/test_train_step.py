@@ -44,19 +44,35 @@ def split(x, devices):
 
 
 @functools.cache
-def make_update(devices, accumulate, block, drop_path):
+def make_update(devices, accumulate, block, drop_path, rematerialise):
     """Build a small network and its update; compiling is what these tests spend their time on."""
     model = tiny.load("aost" if block == "v2" else "aotl", "model.depth=1", f"model.drop_path={drop_path}")
     config = model.config.copy_and_resolve_references()
     with config.unlocked():
-        config.train.update(steps=10, ema_span=1.0, accumulate=accumulate, learning_rate=1e-2, min_learning_rate=1e-3)
+        config.train.update(
+            rematerialise=rematerialise,
+            steps=10,
+            ema_span=1.0,
+            accumulate=accumulate,
+            learning_rate=1e-2,
+            min_learning_rate=1e-3,
+        )
     return model, config, make_train_step(model.module, config, model.params, jax.devices()[:devices])
 
 
 @functools.cache
-def run(devices=1, accumulate=1, predicted=False, steps=1, block="v2", drop_path=0.4, poison=False):
+def run(
+    devices=1,
+    accumulate=1,
+    predicted=False,
+    steps=1,
+    block="v2",
+    drop_path=0.4,
+    poison=False,
+    rematerialise=False,
+):
     """Make some updates; returns the states before and after, and the last figures."""
-    model, config, update = make_update(devices, accumulate, block, drop_path)
+    model, config, update = make_update(devices, accumulate, block, drop_path, rematerialise)
     state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update gives its buffers away
     before = jax.device_get(state)
     for step in range(steps):
@@ -90,6 +106,12 @@ def test_four_devices_make_the_update_of_one():
 def test_two_parts_make_the_update_of_one():
     (_, one, _), (_, two, _) = run(), run(accumulate=2)
     assert_same(moments(one), moments(two), 1e-5)
+
+
+def test_computing_frames_again_makes_the_same_update():
+    (_, one, figures), (_, again, others) = run(), run(rematerialise=True)
+    assert_same(moments(one), moments(again), 1e-5)
+    assert_same(figures["losses"], others["losses"], 1e-5)
 
 
 def test_drop_path_and_permutation_are_on_in_these():
