@@ -25,7 +25,9 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--mask", nargs="+", metavar="PNG", help="mask of the objects; several, or a folder, named by frame"
     )
-    what.add_argument("--box", action="append", metavar="X0,Y0,X1,Y1", help="a filled box as a mask, in pixels; again")
+    what.add_argument(
+        "--box", action="append", metavar="X0,Y0,X1,Y1", help="a filled box as a mask, in pixels; may be repeated"
+    )
     what.add_argument("--mask_frame", type=int, metavar="N", help="frame of the mask or boxes, from 0 (default: first)")
     what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
     how = parser.add_argument_group("network")
@@ -47,7 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="DIR", help="folder of the results (default: results/track/<name of VIDEO>)")
     out.add_argument("--output_height", type=int, metavar="PIXELS", help="of the masks (default: the frames' own)")
-    out.add_argument("--export", action="append", choices=sorted(EXPORTS), help="write this format too; again")
+    out.add_argument(
+        "--export", action="append", choices=sorted(EXPORTS), help="write this format too; may be repeated"
+    )
     out.add_argument("--no_overlay", action="store_true", help="write no overlay.mp4")
     out.add_argument("--fps", type=float, help="of a folder of images (default: 24)")
     out.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
