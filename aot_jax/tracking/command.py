@@ -41,7 +41,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     """
     source = open_source(args.video, args.fps, warn)
     prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
-    config, checkpoint = _network(args, overrides)
+    config, checkpoint = find_network(args, overrides)
     output = Path(args.output or Path("results") / "track" / source.name)
     record = Record(
         output, _settings(args, source, prompts, config, checkpoint), resume=args.resume, overwrite=args.overwrite
@@ -78,8 +78,19 @@ def explain(error: OSError) -> str:
     return str(error)
 
 
-def _network(args: Namespace, overrides: Sequence[str]) -> tuple[ConfigDict, Path | None]:
-    """Find config and checkpoint: a checkpoint knows its config; a config knows where its checkpoint is."""
+def find_network(args: Namespace, overrides: Sequence[str]) -> tuple[ConfigDict, Path | None]:
+    """Find config and checkpoint: a checkpoint knows its config; a config knows where its checkpoint is.
+
+    Args:
+        args: with the flags `checkpoint`, `config` and `random_weights`, each None or False where not given.
+        overrides: of config fields.
+
+    Returns:
+        The config, and the folder of its weights; None for random ones.
+
+    Raises:
+        ConfigError, CheckpointError: if there is none; the message says what to do.
+    """
     if args.checkpoint and not args.config:
         config = config_of(find_params(args.checkpoint), overrides)
     else:

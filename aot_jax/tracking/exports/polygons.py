@@ -11,12 +11,17 @@ def outlines(mask: np.ndarray, tolerance: float = TOLERANCE) -> list[np.ndarray]
     Coordinates are of pixel corners, 0 .. w and 0 .. h. Pixels that touch at a corner only are parts of their own.
     Holes are filled: polygons of a single ring cannot show them. A part that simplifies to nothing keeps its corners.
     """
-    loops = [loop for loop in _trace(np.asarray(mask, bool)) if _area(loop) > 0]
-    loops.sort(key=_area, reverse=True)
+    mask = np.asarray(mask, bool)
+    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not ys.size:
+        return []
+    corner = np.array([xs[0], ys[0]])
+    loops = _trace(mask[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1])
+    outer = sorted(((area, i) for i, loop in enumerate(loops) if (area := _area(loop)) > 0), reverse=True)
     found = []
-    for loop in loops:
-        simple = _simplify(loop, tolerance)
-        found.append(simple if len(simple) > 2 and _area(simple) > 0 else loop)
+    for _, i in outer:
+        simple = _simplify(loops[i], tolerance) if len(loops[i]) > 4 else loops[i]
+        found.append(corner + (simple if len(simple) > 2 and _area(simple) > 0 else loops[i]))
     return found
 
 
