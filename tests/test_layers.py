@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from aot_jax.models.attention import attend, attend_frames
 from aot_jax.models.layers import (
     Conv,
     FrozenBatchNorm,
@@ -202,3 +203,31 @@ def test_same_conv_has_the_gradients_of_the_convolution_it_stands_for(dilation):
     theirs = jax.grad(plain, (0, 1))(x, kernel)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("cells", [20, 300])
+def test_attention_to_frames_equals_attention_to_their_tokens(cells):
+    rng = np.random.default_rng(0)
+    q, k, v = (jnp.asarray(rng.standard_normal((2, 2, *shape, 4)), jnp.float32) for shape in ((cells,), (3, 7), (3, 7)))
+    k = 3 * k  # sharp
+    valid = jnp.array([[True, True, False], [False, True, False]])
+    tokens = jnp.repeat(valid, 7, axis=1)
+    cotangent = jnp.asarray(rng.standard_normal(q.shape), jnp.float32)
+
+    def by_tokens(q, k, v):
+        return attend(q, k.reshape(2, 2, 21, 4), v.reshape(2, 2, 21, 4), tokens)
+
+    def pulled(form):
+        out, pull = jax.vjp(form, q, k, v)
+        return out, *pull(cotangent)
+
+    want = jax.jit(lambda: pulled(by_tokens))()
+    got = jax.jit(lambda: pulled(lambda q, k, v: attend_frames(q, k, v, valid)))()
+    plain = jax.jit(lambda: attend_frames(q, k, v, valid))()  # without gradients it is computed otherwise
+    for a, b in zip((plain, *got), (want[0], *want), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+    assert np.abs(want[0][0] - want[0][1]).max() > 0.5
+    everything = jax.jit(lambda: attend_frames(q, k, v, None))()
+    np.testing.assert_allclose(everything, attend(q, k.reshape(2, 2, 21, 4), v.reshape(2, 2, 21, 4)), atol=2e-6)
+    nothing = jax.jit(lambda: attend_frames(q, k, v, jnp.zeros_like(valid)))()
+    assert np.isfinite(nothing).all()

@@ -4,6 +4,9 @@ Called by `lstt.py`. Heads come before tokens throughout, so that a head's score
 memory is never transposed.
 """
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
@@ -33,7 +36,7 @@ def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
         q: (b, n, s, d) queries.
         k: (b, n, r, d) keys.
         v: (b, n, r, d) values.
-        valid: (b, r) bool, keys that count; None: all. A sample without any valid key gets the mean of the values.
+        valid: (b, r) bool, keys that count; None: all. Without any, the result means nothing, but is finite.
 
     Returns:
         (b, n, s, d).
@@ -56,11 +59,78 @@ def _attend_blocks(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
     count = q.shape[2]
     if count <= QUERY_BLOCK:
         return _attend(q, k, v, bias)
-    blocks = -(-count // QUERY_BLOCK)
-    q = jnp.pad(q, ((0, 0), (0, 0), (0, blocks * QUERY_BLOCK - count), (0, 0)))
-    q = rearrange(q, "b n (i q) d -> i b n q d", i=blocks)
-    out = lax.map(lambda block: _attend(block, k, v, bias), q)
-    return rearrange(out, "i b n q d -> b n (i q) d")[:, :, :count]
+    return _join(lax.map(lambda block: _attend(block, k, v, bias), _cut(q)), count)
+
+
+def _cut(q: Array) -> Array:
+    """Cut queries (b, n, s, d) into blocks (i, b, n, q, d) of QUERY_BLOCK at most, the last filled up with zeros."""
+    size = min(QUERY_BLOCK, q.shape[2])
+    blocks = -(-q.shape[2] // size)
+    q = jnp.pad(q, ((0, 0), (0, 0), (0, blocks * size - q.shape[2]), (0, 0)))
+    return rearrange(q, "b n (i q) d -> i b n q d", i=blocks)
+
+
+def _join(blocks: Array, count: int) -> Array:
+    """Undo `_cut` for `count` queries."""
+    return rearrange(blocks, "i b n q d -> b n (i q) d")[:, :, :count]
+
+
+def attend_frames(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
+    """Attend to all tokens of several frames; on the CPU, slots after the last valid one cost nothing.
+
+    Args:
+        q: (b, n, s, d) queries.
+        k: (b, n, t, r, d) keys of t frames.
+        v: (b, n, t, r, d) values.
+        valid: (b, t) bool, frames that count; None: all.
+
+    Returns:
+        (b, n, s, d), as of `attend`.
+    """
+    if valid is None:
+        return _attend_all(q, k, v, jnp.ones((q.shape[0], k.shape[2]), bool))
+    return lax.platform_dependent(q, k, v, valid, cpu=_attend_filled, default=_attend_all)
+
+
+def _attend_all(q: Array, k: Array, v: Array, valid: Array) -> Array:
+    flat = "b n t r d -> b n (t r) d"
+    return attend(q, rearrange(k, flat), rearrange(v, flat), jnp.repeat(valid, k.shape[3], axis=1))
+
+
+@jax.custom_vjp
+def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
+    """Take frames one after the other, with a softmax that is corrected when a larger score comes."""
+    _, _, frames, _, depth = k.shape
+    count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
+    blocks = _cut(q * depth**-0.5)
+    bias = jnp.where(valid, 0.0, MASKED)
+    top = jnp.full((*blocks.shape[:-1], 1), MASKED, jnp.float32)
+
+    def add_frame(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        key, value, bias_now = (lax.dynamic_index_in_dim(x, t, axis, False) for x, axis in ((k, 2), (v, 2), (bias, 1)))
+
+        def add_to_block(args: tuple) -> tuple[Array, Array, Array]:
+            q, top, total, out = args
+            scores = jnp.einsum("bnqd,bnkd->bnqk", q, key, preferred_element_type=jnp.float32)
+            scores = scores + bias_now[:, None, None, None]
+            higher = jnp.maximum(top, scores.max(axis=-1, keepdims=True))
+            weights, older = jnp.exp(scores - higher), jnp.exp(top - higher)
+            more = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), value, preferred_element_type=jnp.float32)
+            return higher, total * older + weights.sum(axis=-1, keepdims=True), out * older + more
+
+        return lax.map(add_to_block, (blocks, *carry))
+
+    start = (top, jnp.zeros_like(top), jnp.zeros(blocks.shape, jnp.float32))
+    _, total, out = lax.fori_loop(0, count, add_frame, start)
+    return _join(out / total, q.shape[2]).astype(v.dtype)
+
+
+def _attend_filled_forward(q: Array, k: Array, v: Array, valid: Array) -> tuple[Array, Callable]:
+    """A loop of unknown length has no gradient; all frames at once have."""
+    return jax.vjp(lambda q, k, v: _attend_all(q, k, v, valid), q, k, v)
+
+
+_attend_filled.defvjp(_attend_filled_forward, lambda pull, gradient: (*pull(gradient), None))
 
 
 class SelfAttention(nn.Module):
@@ -102,9 +172,9 @@ class LongTermAttention(nn.Module):
         Returns:
             (b, h, w, c).
         """
-        _, _, height, width, _ = q.shape
-        valid = None if valid is None else jnp.repeat(valid, height * width, axis=1)
-        flat = "b n k h w d -> b n (k h w) d"
-        y = attend(rearrange(q, "b n h w d -> b n (h w) d"), rearrange(keys, flat), rearrange(values, flat), valid)
-        y = rearrange(y, "b n (h w) d -> b h w (n d)", h=height)
+        flat = "b n k h w d -> b n k (h w) d"
+        y = attend_frames(
+            rearrange(q, "b n h w d -> b n (h w) d"), rearrange(keys, flat), rearrange(values, flat), valid
+        )
+        y = rearrange(y, "b n (h w) d -> b h w (n d)", h=q.shape[2])
         return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y)
