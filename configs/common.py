@@ -132,8 +132,8 @@ def _train() -> ConfigDict:
     # Of the identity bank's learning rate. All pixels of a patch push its embedding the same way, so that a step moves
     # it 289 times as far as one weight: short runs learn faster with less (release: 1).
     train.bank_rate = 1.0
-    # Of the learning rate of the layers that read the encoder's maps. ImageNet encoders' maps are loud and wide, so that
-    # a step moves what these layers give ten times as far as others'; short runs learn faster with less (release: 1).
+    # Of the learning rate of the layers that read the encoder's maps. Those of ImageNet encoders are loud and wide: a
+    # step moves what these layers give ten times as far as others'; short runs learn faster with less (release: 1).
     train.reader_rate = 1.0
     train.warmup = 0.05  # part of the steps, linear
     train.power = 0.9  # of the polynomial decay that follows
