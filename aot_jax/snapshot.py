@@ -14,7 +14,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from aot_jax.evaluation.files import whole
+from aot_jax.io.whole import whole
 from aot_jax.memory import Memory
 from aot_jax.stream import Reference, Stream
 

@@ -29,7 +29,7 @@ class MaskWriter:
         """Queue a mask (h, w) of ids."""
         while len(self._pending) >= PENDING or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
-        self._pending.append(self._pool.submit(_write, path, labels))
+        self._pending.append(self._pool.submit(write_mask, path, labels))
 
     def flush(self) -> None:
         """Wait until everything queued is on disk."""
@@ -45,10 +45,3 @@ class MaskWriter:
                 self.flush()
         finally:
             self._pool.shutdown(cancel_futures=kind is not None)
-
-
-def _write(path: Path, labels: np.ndarray) -> None:
-    try:
-        write_mask(path, labels)
-    except OSError as error:  # Pillow leaves the name out
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

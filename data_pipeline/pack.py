@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.io.whole import clear_remains, whole
 from data_pipeline.errors import DataError
 
 # What decides the contents of a batch; workers, folders and the like do not.
@@ -43,19 +44,19 @@ def write_batches(folder: Path, config: ConfigDict, batches: Iterator[dict[str, 
       OSError: it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    clear_remains(folder)
     description = folder / "pack.json"
     if description.exists():
         _check(folder, config)
     else:
-        description.write_text(json.dumps(recipe(config), indent=2) + "\n")
+        with whole(description) as temporary:
+            temporary.write_text(json.dumps(recipe(config), indent=2) + "\n")
     for number in tqdm(range(count), desc=f"pack {folder}", unit="batch", disable=None):
         batch = next(batches)
         path = folder / f"{number:08d}.npz"
         if not path.exists():
-            temporary = path.with_suffix(".tmp")
-            with temporary.open("wb") as stream:
+            with whole(path) as temporary, temporary.open("wb") as stream:
                 np.savez_compressed(stream, **batch)
-            temporary.replace(path)
 
 
 def read_batches(

@@ -9,7 +9,6 @@ from miniature import COUNTS, Miniature, Oracle, patch_command
 from PIL import Image
 
 import eval as command
-from aot_jax.evaluation import files
 from aot_jax.io.masks import read_mask, write_mask
 
 
@@ -137,30 +136,6 @@ def test_a_full_disk_keeps_what_is_finished(made, tmp_path, monkeypatch, capsys)
     assert (code, steps) == (0, 5)
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.glob("out/Annotations/*/*"))
     assert len(names) == 10
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "scores.csv"
-    with files.whole(path) as temporary:
-        temporary.write_text("older")
-        assert not path.exists()
-    with path.open() as reader:
-        with files.whole(path) as temporary:
-            temporary.write_text("old")
-        assert reader.read() == "older"  # who has it open keeps what he has opened
-
-    def fail(error):
-        with files.whole(path) as temporary:
-            temporary.write_text("ne")
-            raise error
-
-    with pytest.raises(OSError, match="No space left") as raised:
-        fail(OSError(errno.ENOSPC, "No space left on device"))
-    assert raised.value.filename == str(path)
-    with pytest.raises(ValueError, match="interrupted"):
-        fail(ValueError("interrupted"))
-    assert path.read_text() == "old"
-    assert [p.name for p in path.parent.iterdir()] == ["scores.csv"]
 
 
 def test_ctrl_c_says_how_to_go_on(made, tmp_path, monkeypatch, capsys):

@@ -74,7 +74,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(made, tmp_path, monke
     assert process.returncode == -9, errors
     assert [path.name for path in (tmp_path / "out/.run/videos").iterdir()] == ["late.json"]
     assert not list((tmp_path / "out").glob("*.zip"))
-    remains = tmp_path / "out/Annotations/plain/.00005.png.1.2.tmp"
+    remains = tmp_path / "out/Annotations/plain/.00005.png.0123456789abcdef0123456789abcdef.tmp"
     remains.parent.mkdir(exist_ok=True)
     remains.write_bytes(b"half a file")
     code, oracle = run(monkeypatch, made, tmp_path / "out")

@@ -1,28 +1,7 @@
-"""Write a file whole or not at all, and say which one if that fails. Called by the rest of `evaluation`."""
+"""Say which file of a run could not be written, and what to do. Called by `eval.py`."""
 
-import contextlib
 import errno
-from collections.abc import Iterator
 from pathlib import Path
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a place beside `path` to write to; what is there at the end is moved to `path`. Folders are made.
-
-    Raises:
-        OSError: it names `path`.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def explain(error: OSError, output: Path) -> str:

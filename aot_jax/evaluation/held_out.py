@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from aot_jax.checkpoint import Model
-from aot_jax.evaluation.files import whole
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
 from aot_jax.evaluation.splits import Sequence, Split
@@ -15,6 +14,7 @@ from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video import VideoWriter
+from aot_jax.io.whole import whole
 from aot_jax.metrics import Summary, summarise
 from aot_jax.tracker import Tracker
 

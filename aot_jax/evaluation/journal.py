@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from aot_jax.evaluation.files import whole
 from aot_jax.evaluation.layout import Sequence
 from aot_jax.evaluation.timing import Timing
+from aot_jax.io.whole import clear_remains, whole
 
 FOLDER = ".run"
 PATIENCE = 60.0  # seconds that files of other hosts may take to be seen on a shared disk
@@ -51,6 +51,8 @@ class Journal:
         if overwrite:
             for record in self._folder.rglob("*.json"):
                 record.unlink()
+        for folder in (self._output, self._folder, self._folder / "videos"):
+            clear_remains(folder)
         old = _read(path)
         if old is None:
             with whole(path) as temporary:
@@ -102,12 +104,6 @@ class Journal:
                 time.sleep(0.2)
             timings[sequence.name] = timing
         return timings
-
-
-def clear_remains(folder: Path) -> None:
-    """Remove what a killed run has left of files that it was writing."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from aot_jax.evaluation import layout
-from aot_jax.evaluation.journal import Journal, clear_remains
+from aot_jax.evaluation.journal import Journal
 from aot_jax.evaluation.segment import StepTracker, segment
 from aot_jax.evaluation.timing import Timing
+from aot_jax.io.whole import clear_remains
 from aot_jax.writer import MaskWriter
 
 

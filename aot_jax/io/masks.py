@@ -4,14 +4,13 @@ Called wherever annotations come in (tracker, evaluation, metrics, dataset build
 an array of ids: 0 background, 255 void where the source has it, anything else an object.
 """
 
-import os
-import uuid
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from aot_jax.io.frames import PNG, decode_image
+from aot_jax.io.whole import whole
 
 MAX_GREY_LEVELS = 64  # of an 8-bit grey mask without palette; more are taken for antialiasing or a picture
 MAX_COLOURS = 255  # of an RGB mask, besides black
@@ -104,6 +103,7 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
 
     Raises:
         MaskError: the array is not such a mask, or the name no PNG.
+        OSError: it cannot be written; the error names the file.
     """
     path, mask = Path(path), np.asarray(mask)
     if path.suffix.lower() != ".png":
@@ -118,15 +118,8 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
     else:
         image = Image.fromarray(mask.astype(np.uint8))
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # tempfile would leave a file that only its owner may read
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
-    try:
+    with whole(path) as temporary:
         image.save(temporary, format="PNG")
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def binarise(mask: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Write videos as H.264 in MP4, through PyAV. Called by training's last picture and by `aot_jax.tracking`."""
 
 import math
-import uuid
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from aot_jax.io.sound import Sound
+from aot_jax.io.whole import beside
 
 BT709 = 1  # as H.264 numbers it: primaries, transfer and matrix of HD video
 MIN_TICKS = 10_000  # a second, so that times of a variable rate are kept to 0.1 ms
@@ -39,7 +39,7 @@ class VideoWriter:
         self._rate = Fraction(fps).limit_denominator(100_000)
         self._pixel_aspect = pixel_aspect
         self._sound = sound
-        self._temporary = self._path.with_name(f".{self._path.stem}.{uuid.uuid4().hex}{self._path.suffix}")
+        self._temporary = beside(self._path)
         self._container: av.container.OutputContainer | None = None
         self._stream: av.VideoStream | None = None
         # The numerator divides it, so that a constant rate is kept exactly.

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from aot_jax.io.whole import clear_remains, whole
+
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STAGES = ("forward", "backward", "done")
 
@@ -54,6 +56,8 @@ class Record:
         self.progress = Progress()
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for own in (folder, folder / "masks"):
+                clear_remains(own)
             if resume and self._path.exists():
                 self.progress = self._read()
                 return
@@ -119,10 +123,9 @@ class Record:
         return progress
 
     def _write(self) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
         content = {"settings": self._settings, "progress": asdict(self.progress)}
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(self._path)
+        with whole(self._path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n")
 
     def _clear(self) -> None:
         """Remove states that the record does not name."""

@@ -1,13 +1,13 @@
 """Export masks as COCO instances: one JSON with compressed run lengths, `track_id` telling objects over time."""
 
 import json
-import uuid
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
 from aot_jax.io.sources import Source
+from aot_jax.io.whole import beside
 from aot_jax.tracking.exports.rle import encode
 
 
@@ -19,7 +19,7 @@ class CocoExport:
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
         self._path = folder / "coco.json"
-        self._temporary = folder / f".coco.{uuid.uuid4().hex}.json"
+        self._temporary = beside(self._path)
         self._source = source
         self._ids = ids
         self._stream: TextIO | None = None
