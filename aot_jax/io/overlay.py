@@ -57,9 +57,12 @@ def centres(labels: np.ndarray, objects: np.ndarray) -> dict[int, tuple[int, int
 
 
 def contours(labels: np.ndarray, width: int = 1) -> np.ndarray:
-    """Return (h, w) bool: pixels within `width` of one of another label, to their right or below."""
+    """Return (h, w) bool: pixels within `width` of one of another label, beside, above or below them."""
     edge = np.zeros(labels.shape, bool)
     for step in range(1, width + 1):
-        edge[:, :-step] |= labels[:, :-step] != labels[:, step:]
-        edge[:-step] |= labels[:-step] != labels[step:]
+        across, down = labels[:, :-step] != labels[:, step:], labels[:-step] != labels[step:]
+        edge[:, :-step] |= across
+        edge[:, step:] |= across
+        edge[:-step] |= down
+        edge[step:] |= down
     return edge
