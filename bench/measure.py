@@ -1,0 +1,236 @@
+"""What the benchmarks share: the unit, counting compilations, what the machine is, tables and JSON.
+
+Times on a shared machine mean little, and on another machine nothing. So every figure is also given in units: one
+unit is the time of one 2048 x 2048 x 2048 float32 matrix product in JAX, measured in the same run, before, amid and
+after what it is compared with.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import shlex
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+SIDE = 2048  # of the unit's matrices
+LARGE_SIDE = 8192  # of the matrices that tell an accelerator's rate: smaller ones do not fill it
+CHAIN = 20  # products in one measurement on an accelerator, where one is shorter than waiting for it
+COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
+
+
+class Product:
+    """The time of one matrix product, measured many times over a run.
+
+    Args:
+        side: rows and columns of the matrices; None: the unit's.
+        dtype: of the matrices.
+    """
+
+    def __init__(self, side: int | None = None, dtype: jnp.dtype = jnp.float32) -> None:
+        self.side = side = side or SIDE
+        self.seconds: list[float] = []
+        self._chain = 1 if jax.default_backend() == "cpu" else CHAIN
+        self._product = jax.jit(jnp.matmul)
+        rng = np.random.default_rng(0)
+        left, right = (rng.standard_normal((side, side), np.float32) for _ in range(2))
+        # Divided so that a chain of products neither grows nor fades.
+        self._left, self._right = jnp.asarray(left, dtype), jnp.asarray(right / side**0.5, dtype)
+        for _ in range(2):
+            jax.block_until_ready(self._product(self._left, self._right))
+
+    def measure(self) -> None:
+        """Take one more measurement."""
+        start = time.perf_counter()
+        x = self._left
+        for _ in range(self._chain):
+            x = self._product(x, self._right)
+        jax.block_until_ready(x)
+        self.seconds.append((time.perf_counter() - start) / self._chain)
+
+    @property
+    def median(self) -> float:
+        """Return the median of the measurements, in seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def rate(self) -> float:
+        """Return multiplications and additions a second at the median."""
+        return 2 * self.side**3 / self.median
+
+
+class Rulers:
+    """The unit, and the matrix rate that sets the floors: the same product on the CPU in float32, else another one."""
+
+    def __init__(self, dtype: jnp.dtype = jnp.float32) -> None:
+        self.unit = Product()
+        accelerator = jax.default_backend() != "cpu"
+        same = jnp.dtype(dtype) == jnp.float32 and not accelerator
+        self.matrix = self.unit if same else Product(LARGE_SIDE if accelerator else SIDE, dtype)
+        self._dtype = jnp.dtype(dtype).name
+
+    def measure(self) -> None:
+        """Take one more measurement of each."""
+        self.unit.measure()
+        if self.matrix is not self.unit:
+            self.matrix.measure()
+
+    def units(self, seconds: float) -> float:
+        """Return a time in units."""
+        return seconds / self.unit.median
+
+    def describe(self) -> str:
+        """Return a line that says how long the unit took, how steadily, and the matrix rate."""
+        unit = self.unit
+        text = (
+            f"unit: one {SIDE}^3 float32 matrix product, {1e3 * unit.median:.4g} ms (median of {len(unit.seconds)}, "
+            f"{1e3 * min(unit.seconds):.4g} - {1e3 * max(unit.seconds):.4g}), {unit.rate / 1e9:,.0f} GFLOP/s"
+        )
+        if self.matrix is not unit:
+            text += f"; {self._dtype} at {self.matrix.side}^3: {self.matrix.rate / 1e9:,.0f} GFLOP/s"
+        return text
+
+    def record(self) -> dict:
+        """Return the same for JSON; seconds and FLOP/s."""
+        return {"unit_seconds": self.unit.seconds, "unit": self.unit.median, "matrix_rate": self.matrix.rate}
+
+
+class Compilations(contextlib.AbstractContextManager):
+    """Counts the programs that XLA compiles while the context lasts; `names` has how often each was."""
+
+    def __init__(self) -> None:
+        self.names: Counter[str] = Counter()
+        self.seconds = 0.0
+
+    @property
+    def count(self) -> int:
+        """Return the number of programs so far."""
+        return self.names.total()
+
+    def _take(self, event: str, seconds: float, **details: object) -> None:
+        if event == COMPILED:
+            name = str(details.get("fun_name", "?"))
+            self.names[name.removeprefix("jit(").removesuffix(")")] += 1
+            self.seconds += seconds
+
+    def __enter__(self) -> "Compilations":
+        jax.monitoring.register_event_duration_secs_listener(self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._take)
+
+
+@contextlib.contextmanager
+def fresh_compilation() -> Iterator[None]:
+    """Compile everything anew while the context lasts, whatever a persistent cache holds: times would be wrong."""
+    name = "jax_enable_compilation_cache"
+    before = jax.config.values[name]
+    jax.config.update(name, False)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+def rss() -> float:
+    """Return the resident memory of this process in MiB; where the system does not tell (not Linux), its peak."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    return peak_rss()
+
+
+def peak_rss() -> float:
+    """Return the most resident memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures were taken on."""
+    device = jax.local_devices()[0]
+    return {
+        "device": device.device_kind if device.platform != "cpu" else _processor(),
+        "platform": device.platform,
+        "devices": jax.local_device_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def describe_machine() -> str:
+    """Return what the figures were taken on, as one line."""
+    m = machine()
+    load = "" if m["load"] is None else f", load {m['load']:.1f} at the start"
+    return (
+        f"{m['date']}: {m['device']} ({m['platform']}, {m['cores']} cores{load}); "
+        f"Python {m['python']}, jax {m['jax']}, flax {m['flax']}"
+    )
+
+
+def _processor() -> str:
+    """Return the name of the CPU, where the system tells (Linux)."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def format_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Lay out a table for a terminal; the first column is left-aligned, numbers have three digits, None is a dash."""
+    cells = [list(headers)] + [[_cell(x) for x in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+    lines = [
+        "  ".join(x.ljust(w) if i == 0 else x.rjust(w) for i, (x, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+    return str(value)
+
+
+def numbers(text: str) -> list[int]:
+    """Parse "1,5,10" for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: if these are not positive whole numbers.
+    """
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = [0]
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of positive numbers such as 1,5,10")
+    return values
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """Add `--json FILE`."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write device, versions, command and figures there")
+
+
+def write_json(path: Path | None, program: str, argv: Sequence[str] | None, figures: dict[str, object]) -> None:
+    """Write figures with the machine and the command to a file; do nothing without one."""
+    if path is not None:
+        command = shlex.join(["python", "-m", program, *(sys.argv[1:] if argv is None else argv)])
+        path.write_text(json.dumps({"machine": machine(), "command": command, **figures}, indent=1) + "\n")
