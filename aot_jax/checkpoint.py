@@ -147,8 +147,8 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     path = find_params(path).absolute()
     try:
         description = json.loads((path / "model.json").read_text())
-        saved = description["config"]["model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        saved = dict(description["config"]["model"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path / 'model.json'} is not readable: {error}") from error
     own = {name: value for name, value in fields(config.model).items() if name not in FREE_FIELDS}
     different = [

@@ -20,6 +20,7 @@ from aot_jax.tracking.render import RenderError, render
 from aot_jax.tracking.run import track
 from aot_jax.tracking.stop import Stop
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"  # of this project, wherever it is run from
 DEFAULT_CONFIG = "configs/aost_r50.py"
 MANY_FRAMES = 10_000  # assumed of a video that does not state its length
 ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RecordError, RenderError)
@@ -103,25 +104,28 @@ def find_network(args: Namespace, overrides: Sequence[str]) -> tuple[ConfigDict,
 def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     """Return the config of the network that a checkpoint holds.
 
+    What it says is data: its name chooses among the configs of this project, and is never a file to run.
+
     Raises:
         CheckpointError: if its model.json is not readable.
+        ConfigError: if what it says is no network.
     """
+    shipped = {path.stem: path for path in CONFIGS.glob("*.py")}
     try:
         saved = json.loads((checkpoint / "model.json").read_text())["config"]
-        try:
-            base = load_config(saved["name"])
-        except ConfigError:
-            base = load_config("configs/common.py")
+        file = shipped.get(saved["name"], shipped["common"])
+        base = load_config(file)
         own = [
             f"{part}.{name}={saved[part][name]}"
             for part in ("model", "memory", "inference")
             for name, value in fields(base[part]).items()
             if name in saved[part] and saved[part][name] != value and name not in FREE_FIELDS
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return load_config(file, [*own, *overrides])
+    except ConfigError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{checkpoint / 'model.json'} is not readable: {error}") from error
-    name = base.name if base.name == saved["name"] else "common"
-    return load_config(f"configs/{name}.py", [*own, *overrides])
 
 
 def _settings(
