@@ -5,9 +5,11 @@ Pure file names: nothing is decoded here. `prepare.py` and `check.py` call it.
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aot_jax.io.names import is_plain
 from data_pipeline.errors import DataError
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
@@ -64,10 +66,15 @@ def davis(root: Path, year: int, split: str = "train") -> Source:
         raise DataError(f"{listing} does not exist; splits there: {have}")
     # A line is a sequence, or in the 2016 lists a pair of paths whose last folder is the sequence.
     names = []
-    for line in listing.read_text().splitlines():
+    try:
+        lines = listing.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{listing}: cannot be read ({error}); unpack the set again") from error
+    for line in lines:
         if line.strip():
             first = line.split()[0].strip("/")
             names.append(first.split("/")[-2] if "/" in first else first)
+    _check_names(listing, names)
     resolution = _resolution(root)
     images, masks = root / "JPEGImages" / resolution, root / "Annotations" / resolution
     videos = tuple(_video(name, images / name, masks / name) for name in dict.fromkeys(names))
@@ -88,8 +95,9 @@ def youtube_vos(root: Path, year: int, split: str = "train") -> Source:
         for name in sorted(entries):
             objects = [entry["frames"] for entry in entries[name]["objects"].values()]
             frames[name] = sorted({frame for shown in objects if len(shown) > 1 for frame in shown})
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{root / 'meta.json'}: not the meta.json of YouTube-VOS ({error!r})") from error
+    _check_names(root / "meta.json", frames)
     videos = tuple(
         _video(name, root / "JPEGImages" / name, root / "Annotations" / name, frames[name]) for name in frames
     )
@@ -135,6 +143,12 @@ def find(name: str, root: Path, split: str = "train") -> Source:
     raise DataError(
         f"unknown dataset {name!r}; use davis16, davis17, youtube_vos18, youtube_vos19, static, videos or generated"
     )
+
+
+def _check_names(listing: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if not is_plain(name):
+            raise DataError(f"{listing}: {name!r} is no name of a video; unpack the set again")
 
 
 def _resolution(root: Path) -> str:

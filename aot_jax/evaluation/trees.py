@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.layout import Sequence, Split, SplitError, missing
 from aot_jax.io.frames import FrameError, list_frames
+from aot_jax.io.names import is_plain
 
 LISTINGS = {"davis16": "2016/val.txt", "davis17": "2017/val.txt", "davis17_testdev": "2017/test-dev.txt"}
 
@@ -48,6 +49,8 @@ def listed(name: str, root: Path, resolution: str, listing: str) -> Split:
         raise SplitError(f"{listing}: cannot be read ({error}); unpack the set again") from error
     names = [line.split()[0].strip("/").split("/") for line in lines if line.strip()]
     for sequence in dict.fromkeys(parts[-2] if len(parts) > 1 else parts[0] for parts in names):
+        if not is_plain(sequence):
+            raise SplitError(f"{listing}: {sequence!r} is no name of a sequence; unpack the set again")
         frames = tuple(list_frames(images / sequence))
         first = given / sequence / f"{frames[0].stem}.png"
         if not first.is_file():

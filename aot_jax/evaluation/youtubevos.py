@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.layout import Object, Sequence, Split, SplitError, missing
 from aot_jax.io.frames import FrameError, list_frames
+from aot_jax.io.names import is_plain
 
 # Of the training set: 65. Used where its meta.json is not beside that of the validation set.
 _SEEN = """
@@ -68,13 +69,16 @@ def _read_meta(path: Path) -> dict[str, dict[int, Object]]:
     try:
         videos = {
             name: {
-                int(i): Object(tuple(sorted(thing["frames"])), str(thing.get("category", "")))
+                int(i): Object(tuple(sorted(map(str, thing["frames"]))), str(thing.get("category", "")))
                 for i, thing in video["objects"].items()
             }
             for name, video in json.loads(path.read_text())["videos"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SplitError(f"{path}: not the meta.json of YouTube-VOS ({error!r}); unpack the set again") from error
+    for name in videos:
+        if not is_plain(name):
+            raise SplitError(f"{path}: {name!r} is no name of a video; unpack the set again")
     # In the training set a few objects have no frame.
     return {name: {i: thing for i, thing in things.items() if thing.frames} for name, things in videos.items()}
 

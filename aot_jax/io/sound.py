@@ -9,6 +9,8 @@ from pathlib import Path
 
 import av
 
+from aot_jax.io.video_stream import open_video
+
 HELD_BY_MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"}  # codecs whose packets are copied
 PRIMING = Fraction(1, 10)  # seconds of encoder delay before time 0 that players skip
 
@@ -35,7 +37,7 @@ class Sound:
     def attach(self, output: av.container.OutputContainer) -> None:
         """Add a sound stream to a container whose header is not written yet."""
         try:
-            self._input = av.open(str(self._path), metadata_errors="ignore", options={"protocol_whitelist": "file"})
+            self._input = open_video(self._path)
             if not self._input.streams.audio:
                 return
             source = self._input.streams.audio[0]

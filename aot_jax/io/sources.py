@@ -3,6 +3,7 @@
 Called by `aot_jax.tracking`.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames, read_frame
+from aot_jax.io.names import is_plain
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
@@ -55,7 +57,7 @@ class ImageSource:
 
     def __init__(self, paths: Sequence[Path], name: str, rate: Fraction = IMAGE_RATE) -> None:
         self.paths = list(paths)
-        self.name = name
+        self.name = name if is_plain(name) else "video"
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = len(self.paths)
@@ -124,6 +126,8 @@ def open_source(
     if len(texts) > 1:
         return _from_images([Path(text) for text in texts], Path(texts[0]).absolute().parent.name, rate)
     text, path = texts[0], Path(texts[0])
+    if re.match("[a-zA-Z][a-zA-Z0-9+.-]*://", text):
+        raise FrameError(f"{text}: videos are not fetched; download it, and give the file")
     try:
         if path.is_dir():
             return ImageSource(list_frames(path), path.absolute().name, rate)

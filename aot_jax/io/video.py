@@ -83,7 +83,7 @@ class VideoWriter:
 
     def __enter__(self) -> "VideoWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "faststart"})
+        self._container = av.open(str(self._temporary.absolute()), "w", format="mp4", options={"movflags": "faststart"})
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:

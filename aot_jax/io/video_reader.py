@@ -17,10 +17,12 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from aot_jax.io.frames import MAX_PIXELS, FrameError
+from aot_jax.io.names import is_plain
 from aot_jax.io.video_stream import (
     average_rate,
     display_matrix,
     frame_time,
+    open_video,
     reason_text,
     stated_count,
     upright,
@@ -56,7 +58,7 @@ class VideoReader:
 
     def __init__(self, path: str | Path, warn: Callable[[str], None] = lambda _: None, buffer: int = BUFFER) -> None:
         self.path = Path(path)
-        self.name = self.path.stem
+        self.name = self.path.stem if is_plain(self.path.stem) else "video"
         self._warn = warn
         self._warned: set[str] = set()
         self._buffer = buffer
@@ -64,7 +66,7 @@ class VideoReader:
         if not self.path.is_file():
             raise FrameError(f"{path}: no such file; check the path")
         try:
-            with self._open() as container:
+            with open_video(self.path) as container:
                 stream = video_stream(container)
                 self.rate = average_rate(stream)  # frames a second on average, Fraction
                 self.count = stated_count(container, stream, self.rate)  # as the file states it; None: it does not
@@ -74,8 +76,8 @@ class VideoReader:
             raise
         except Exception as reason:  # broken bytes make PyAV raise nearly anything
             raise FrameError(
-                f"{path}: cannot be opened as a video ({reason_text(reason)}); a recording or download that was cut "
-                "off looks like this: copy it again, or convert it to mp4"
+                f"{path}: cannot be opened as a video ({reason_text(reason)}): it was cut off while it was recorded or "
+                "copied, or it is a playlist, or of a kind that is not read. Copy it again, or convert it to mp4"
             ) from reason
         if first is None:
             raise FrameError(f"{path}: holds no frame that can be decoded; copy it again, or convert it to mp4")
@@ -134,7 +136,7 @@ class VideoReader:
     def _shown(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Yield decoded frames with the seconds after the first at which they are shown, ascending in any case."""
         last: Fraction | None = None
-        with self._open() as container:
+        with open_video(self.path) as container:
             for frame in self._decode(container, video_stream(container)):
                 time = frame_time(frame)
                 time = None if time is None else time - self.start
@@ -147,7 +149,7 @@ class VideoReader:
         """Decode frames `start` .. `stop` - 1 from key frame `key` on; from the file's start where seeking misses."""
         numbers = {stamp: i for i, stamp in enumerate(stamps)}
         if key and None not in numbers and len(numbers) == len(stamps):
-            with self._open() as container:
+            with open_video(self.path) as container:
                 stream = video_stream(container)
                 found = {}
                 try:
@@ -163,7 +165,7 @@ class VideoReader:
                 if len(found) == stop - start:
                     return found
         found = {}
-        with self._open() as container:
+        with open_video(self.path) as container:
             stream = video_stream(container)
             for index, frame in enumerate(self._decode(container, stream)):
                 if index >= start:
@@ -173,10 +175,6 @@ class VideoReader:
         if len(found) != stop - start:
             raise FrameError(f"{self.path}: gave other frames when it was read again; has it changed?")
         return found
-
-    def _open(self) -> av.container.InputContainer:
-        # A playlist must not reach the network.
-        return av.open(str(self.path), metadata_errors="ignore", options={"protocol_whitelist": "file"})
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         stream.thread_type = "AUTO"

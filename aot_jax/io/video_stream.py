@@ -1,14 +1,35 @@
-"""What a video file says about its frames: which way is up, rate, length, times. Called by `video_reader.py`."""
+"""Open a video file, and what it says about its frames: which way is up, rate, length, times.
+
+Called by `video_reader.py` and `sound.py`. Files come from strangers: a playlist, whatever its name, must reach neither
+the network nor other files, and a header must not claim all memory.
+"""
 
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 
-from aot_jax.io.frames import FrameError
+from aot_jax.io.frames import MAX_PIXELS, FrameError
 
 DEFAULT_RATE = Fraction(25)  # of a file that states none
 MAX_RATE = 1000  # frames a second; more is a broken header
+# FFmpeg's readers of files that hold their pictures themselves. Others open what a file names (hls, concat, dash, sdp).
+READERS = (
+    "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "obu", "ivf", "gif", "apng", "flv",
+    "asf", "ogg", "mxf", "dv", "nut", "rm", "wtv", "mjpeg", "yuv4mpegpipe",
+)  # fmt: skip
+
+
+def open_video(path: str | Path) -> av.container.InputContainer:
+    """Open a file, and nothing that it names.
+
+    Raises:
+        av.FFmpegError: it is no video of a kind in `READERS`.
+    """
+    # Without a folder before it, "12:30.mp4" would be a protocol.
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(READERS)}
+    return av.open(str(Path(path).absolute()), metadata_errors="ignore", options=options)
 
 
 def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int] | None) -> np.ndarray:
@@ -37,16 +58,23 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """Return the stream of moving pictures.
+    """Return the stream of moving pictures, before anything of it is decoded.
 
     Raises:
-        FrameError: there is none.
+        FrameError: there is none, or its frames are too large.
     """
     # Cover pictures of songs are streams as well.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise FrameError(f"{container.name}: holds no video stream; give a video, or a folder of images")
-    return streams[0]
+    stream = streams[0]
+    if stream.width * stream.height > MAX_PIXELS:
+        raise FrameError(
+            f"{container.name}: its frames of {stream.width}x{stream.height} are more than {MAX_PIXELS} pixels; "
+            "scale the video down"
+        )
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for what the header does not say
+    return stream
 
 
 def average_rate(stream: av.VideoStream) -> Fraction:
