@@ -4,6 +4,11 @@ python eval.py --split youtubevos18
 python eval.py --split davis16 --config configs/aost.py --depth 2
 """
 
+if __name__ == "__main__":  # before anything else is loaded
+    from aot_jax.start import prepare_process
+
+    prepare_process()
+
 import argparse
 import sys
 from pathlib import Path

@@ -3,6 +3,11 @@
 python track.py clip.mp4 --mask first_frame.png
 """
 
+if __name__ == "__main__":  # before anything else is loaded
+    from aot_jax.start import prepare_process
+
+    prepare_process()
+
 import argparse
 import sys
 

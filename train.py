@@ -3,6 +3,11 @@
 python train.py --config configs/aost_r50.py
 """
 
+if __name__ == "__main__":  # before anything else is loaded
+    from aot_jax.start import prepare_process
+
+    prepare_process()
+
 import argparse
 import sys
 from collections.abc import Iterator

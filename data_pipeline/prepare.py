@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from aot_jax.start import cache_folder
 from data_pipeline import sources
 from data_pipeline.builders.davis import Davis
 from data_pipeline.builders.frames import FrameBuilder
@@ -50,7 +50,7 @@ class PreparedSet:
 
 def default_folder() -> Path:
     """Return where prepared sets go when no folder is named: the user's cache, as raw data may be read-only."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aot-jax" / "prepared"
+    return cache_folder() / "prepared"
 
 
 def prepare(

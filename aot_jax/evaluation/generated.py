@@ -4,7 +4,6 @@
 seed, and so every shape, texture and path, differs from those of training (`config.data.generated.seed`).
 """
 
-import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from aot_jax.io.masks import write_mask
+from aot_jax.start import cache_folder
 from data_pipeline.generate import make_video, plan_video
 
 SEED = 1_000_003
@@ -21,11 +21,6 @@ FRAMES = 20
 SIZE = (160, 208)
 OBJECTS = (1, 5)
 LOOKALIKES = 0.25
-
-
-def cache_folder() -> Path:
-    """Return the user's folder for what can be made again: $XDG_CACHE_HOME/aot-jax or ~/.cache/aot-jax."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aot-jax"
 
 
 def held_out_folder(folder: Path | None = None) -> Path:

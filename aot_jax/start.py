@@ -1,0 +1,90 @@
+"""How a command starts: memory in huge pages, and compiled programs kept for the next start.
+
+Called by `train.py`, `eval.py` and `track.py`. Loads neither JAX nor the rest of the package by itself.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HUGE_PAGES = "glibc.malloc.hugetlb"  # tunable of glibc 2.35 and later; 1: ask for transparent huge pages
+KERNEL_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+KEPT_BYTES = 4 << 30  # of compiled programs; those used longest ago go first
+
+
+def prepare_process() -> None:
+    """Set up this process, first thing: Python may start again, and JAX reads its settings when it is loaded."""
+    use_huge_pages()
+    keep_compiled()
+
+
+def use_huge_pages() -> None:
+    """Start this Python process again with memory in huge pages, where Linux gives them to those that ask.
+
+    On the CPU a network allocates and frees large arrays all the time, and with pages of 4 KiB much of the time goes
+    into mapping them. glibc reads its setting at the start of a process only. To keep a setting of your own, set
+    GLIBC_TUNABLES, as in GLIBC_TUNABLES=glibc.malloc.hugetlb=0.
+    """
+    try:
+        mode = KERNEL_MODE.read_text()
+    except OSError:
+        return
+    tunables = huge_page_tunables(os.environ, platform.libc_ver(), mode)
+    if tunables is None:
+        return
+    os.environ["GLIBC_TUNABLES"] = tunables
+    with contextlib.suppress(OSError):  # slower without, but as good
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def huge_page_tunables(environment: Mapping[str, str], libc: tuple[str, str], mode: str) -> str | None:
+    """Return the GLIBC_TUNABLES that asks for huge pages; None where it changes nothing or is set already.
+
+    Args:
+        environment: the process' environment variables.
+        libc: name and version of the C library.
+        mode: what the kernel says of transparent huge pages, as in "always [madvise] never".
+    """
+    name, version = libc
+    if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 35) or "[madvise]" not in mode:
+        return None
+    tunables = environment.get("GLIBC_TUNABLES", "")
+    if HUGE_PAGES in tunables:
+        return None
+    return ":".join(filter(None, [tunables, f"{HUGE_PAGES}=1"]))
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what can be made again: $XDG_CACHE_HOME/aot-jax, else ~/.cache/aot-jax."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aot-jax"
+
+
+def keep_compiled() -> None:
+    """Have JAX, which is not loaded yet, keep compiled programs, so that the next start need not make them again.
+
+    JAX's own variables come first: JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=false
+    keeps nothing.
+    """
+    settings = {
+        # Programs may use every instruction of this processor: hosts that differ but share a home keep them apart.
+        "JAX_COMPILATION_CACHE_DIR": str(cache_folder() / "compiled" / _processor()),
+        # Even a short compilation takes longer than reading its result.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    if importlib.util.find_spec("filelock"):  # with which JAX counts bytes
+        settings["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(KEPT_BYTES)
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def _processor() -> str:
+    """Return a name for this kind of processor."""
+    flags = ""
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"

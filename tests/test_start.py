@@ -1,0 +1,55 @@
+"""How a command starts: huge pages are asked for where they can be had, compiled programs are kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aot_jax.start import huge_page_tunables
+
+MADVISE = "always [madvise] never"
+
+
+@pytest.mark.parametrize(
+    ("environment", "libc", "mode", "expected"),
+    [
+        ({}, ("glibc", "2.36"), MADVISE, "glibc.malloc.hugetlb=1"),
+        ({"GLIBC_TUNABLES": "glibc.rtld.nns=9"}, ("glibc", "2.36"), MADVISE, "glibc.rtld.nns=9:glibc.malloc.hugetlb=1"),
+        ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}, ("glibc", "2.36"), MADVISE, None),  # the user's own
+        ({}, ("glibc", "2.36"), "[always] madvise never", None),
+        ({}, ("glibc", "2.36"), "always madvise [never]", None),
+        ({}, ("glibc", "2.9"), MADVISE, None),
+        ({}, ("", ""), MADVISE, None),  # musl, macOS
+    ],
+)
+def test_huge_pages_are_asked_for_where_they_can_be_had(environment, libc, mode, expected):
+    assert huge_page_tunables(environment, libc, mode) == expected
+
+
+def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_programs(tmp_path):
+    mode = tmp_path / "enabled"
+    mode.write_text(MADVISE)
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import os, platform, sys\n"
+        "from pathlib import Path\n"
+        "from aot_jax import start\n"
+        f"start.KERNEL_MODE = Path({str(mode)!r})\n"
+        "platform.libc_ver = lambda: ('glibc', '2.36')\n"
+        "print('start', flush=True)\n"
+        "start.prepare_process()\n"
+        "assert 'jax' not in sys.modules\n"
+        "import jax\n"
+        "print(os.environ['GLIBC_TUNABLES'], sys.argv[1:], sys.flags.dev_mode, jax.config.jax_compilation_cache_dir)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GLIBC", "JAX"))}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-X", "dev", "-W", "ignore", script, "a b", "--flag"]
+    lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[:2] == ["start", "start"]
+    tunables, rest = lines[2].split(" ", 1)
+    assert tunables == "glibc.malloc.hugetlb=1"
+    assert rest.startswith(f"['a b', '--flag'] True {tmp_path / 'aot-jax' / 'compiled'}")
+    assert len(lines) == 3
