@@ -118,7 +118,7 @@ def test_broken_configs_of_checkpoints_are_refused(checkpoint, content):
 def test_nothing_in_a_checkpoint_is_unpickled(checkpoint, trap):
     config, bomb = load_config("aost", SMALL), pickle.dumps(Bomb(trap))
     for path in sorted((checkpoint / "params").rglob("*")):
-        if path.is_file():
+        if path.is_file() and "ocdbt.process_0" not in path.parts:  # what these hold is in manifest.ocdbt and d
             whole = path.read_bytes()
             path.write_bytes(bomb)
             with contextlib.suppress(CheckpointError):  # some files are not needed

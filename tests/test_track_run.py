@@ -210,11 +210,34 @@ def test_a_run_that_did_nothing_may_begin_again(tmp_path):
     assert Record(tmp_path / "out", {"depth": 3}).progress.frame is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"progress": {"stage": "up"}, "settings": {}}', '"\\ud800"'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"progress": {"stage": "up"}, "settings": {}}', '"\\ud800"', "[" * 100_000]
+)
 def test_records_that_are_broken_are_refused(tmp_path, content):
     (tmp_path / "progress.json").write_text(content)
     with pytest.raises(RecordError, match=r"progress\.json"):
         Record(tmp_path, {}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"frame": 3, "state": "../secret"},
+        {"frame": 3, "state": "state-forward-4"},
+        {"frame": "../../secret", "state": "state-forward-../../secret"},
+        {"frame": "3"},
+        {"frame": [3]},
+        {"stage": ["forward"]},
+        {"state": 3},
+    ],
+)
+def test_records_of_another_making_are_refused(tmp_path, progress):
+    (tmp_path / "secret").write_text("")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "state-forward-4").write_text("")
+    (tmp_path / "out" / "progress.json").write_text(json.dumps({"progress": progress, "settings": {}}))
+    with pytest.raises(RecordError, match=r"progress\.json does not fit what is beside it"):
+        Record(tmp_path / "out", {}, resume=True)
 
 
 def test_a_record_without_its_state_is_refused(tmp_path):

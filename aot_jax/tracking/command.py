@@ -45,7 +45,10 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     config, checkpoint = find_network(args, overrides)
     output = Path(args.output or Path("results") / "track" / source.name)
     record = Record(
-        output, _settings(args, source, prompts, config, checkpoint), resume=args.resume, overwrite=args.overwrite
+        output,
+        _settings(args, overrides, source, prompts, config, checkpoint),
+        resume=args.resume,
+        overwrite=args.overwrite,
     )
     model = load_model(config, checkpoint, seed=config.seed, dtype=args.dtype)
     options = {} if args.target_fps is None else {"target_fps": args.target_fps}
@@ -129,7 +132,12 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
 
 
 def _settings(
-    args: Namespace, source: Source, prompts: Prompts, config: ConfigDict, checkpoint: Path | None
+    args: Namespace,
+    overrides: Sequence[str],
+    source: Source,
+    prompts: Prompts,
+    config: ConfigDict,
+    checkpoint: Path | None,
 ) -> dict[str, object]:
     """Return what must not change between a run and its continuation."""
     return {
@@ -137,8 +145,11 @@ def _settings(
         "size": list(source.size),
         "prompts": prompts.digest,
         "config": config.name,
+        "overrides": list(overrides),
         "checkpoint": str(checkpoint.absolute()) if checkpoint else "random weights",
         "depth": args.depth,
+        "dtype": args.dtype,
+        "target_fps": args.target_fps,
         "max_frames": args.max_frames,
         "max_long_edge": args.max_long_edge,
         "output_height": args.output_height,

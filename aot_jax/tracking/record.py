@@ -90,7 +90,7 @@ class Record:
         """
         state = None
         if save_state is not None:
-            state = f"state-{stage}-{frame}"
+            state = _state_name(stage, frame)
             save_state(self.folder / state)
         self.progress = Progress(stage, frame, state)
         self._write()
@@ -105,10 +105,15 @@ class Record:
             content = json.loads(self._path.read_text())
             progress = Progress(**content["progress"])
             settings = dict(content["settings"])
-            known = progress.stage in STAGES
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RecordError(f"{self._path} is not readable ({error}); begin anew with --overwrite") from None
-        if not known or (progress.state and not (self.folder / progress.state).exists()):
+        expected = progress.state is None or progress.state == _state_name(progress.stage, progress.frame)
+        if (
+            progress.stage not in STAGES
+            or not isinstance(progress.frame, int | None)
+            or not expected
+            or (progress.state and not (self.folder / progress.state).exists())
+        ):
             raise RecordError(f"{self._path} does not fit what is beside it; begin anew with --overwrite")
         different = [
             f"{name} was {settings.get(name)!r} and is {value!r}"
@@ -132,3 +137,7 @@ class Record:
         for old in self.folder.glob("state-*"):
             if old.name != self.progress.state:
                 old.unlink()
+
+
+def _state_name(stage: str, frame: int | None) -> str:
+    return f"state-{stage}-{frame}"
