@@ -1,0 +1,5 @@
+"""The paper's pictures, drawn from a checkpoint: `python -m aot_jax.figures --help`.
+
+`bank.py` is Fig. 8, `attention.py` (what is computed) and `maps.py` (how it is drawn) Fig. 9, `strips.py` Fig. 6,
+`speed.py` Fig. 1. Nothing else imports this package; only it needs matplotlib.
+"""

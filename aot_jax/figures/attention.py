@@ -1,0 +1,212 @@
+"""What each LSTT layer's attentions bring from memory to a frame: masks carried by its attention maps (paper, Fig. 9).
+
+Called by `networks.py`. The network runs as it always does; each of its attentions is then asked once more, with the
+same queries, keys and parameters, but with masks in the place of values.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange
+from flax import linen as nn
+from jax import lax
+
+from aot_jax import propagate
+from aot_jax.checkpoint import Model
+from aot_jax.figures.page import FigureError
+from aot_jax.grouping import split_groups
+from aot_jax.memory import EMPTY, Memory
+from aot_jax.models.aot import AOT
+from aot_jax.models.attention import LongTermAttention, attend
+from aot_jax.models.local_attention import FORMS, ShortTermAttention
+from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
+from aot_jax.slots import Slots
+from aot_jax.stream import Stream
+from aot_jax.typing import Array, Params, Size
+
+
+class Call(NamedTuple):
+    """One use of an attention inside the network: what went in, and what came out."""
+
+    term: str  # "long" or "short"
+    q: Array  # (b, n, h, w, d)
+    keys: Array  # (b, n, k, h, w, d)
+    values: Array  # (b, n, k, h, w, d)
+    valid: Array | None  # (b, k)
+    module: Any  # the attention's own module
+    params: Params  # its own parameters
+    output: Array  # (b, h, w, c), projected
+
+
+class Carried(NamedTuple):
+    """Masks that one layer's attentions carried to a frame. Shares over M + 1 identities sum to 1 in each cell."""
+
+    long: np.ndarray  # (g, h, w, M + 1) float32 at 16x, mean over heads
+    short: np.ndarray | None  # the same; None for a network without short-term attention
+
+
+class Maps(NamedTuple):
+    """All that Fig. 9 shows of one frame t."""
+
+    layers: list[Carried]
+    frames: dict[int, np.ndarray]  # (h, w, 3) uint8 of frames 0, t - 1 and t
+    labels: dict[int, np.ndarray]  # (h, w) int32 slots of these frames, the last as predicted
+    memory_frames: list[int]  # indices of the frames in long-term memory
+
+
+def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
+    """Weight other values than the network's own by an attention's map.
+
+    Args:
+        call: from `record`.
+        values: (b, n, k, h, w, e).
+        with_relative: add the values of relative positions, as the network does; they do not come from memory.
+
+    Returns:
+        (b, n, h, w, e).
+    """
+    if call.term == "long":
+        height, width = call.q.shape[2:4]
+        valid = None if call.valid is None else jnp.repeat(call.valid, height * width, axis=1)
+        flat = "b n k h w d -> b n (k h w) d"
+        q = rearrange(call.q, "b n h w d -> b n (h w) d")
+        y = attend(q, rearrange(call.keys, flat), rearrange(values, flat), valid)
+        return rearrange(y, "b n (h w) e -> b n h w e", h=height)
+    relative = relative_v = None
+    if call.module.relative_position:
+        kernel = call.params["relative_k"].astype(call.q.dtype)
+        bias = call.params["relative_k_bias"].astype(call.q.dtype)
+        relative = jnp.einsum("bnhwd,nod->bnhwo", call.q, kernel) + bias[:, None, None]
+        relative_v = call.params["relative_v"].astype(call.q.dtype) if with_relative else None
+    form = FORMS[call.module.form]
+    return form(call.q, call.keys, values, relative, relative_v, call.valid, call.module.window)
+
+
+def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
+    """Run the network; returns its result, and the calls of each LSTT layer's attentions, in order."""
+    layers: list[list[Call]] = []
+
+    def listen(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        output = next_call(*args, **kwargs)
+        terms = {LongTermAttention: "long", ShortTermAttention: "short"}
+        if type(context.module) in terms and context.method_name == "__call__":
+            if type(context.module) is LongTermAttention:  # each layer's first
+                layers.append([])
+            params = context.module.variables["params"]
+            layers[-1].append(Call(terms[type(context.module)], *args, context.module, params, output))
+        return output
+
+    with nn.intercept_methods(listen):
+        result = run()
+    return result, layers
+
+
+def patch_shares(masks: Array, identities: int, align_corners: bool) -> Array:
+    """Turn masks (..., h, w) of ids 0 .. M into the share of each 16x cell's patch, (..., h / 16, w / 16, M + 1).
+
+    A cell's patch is the one that the identity bank reads.
+    """
+    size, pad = (17, 8) if align_corners else (16, 0)
+    hot = jax.nn.one_hot(masks.reshape(-1, *masks.shape[-2:]), identities + 1)
+    padding = [(0, 0), (pad, pad), (pad, pad), (0, 0)]
+    area = lax.reduce_window(hot, 0.0, lax.add, (1, size, size, 1), (1, 16, 16, 1), padding)
+    shares = area / area.sum(axis=-1, keepdims=True)
+    return shares.reshape(*masks.shape[:-2], *shares.shape[1:])
+
+
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def _carried(
+    model: AOT, params: Params, memory: Memory, image: Array, long: Array, short: Array, depth: int
+) -> list[list[Array]]:
+    """Run one frame; returns for each layer and attention its masks (g, h, w, M + 1)."""
+    _, layers = record(lambda: propagate.step(model, params, memory, image, depth=depth))
+
+    def shares(call: Call) -> Array:
+        masks = long if call.term == "long" else short
+        heads = jnp.broadcast_to(masks[:, None], (*masks.shape[:1], call.q.shape[1], *masks.shape[1:]))
+        return carry(call, heads.astype(jnp.float32)).mean(axis=1)
+
+    return [[shares(call) for call in layer] for layer in layers]
+
+
+def carried_masks(
+    model: Model, frames: Iterable[np.ndarray], mask: np.ndarray, depth: int | None = None, gap: int | None = None
+) -> Maps:
+    """Track objects up to the last of `frames` and look at how masks came there.
+
+    Args:
+        model: from `load_model`.
+        frames: (h, w, 3) uint8 each; two or more.
+        mask: (h, w) ids in the first.
+        depth: LSTT layers to run; None: all.
+        gap: frames between long-term writes; 0: the first frame alone; None: the config's.
+
+    Raises:
+        FigureError: for fewer than two frames, a mask without objects, or a depth that the network does not have.
+    """
+    frames = iter(frames)
+    previous, current = next(frames, None), next(frames, None)
+    if previous is None or current is None:
+        raise FigureError("attention is looked at from the second frame on: give two frames or more")
+    slots = Slots(model.config.model.identities)
+    slots.take(np.unique(mask[mask != 0]).tolist())
+    if not slots.of:
+        raise FigureError("the first mask has no object: every pixel is 0; give one with ids above 0")
+    stream = _open_stream(model, (mask.shape[0], mask.shape[1]), depth, gap)
+    short_frames = model.config.model.short_term_frames
+    shown = {0: previous}
+    labels = {0: slots.from_ids(mask)}
+    stream.refer(previous, labels[0], slots.groups)
+    t = 1
+    for following in frames:
+        labels[t] = np.asarray(stream.advance(current, slots.used()))
+        held = {0, *_stored(stream), *range(t - short_frames, t + 1)}
+        labels = {i: own for i, own in labels.items() if i in held}
+        previous, current, t = current, following, t + 1
+    stored, recent = _stored(stream), [t - 1 - i for i in range(short_frames)]
+    image = normalise(resize_cubic(jnp.asarray(current), stream.view.size))[None]
+    long, short = (_remembered(indices, labels, stream, slots.groups) for indices in (stored, recent))
+    layers = _carried(model.module, model.params, stream.memory, image, long, short, stream.depth)
+    labels[t] = np.asarray(stream.advance(current, slots.used()))
+    carried = [Carried(np.asarray(own[0]), np.asarray(own[1]) if recent else None) for own in layers]
+    shown |= {t - 1: previous, t: current}
+    return Maps(carried, shown, {i: labels[i] for i in shown}, sorted(i for i in stored if i != EMPTY))
+
+
+def _open_stream(model: Model, size: Size, depth: int | None, gap: int | None) -> Stream:
+    config = model.config
+    try:
+        depth = model.module.depth(depth)
+    except ValueError as error:
+        raise FigureError(f"{config.name}: {error}") from None
+    return Stream(
+        model,
+        size,
+        size,
+        depth=depth,
+        gap=config.memory.gap if gap is None else gap,
+        max_frames=config.memory.max_frames,
+        max_long_edge=config.inference.max_long_edge,
+    )
+
+
+def _stored(stream: Stream) -> list[int]:
+    """Return the index of the frame in each long-term slot, `EMPTY` where there is none."""
+    return np.asarray(stream.memory.long_frame).tolist()
+
+
+def _remembered(indices: Sequence[int], labels: Mapping[int, np.ndarray], stream: Stream, groups: int) -> Array:
+    """Stack the masks of frames in memory: (g, k, h, w, M + 1) at 16x; a slot without frame counts as background."""
+    config = stream.model.config.model
+    empty = np.zeros(stream.view.output, np.int32)
+    masks = [
+        split_groups(resize_nearest(jnp.asarray(labels.get(i, empty)), stream.view.size), groups, config.identities)
+        for i in indices
+    ]
+    if not masks:
+        return jnp.zeros(())
+    return patch_shares(jnp.stack(masks, axis=1), config.identities, config.align_corners)

@@ -1,0 +1,132 @@
+"""Speed against accuracy (paper, Fig. 1), from bench/results.json and from what eval.py wrote. Called by `__main__.py`.
+
+    {"published": [{"name": ..., "curve": ..., "split": ..., "fps": ..., "score": ..., "source": ...}, ...],
+     "measured": [{... the same with "device" and "command" in the place of "source" ...}, ...]}
+
+`score` is J&F (YouTube-VOS: the mean over seen and unseen categories) in 0 .. 1; points of one `curve` are joined. A
+scores.json of eval.py is one measured point.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aot_jax.figures.labels import place_labels
+from aot_jax.figures.page import FigureError, make_page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bench" / "results.json"
+
+
+class Point(NamedTuple):
+    """One network at one depth."""
+
+    name: str  # beside the point
+    curve: str  # of which it is a part, such as the depths of one network
+    split: str  # of eval.py, as in youtubevos18
+    fps: float  # frames a second, all objects together
+    score: float  # J&F or G, 0 .. 1
+    measured: bool  # by this code; else published
+    device: str = ""  # that measured it, where the file tells
+
+
+def read_points(paths: Iterable[str | Path]) -> list[Point]:
+    """Read points from files of figures, and from scores.json files of eval.py.
+
+    Raises:
+        FigureError: for a file that is missing, no JSON, or lacks a field; it names both.
+    """
+    points = []
+    for path in map(Path, paths):
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise FigureError(f"{path}: cannot be read ({error}); give a scores.json of eval.py") from None
+        if not isinstance(content, dict):
+            raise FigureError(
+                f"{path}: holds no figures; give a scores.json of eval.py, or a file like bench/results.json"
+            )
+        if "published" in content or "measured" in content:
+            for kind in ("published", "measured"):
+                points += [_point(path, entry, kind == "measured") for entry in content.get(kind, [])]
+        else:
+            points.append(_point(path, _of_run(path, content), measured=True))
+    return points
+
+
+def _of_run(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Turn the scores.json of one run of eval.py into an entry."""
+    score = content.get("G", content.get("J&F"))
+    if score is None:
+        raise FigureError(f"{path}: has no J&F, since this split has no ground truth here; its server gives the score")
+    name, weights = content.get("config"), content.get("checkpoint")
+    drawn = f", {weights}" if weights == "random weights" else ""
+    return {
+        "name": f"{name}, L' = {content.get('depth')}{drawn}",
+        "curve": f"{name}, {weights}",
+        "split": content.get("split"),
+        "fps": content.get("fps"),
+        "score": score,
+    }
+
+
+def _point(path: Path, entry: dict[str, Any], measured: bool) -> Point:
+    def field(name: str, kind: type) -> Any:
+        value = entry.get(name) if isinstance(entry, dict) else None
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
+            raise FigureError(f"{path}: {name} is {value!r} in {entry}; it is a {kind.__name__}")
+        return kind(value)
+
+    kinds = {"name": str, "curve": str, "split": str, "fps": float, "score": float}
+    values = {name: field(name, kind) for name, kind in kinds.items()}
+    point = Point(**values, measured=measured, device=str(entry.get("device", "")))
+    if not (point.fps > 0 and 0 <= point.score <= 1):
+        raise FigureError(f"{path}: {point.name} has fps {point.fps}, score {point.score}; they are > 0 and 0 .. 1")
+    return point
+
+
+def choose_split(points: Sequence[Point], split: str | None) -> tuple[str, list[Point]]:
+    """Return the points of one split: `split`, or that of the first measured point, or of the first.
+
+    Raises:
+        FigureError: if there is no point on it.
+    """
+    if not points:
+        raise FigureError("there is no figure to draw: give files of figures, such as a scores.json of eval.py")
+    splits = list(dict.fromkeys(point.split for point in sorted(points, key=lambda point: not point.measured)))
+    chosen = split or splits[0]
+    if chosen not in splits:
+        raise FigureError(f"there is no figure of {chosen}; there are some of {', '.join(splits)}")
+    return chosen, [point for point in points if point.split == chosen]
+
+
+def draw_speed(split: str, points: Sequence[Point]) -> "Figure":
+    """Draw points of one split: measured ones filled, published ones hollow, points of one curve joined."""
+    figure, panels = make_page(1, 1, 7.5, 5.0)
+    axes = panels[0][0]
+    labels = []
+    lines = []
+    for number, (curve, measured) in enumerate(dict.fromkeys((point.curve, point.measured) for point in points)):
+        own = [point for point in points if (point.curve, point.measured) == (curve, measured)]
+        own.sort(key=lambda point: point.fps)
+        colour = f"C{number % 10}"
+        face = colour if measured else "white"
+        places = [(point.fps, 100 * point.score) for point in own]
+        lines += axes.plot(*zip(*places), "o-" if measured else "o--", color=colour, markerfacecolor=face, linewidth=1)
+        labels += [(point.name, place, colour) for point, place in zip(own, places, strict=True)]
+    devices = ", ".join(sorted({point.device for point in points if point.device}))
+    if any(point.measured for point in points):
+        axes.plot([], [], "o-", color="grey", label="measured with this code" + (f" ({devices})" if devices else ""))
+    if not all(point.measured for point in points):
+        axes.plot([], [], "o--", color="grey", markerfacecolor="white", label="published in the paper (one V100)")
+    legend = axes.legend(loc="best", fontsize=8, handlelength=3)
+    axes.set_xlabel("frames a second, all objects together")
+    axes.set_ylabel("J&F (%)")
+    axes.set_title(split + ("" if any(point.measured for point in points) else ": published figures, none measured"))
+    axes.grid(alpha=0.3)
+    axes.margins(x=0.12, y=0.08)
+    place_labels(axes, labels, lines, [legend])
+    return figure

@@ -1,0 +1,90 @@
+"""Qualitative strips: frames of a video at chosen times with the masks of each method (paper, Fig. 6).
+
+Called by `networks.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from aot_jax.checkpoint import Model
+from aot_jax.figures.clip import Clip
+from aot_jax.figures.page import FigureError, make_page, show_frame
+from aot_jax.io.masks import read_mask
+from aot_jax.tracker import Tracker
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COUNT = 5  # frames of a strip where no times are given
+
+
+def choose_times(times: Sequence[int], count: int | None) -> list[int]:
+    """Return the frames to show: `times`, or `COUNT` spread evenly over a video of `count` frames.
+
+    Raises:
+        FigureError: for a time before the first frame, or where it is unknown how many frames there are.
+    """
+    if min(times, default=0) < 0:
+        raise FigureError(f"--times {min(times)}: frames are numbered from 0")
+    if times:
+        return list(times)
+    if count is None:
+        raise FigureError("the video does not say how many frames it has: name those to show with --times")
+    return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int)).tolist()
+
+
+def read_frames(clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
+    """Read the frames `times`, (h, w, 3) uint8 each."""
+    frames = {t: frame for t, frame in enumerate(clip.frames(max(times) + 1)) if t in times}
+    return [frames[t] for t in times]
+
+
+def track_clip(model: Model, clip: Clip, times: Sequence[int], depth: int | None = None) -> list[np.ndarray]:
+    """Track the objects of a clip's first mask; returns labels (h, w) of the frames `times`.
+
+    Raises:
+        TrackError: for a mask without objects, or a depth that the network does not have.
+    """
+    tracker = Tracker(model, depth)
+    stop = max(times) + 1
+    frames = tqdm(clip.frames(stop), f"depth {tracker.depth}", stop, unit="frame", leave=False, disable=None)
+    labels = {}
+    for t, frame in enumerate(frames):
+        own = tracker.step(frame, clip.mask if t == 0 else None)
+        if t in times:
+            labels[t] = own
+    return [labels[t] for t in times]
+
+
+def read_masks(folder: str | Path, clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
+    """Read the masks of the frames `times` from a folder where they are named like the frames.
+
+    Raises:
+        MaskError: one is missing or of another size.
+    """
+    return [read_mask(Path(folder) / f"{clip.label(t)}.png", clip.mask.shape) for t in times]
+
+
+def draw_strips(
+    frames: Sequence[np.ndarray], times: Sequence[int], rows: Mapping[str, Sequence[np.ndarray]]
+) -> "Figure":
+    """Draw a row of frames for each method.
+
+    Args:
+        frames: (h, w, 3) uint8 each.
+        times: their numbers in the video.
+        rows: labels (h, w) of these frames for each method, by its name.
+    """
+    height, width = frames[0].shape[:2]
+    figure, panels = make_page(len(rows), len(times), 2.6, 2.6 * height / width + 0.1)
+    for row, (name, labels) in zip(panels, rows.items(), strict=True):
+        row[0].set_ylabel(name)
+        for axes, frame, own in zip(row, frames, labels, strict=True):
+            show_frame(axes, frame, own)
+    for axes, t in zip(panels[0], times, strict=True):
+        axes.set_title("reference" if t == 0 else f"frame {t}")
+    return figure
