@@ -21,6 +21,7 @@ from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.local_attention import FORMS
 from aot_jax.models.lstt import BLOCKS
 
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -60,13 +61,17 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
     return config.lock()
 
 
+def config_names() -> list[str]:
+    """List the configs of `configs/`, by name. Those of the paper have a first stage in `configs/pretrain/`."""
+    return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in ("__init__", "common"))
+
+
 def _find(path: str | Path) -> Path:
     given = Path(path)
-    beside = Path(__file__).resolve().parent.parent / "configs"
-    for candidate in (given, Path("configs") / f"{path}.py", beside / f"{path}.py", beside.parent / given):
+    for candidate in (given, Path("configs") / f"{path}.py", CONFIGS / f"{path}.py", CONFIGS.parent / given):
         if candidate.suffix == ".py" and candidate.is_file():
             return candidate
-    names = sorted(p.stem for p in beside.glob("*.py") if p.stem not in ("__init__", "common"))
+    names = config_names()
     near = difflib.get_close_matches(given.stem, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ConfigError(f"no config at {path}: {hint}configs/ holds {', '.join(names) or 'none'}")

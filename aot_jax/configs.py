@@ -1,0 +1,117 @@
+"""List the networks that can be chosen: `python -m aot_jax.configs`. Nothing else calls this.
+
+Parameters are counted from the shapes that a network's own init would give; no weight is drawn.
+"""
+
+import argparse
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from aot_jax.config import CONFIGS, ConfigError, config_names, load_config, make_model, parse_args
+from aot_jax.models.encoders import ENCODERS
+from aot_jax.propagate import param_shapes
+
+MASK_TOKEN = 256  # the release's networks with block v1 carry one, unused
+WIDEST = 10  # figures and commas of a number of parameters
+TITLES = ("config", "encoder", "LSTT block", "depth", "parameters", "a memory frame every")
+
+
+def count_parameters(config: ConfigDict) -> int:
+    """Count a network's parameters as the paper does.
+
+    The four vectors of a frozen batch norm are not counted. Networks with block v1 count the release's `mask_token`,
+    256 numbers that nothing uses and that the network here does not have.
+    """
+    model = make_model(config)
+    outputs, in_encoder = _encoder(config.model.encoder, 33 if config.model.align_corners else 32)
+
+    def skip_encoder(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        if context.module.name == "encoder" and context.method_name == "__call__":
+            return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), outputs)
+        return next_call(*args, **kwargs)
+
+    with nn.intercept_methods(skip_encoder):
+        rest = _count(param_shapes(model))
+    return in_encoder + rest + (MASK_TOKEN if config.model.block == "v1" else 0)
+
+
+@functools.cache
+def _encoder(name: str, side: int) -> tuple[Any, int]:
+    """Return the shapes of an encoder's maps of an image `side` pixels wide, and its number of parameters."""
+    init = ENCODERS[name]().init_with_output
+    outputs, variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    return outputs, _count(variables["params"])
+
+
+def _count(shapes: Mapping[str, Any]) -> int:
+    flat = flatten_dict(shapes)
+    frozen = {path[:-1] for path in flat if path[-1] == "var"}
+    return sum(math.prod(leaf.shape) for path, leaf in flat.items() if path[:-1] not in frozen)
+
+
+def describe(config: ConfigDict) -> list[str]:
+    """Say in the words of `TITLES` what a config is, but for its parameters, which take longer."""
+    model, memory = config.model, config.memory
+    often = f"{memory.gap} (training: {memory.train_gap})" if memory.gap else "- (reference only)"
+    return [
+        config.name,
+        model.encoder,
+        model.block + (", one for all layers" if model.share_blocks else ""),
+        f"1 - {model.depth}" if model.scalable and model.depth > 1 else str(model.depth),
+        "",
+        often + (f", {memory.max_frames} at most" if memory.max_frames else ""),
+    ]
+
+
+def print_table(configs: Sequence[ConfigDict]) -> None:
+    """Print `TITLES` and a line for each config, each as soon as it is known."""
+    rows = [list(TITLES), *map(describe, configs)]
+    right = TITLES.index("parameters")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[right] = WIDEST
+    for row, config in zip(rows, [None, *configs], strict=True):
+        if config is not None:
+            row[right] = f"{count_parameters(config):,}".rjust(WIDEST)
+        print("  ".join(map(str.ljust, row, widths)).rstrip(), flush=True)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m aot_jax.configs",
+        description="List configs with encoder, LSTT block, depth, parameters and memory.",
+        epilog="example: python -m aot_jax.configs aost aost_r50 --config.model.depth=2. --config.FIELD=VALUE "
+        "overrides a field of all that are listed; configs/common.py says what the fields are.",
+    )
+    parser.add_argument("names", nargs="*", metavar="CONFIG", help="names or files (default: all of configs/)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for a config that cannot be used."""
+    args, overrides = parse_args(make_parser(), argv)
+    try:
+        print_table([load_config(name, overrides) for name in args.names or config_names()])
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not args.names:
+        single = [name for name in config_names() if not (CONFIGS / "pretrain" / f"{name}.py").exists()]
+        others = f" but {', '.join(single)}" if single else ""
+        print(f"\npretrain/NAME is the first stage of training, on still images, of all{others}")
+        print("parameters: without frozen batch norms; block v1 with the 256 of the release's unused mask_token")
+    return 0
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")  # shapes need no accelerator, and another program may hold it
+    sys.exit(main())
