@@ -5,14 +5,15 @@ preparation would stop at or leave out. Needs no TensorFlow.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
+from aot_jax.io.frames import JPEG_OR_PNG, explain_errors, open_image
 from data_pipeline import sources
 from data_pipeline.errors import DataError
 from data_pipeline.masks import VOID, count_pixels, image_size, read_mask
@@ -166,11 +167,12 @@ def _look_like_videos(root: Path) -> bool:
             return False
         sizes = set()
         for path in files[:: max(1, len(files) // 8)]:
-            try:
-                with Image.open(path) as image:
-                    sizes.add(image.size)
-            except OSError:
-                continue
+            with (
+                contextlib.suppress(DataError),
+                explain_errors(path, DataError),
+                path.open("rb") as stream,
+            ):
+                sizes.add(open_image(stream, path, JPEG_OR_PNG, DataError)[0].size)
         if len(sizes) > 1:
             return False
     return True
@@ -180,13 +182,29 @@ def _some(values: list) -> str:
     return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
 
 
-def main() -> int:
-    """Run the command line; returns its exit status, 1 where nothing can be trained on."""
-    parser = argparse.ArgumentParser(prog="python -m data_pipeline.check", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--kind", choices=("static", "videos"), help="what a bare JPEGImages/, Annotations/ pair holds")
-    parser.add_argument("--all", action="store_true", help="show every problem")
-    arguments = parser.parse_args()
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipeline.check",
+        description="Tell what a folder of raw data holds and what is wrong with it; every image and mask is read.",
+        epilog="example: python -m data_pipeline.check ~/datasets. DAVIS, YouTube-VOS, Static/ and own videos are "
+        "known by their folders.",
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="a set in its official layout, or a folder that holds several"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("static", "videos"),
+        help="what a bare JPEGImages/, Annotations/ pair holds (default: judged by its files)",
+    )
+    parser.add_argument("--all", action="store_true", help="show every problem, not the first 20 of each set")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 1 where nothing can be trained on."""
+    arguments = make_parser().parse_args(argv)
     usable = 0
     try:
         for title, dataset, source in detect(arguments.folder, arguments.kind):

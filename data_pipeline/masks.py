@@ -9,8 +9,10 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from aot_jax.io.frames import JPEG_OR_PNG, PNG, decode_image, explain_errors, open_image
+from aot_jax.io.masks import MaskError, mask_values
 from data_pipeline.errors import DataError
 
 VOID = 255  # ignored in losses; in a 0/255 mask it is the object (see `sequences.py`)
@@ -28,29 +30,21 @@ def read_mask(data: bytes, name: str) -> tuple[np.ndarray, bytes]:
       ids (h, w) uint8, 0 background, and the bytes of an 8-bit grey PNG that holds the same ids.
 
     Raises:
-      DataError: not an image, coloured, antialiased, or ids above 255.
+      DataError: not a PNG, coloured, antialiased, too large, or ids above 255.
     """
+    image, head = decode_image(name, PNG, DataError, data)
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            mode, kind = image.mode, image.format
-            pixels = np.asarray(image)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, zlib.error, struct.error) as error:
-        raise DataError(f"{name}: cannot be read as an image ({error})") from error
-    if mode in ("RGB", "RGBA"):
-        if (pixels[..., :1] != pixels[..., 1:3]).any():
-            raise DataError(f"{name}: a mask must hold object ids (palette or grey PNG), this one holds {mode} colours")
-        pixels = pixels[..., 0]
-    elif mode == "LA":
-        pixels = pixels[..., 0]
-    elif mode not in ("P", "L", "1") and not mode.startswith("I"):
-        raise DataError(f"{name}: image mode {mode} cannot hold object ids; save a palette or grey PNG")
-    if pixels.min() < 0 or pixels.max() > VOID:
-        raise DataError(f"{name}: ids from {pixels.min()} to {pixels.max()}; training takes 0 .. 254, and 255 for void")
-    ids = pixels.astype(np.uint8)
-    if kind == "JPEG" or (mode != "P" and is_antialiased(ids)):
-        raise DataError(f"{name}: looks antialiased or compressed with loss; ids between objects would be made up")
-    if kind == "PNG" and mode in ("P", "L") and data[24] == 8:
+        values = mask_values(image, head, name)
+    except MaskError as error:
+        raise DataError(str(error)) from None
+    if values.ndim == 3:
+        raise DataError(
+            f"{name}: a mask must hold object ids (palette or grey PNG), this one holds {image.mode} colours"
+        )
+    if values.max() > VOID:
+        raise DataError(f"{name}: ids from {values.min()} to {values.max()}; training takes 0 .. 254, and 255 for void")
+    ids = values.astype(np.uint8)
+    if image.mode in ("P", "L") and data[24] == 8:
         return ids, grey_png(data)
     buffer = io.BytesIO()
     Image.fromarray(ids).save(buffer, "PNG")
@@ -71,13 +65,6 @@ def grey_png(data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def is_antialiased(ids: np.ndarray) -> bool:
-    """Tell a soft 0 .. 255 mask from one of ids: many thinly spread values beside a large 255."""
-    counts = np.bincount(ids.reshape(-1), minlength=256)
-    between = counts[1:VOID]
-    return bool(np.count_nonzero(between) >= 5 and 0 < between.sum() < 0.3 * counts[VOID])
-
-
 def count_pixels(ids: np.ndarray) -> dict[int, int]:
     """Count the pixels of every id but background; 255 is counted like the others."""
     counts = np.bincount(ids.reshape(-1), minlength=256)
@@ -90,14 +77,11 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
     Raises:
       DataError: the file cannot be decoded, or is of a kind TensorFlow does not decode.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            kind, mode = image.format, image.mode
-            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, skips most of the work
-            image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, zlib.error, struct.error) as error:
-        raise DataError(f"{name}: cannot be read as an image ({error})") from error
-    if kind not in ("JPEG", "PNG") or mode == "CMYK":
-        raise DataError(f"{name}: {kind} in mode {mode}; save it as an RGB JPEG or PNG")
+    with explain_errors(name, DataError):
+        image, _ = open_image(io.BytesIO(data), name, JPEG_OR_PNG, DataError)
+        width, height = image.size
+        image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, skips most of the work
+        image.load()
+    if image.mode == "CMYK":
+        raise DataError(f"{name}: a CMYK image; save it as an RGB JPEG or PNG")
     return height, width

@@ -29,7 +29,7 @@ from aot_jax.io.sources import open_source
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.tracker import TrackError
 from aot_jax.tracking.command import config_of
-from data_pipeline import sources
+from data_pipeline import check, masks, sources
 from data_pipeline.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -246,13 +246,31 @@ def test_pictures_are_measured_before_they_are_decoded(tmp_path):
     for width, height in ((1 << 20, 1 << 10), (60_000, 60_000), ((1 << 31) - 1, (1 << 31) - 1)):
         path = tmp_path / "bomb.png"
         path.write_bytes(png(width, height, rows=0))
-        for read, error in ((read_mask, MaskError), (read_frame, FrameError)):
-            with pytest.raises(error, match=rf"bomb\.png: ({width}x{height} is more than|cannot be read)"):
+        for read, error in (
+            (read_mask, MaskError),
+            (read_frame, FrameError),
+            (lambda path: masks.read_mask(path.read_bytes(), path.name), DataError),
+            (lambda path: masks.image_size(path.read_bytes(), path.name), DataError),
+        ):
+            with pytest.raises(error, match=rf"bomb\.png: {width}x{height} is more than"):
                 read(path)
     path = tmp_path / "bomb.jpg"
     path.write_bytes(jpeg(65_000, 65_000, path))
     with pytest.raises(FrameError, match=f"65000x65000 is more than {MAX_PIXELS} pixels"):
         read_frame(path)
+    with pytest.raises(DataError, match=f"65000x65000 is more than {MAX_PIXELS} pixels"):
+        masks.image_size(path.read_bytes(), path.name)
+
+
+def test_a_folder_of_bombs_is_reported(tmp_path, capsys, monkeypatch):
+    """`python -m data_pipeline.check` looks into any folder."""
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / kind / "clip").mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / kind / "clip" / f"{number}.png").write_bytes(png(60_000, 60_000, rows=0))
+    monkeypatch.setattr("sys.argv", ["check", str(tmp_path)])
+    assert check.main() == 1
+    assert "60000x60000 is more than" in capsys.readouterr().out
 
 
 # Names

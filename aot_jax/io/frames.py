@@ -4,9 +4,12 @@ Called by the tracker's and the evaluation's readers, by the dataset builders, a
 guarded decoding that masks need as well.
 """
 
+import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -101,17 +104,15 @@ def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
 
 
 def decode_image(
-    path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError]
+    path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError], data: bytes | None = None
 ) -> tuple[Image.Image, bytes]:
     """Decode an image file fully, or explain in one `error` why it cannot be done.
-
-    The plugin is called itself instead of `Image.open`, which warns about images of half our bound and has no other
-    switch than module-wide state.
 
     Args:
         path: the file.
         kinds: Pillow's plugin for each accepted file signature.
         error: the exception to raise.
+        data: its bytes, where they have been read already; `path` is its name then.
 
     Returns:
         The loaded image, and the file's first 32 bytes.
@@ -119,25 +120,57 @@ def decode_image(
     Raises:
         error: whatever is wrong with the file; the message names it.
     """
+    with explain_errors(path, error), Path(path).open("rb") if data is None else io.BytesIO(data) as stream:
+        image, head = open_image(stream, path, kinds, error)
+        image.load()
+        return image, head
+
+
+def open_image(
+    stream: BinaryIO, path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError]
+) -> tuple[Image.Image, bytes]:
+    """Open an image without decoding it, so that what is too large costs nothing. To be called in `explain_errors`.
+
+    The plugin is called itself instead of `Image.open`, which warns about images of half our bound and has no other
+    switch than module-wide state.
+
+    Args:
+        stream: of the file.
+        path: its name, for errors.
+        kinds: Pillow's plugin for each accepted file signature.
+        error: the exception to raise.
+
+    Returns:
+        The image, of at most `MAX_PIXELS`, and the file's first 32 bytes.
+
+    Raises:
+        error: it is of no such kind, or too large.
+    """
+    head = stream.read(32)
+    stream.seek(0)
+    plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
+    if plugin is None:
+        names = " or ".join(plugin.format for plugin in kinds.values())
+        raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
+    image = plugin(stream, str(path))
+    if image.height * image.width > MAX_PIXELS:
+        raise error(
+            f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS} pixels; scale it down or check the file"
+        )
+    return image, head
+
+
+@contextmanager
+def explain_errors(path: str | Path, error: type[ValueError]) -> Iterator[None]:
+    """Turn whatever a broken image raises into one `error` that names it."""
     try:
-        with Path(path).open("rb") as stream:
-            head = stream.read(32)
-            stream.seek(0)
-            plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
-            if plugin is not None:
-                image = plugin(stream, str(path))
-                height, width = image.height, image.width
-                if height * width <= MAX_PIXELS:
-                    image.load()
-                    return image, head
+        yield
+    except error:
+        raise
     except FileNotFoundError:
         raise error(f"{path}: no such file; check the path") from None
     except Exception as reason:  # broken bytes make Pillow raise nearly anything: SyntaxError, struct.error, zlib.error
         raise error(f"{path}: cannot be read ({reason}); copy or export the file again") from reason
-    if plugin is None:
-        names = " or ".join(plugin.format for plugin in kinds.values())
-        raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
-    raise error(f"{path}: {width}x{height} is more than {MAX_PIXELS} pixels; scale it down or check the file")
 
 
 def _natural(name: str) -> list[str | int]:

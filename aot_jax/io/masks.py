@@ -70,25 +70,47 @@ def read_mask(
             f"{path}: the mask is {image.width}x{image.height}, but {size[1]}x{size[0]} (width x height) is needed; "
             "resize it with nearest neighbour or give the mask that belongs to this image"
         )
+    values = mask_values(image, head, path)
+    if values.ndim == 3:
+        return _ids_from_colours(values, path, {} if numbering is None else numbering)
+    if image.mode not in ("P", "1") and is_binary_0_255(values):
+        return (values == 255).astype(np.int32)
+    return values
+
+
+def mask_values(image: Image.Image, head: bytes, path: str | Path) -> np.ndarray:
+    """Return the values that a mask's PNG stores, whatever they mean; refuse what cannot be ids.
+
+    Called here, and by `data_pipeline.masks`, which has conventions of its own for 255 and takes no colours.
+
+    Args:
+        image: decoded.
+        head: the file's first bytes.
+        path: its name, for errors.
+
+    Returns:
+        (h, w) int32, those of 0 and 255 as they are; or colours (h, w, 3) uint8 that are not all grey.
+
+    Raises:
+        MaskError: as `read_mask`.
+    """
     bits, colour_type = head[24], head[25]  # of the PNG's IHDR: Pillow does not tell
     if bits == 16 and colour_type != 0:
         raise MaskError(f"{path}: 16-bit colour or alpha is not read; save ids as palette or 16-bit grey PNG")
     pixels = np.asarray(image)
-    if image.mode == "P":
-        return pixels.astype(np.int32)
-    if image.mode == "1":
+    if image.mode in ("P", "1"):
         return pixels.astype(np.int32)
     if image.mode in ("I", "I;16"):
-        return _ids_from_16_bits(pixels.astype(np.int32), path)
+        return _values_of_16_bits(pixels.astype(np.int32), path)
     if image.mode in ("LA", "RGBA"):
         pixels = _without_alpha(pixels, path)
     elif image.mode not in ("L", "RGB"):
         raise MaskError(f"{path}: images of mode {image.mode} are not read as masks; save it as a palette PNG")
     if pixels.ndim == 2:
-        return _ids_from_grey(pixels, bits, path)
+        return _values_of_grey(pixels, bits, path)
     if (pixels == pixels[..., :1]).all():
-        return _ids_from_grey(pixels[..., 0], 8, path)
-    return _ids_from_colours(pixels, path, {} if numbering is None else numbering)
+        return _values_of_grey(pixels[..., 0], 8, path)
+    return pixels
 
 
 def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_PALETTE) -> None:
@@ -133,10 +155,10 @@ def is_binary_0_255(values: np.ndarray) -> bool:
     return bool(white.any() and (white | (np.asarray(values) == 0)).all())
 
 
-def _ids_from_grey(values: np.ndarray, bits: int, path: str | Path) -> np.ndarray:
+def _values_of_grey(values: np.ndarray, bits: int, path: str | Path) -> np.ndarray:
     """Take 8-bit grey values (h, w), as Pillow gives them for samples of `bits` bits, for ids; refuse blends."""
     if is_binary_0_255(values):
-        return (values == 255).astype(np.int32)
+        return values.astype(np.int32)
     if bits in (2, 4):  # Pillow stretches small samples to 0..255; the ids are what is stored
         return values.astype(np.int32) // (255 // (2**bits - 1))
     pixels_of = np.bincount(values.ravel(), minlength=256)
@@ -156,7 +178,7 @@ def _ids_from_grey(values: np.ndarray, bits: int, path: str | Path) -> np.ndarra
     return values.astype(np.int32)
 
 
-def _ids_from_16_bits(values: np.ndarray, path: str | Path) -> np.ndarray:
+def _values_of_16_bits(values: np.ndarray, path: str | Path) -> np.ndarray:
     """Take 16-bit grey values (h, w) for ids; refuse pictures."""
     count = np.count_nonzero(np.bincount(values.ravel()))
     if count > MAX_IDS:

@@ -69,11 +69,11 @@ def test_every_kind_of_problem_is_named(raw, tmp_path):
     for expected in (
         "clip1: ids with gaps: 1, 2, 9",
         "clip1: 00001: mask 128x50, image 128x96 pixels",
-        "clip1: 00002.png: looks antialiased",
+        "clip1: 00002.png: a black-and-white mask with ",
         "clip1: 1 mask(s) without an image: 00004",
         "clip2: no annotated object: left out",
         "clip3: only one frame has a mask: left out",
-        "clip0: 00005.jpg: cannot be read as an image",
+        "clip0: 00005.jpg: cannot be read",
     ):
         assert expected in text
     assert "3 more (--all" in "\n".join(report.lines(len(report.problems) - 3))

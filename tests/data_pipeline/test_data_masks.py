@@ -1,8 +1,13 @@
+import contextlib
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from data_pipeline.errors import DataError
@@ -62,6 +67,22 @@ def test_a_one_bit_mask_is_object_one():
     np.testing.assert_array_equal(tf.io.decode_png(grey, channels=1)[..., 0], IDS > 3)
 
 
+def test_grey_of_few_bits_is_not_stretched():
+    # Two rows of 0, 1, 2, 3 at 4 bits a sample, which Pillow reads but does not write.
+    ihdr = struct.pack(">IIBBBBB", 4, 2, 4, 0, 0, 0, 0)
+    chunks = [(b"IHDR", ihdr), (b"IDAT", zlib.compress(b"\0\x01\x23" * 2)), (b"IEND", b"")]
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    ids, grey = read_mask(b"\x89PNG\r\n\x1a\n" + body, "m.png")
+    assert ids.tolist() == [[0, 1, 2, 3]] * 2
+    np.testing.assert_array_equal(tf.io.decode_png(grey, channels=1)[..., 0], ids)
+
+
+def test_black_and_white_stays_for_the_whole_set_to_decide():
+    drawn = np.where(IDS > 3, 255, 0).astype(np.uint8)
+    for image in (Image.fromarray(drawn), palette(drawn)):
+        np.testing.assert_array_equal(read_mask(encode(image), "m.png")[0], drawn)
+
+
 def soft():
     distance = np.hypot(*np.mgrid[-40:40, -40:40])
     return Image.fromarray(np.clip(255 * (30 - distance), 0, 255).astype(np.uint8))
@@ -72,10 +93,11 @@ def soft():
     [
         (encode(Image.fromarray(np.stack([IDS, IDS + 1, IDS], -1))), "RGB colours"),
         (encode(soft()), "antialiased"),
-        (encode(Image.fromarray(IDS), "JPEG"), "antialiased or compressed"),
+        (encode(Image.fromarray(IDS), "JPEG"), "not a PNG file"),
         (encode(Image.fromarray(IDS.astype(np.uint16) * 100)), "ids from 0 to 600"),
         (encode(palette(IDS))[:80], "cannot be read"),
-        (b"", "cannot be read"),
+        (b"", "not a PNG file"),
+        (encode(Image.merge("LA", [Image.new("L", (80, 80)), soft()])), "the shape is in the alpha channel"),
     ],
 )
 def test_a_bad_mask_is_named_with_the_reason(data, message):
@@ -87,6 +109,24 @@ def test_a_sharp_mask_of_many_ids_is_not_called_antialiased():
     ids = np.repeat(np.arange(40, dtype=np.uint8), 50).reshape(40, 50)
     ids[:5] = 255
     np.testing.assert_array_equal(read_mask(encode(Image.fromarray(ids)), "m.png")[0], ids)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["P", "L", "LA", "RGB", "1", "I;16", "JPEG"]),
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 3000),
+)
+def test_any_bytes_give_ids_or_a_data_error(mode, changes, length):
+    image = (
+        Image.fromarray(IDS.astype(np.uint16)) if mode == "I;16" else soft().convert("L" if mode == "JPEG" else mode)
+    )
+    data = bytearray(encode(image, "JPEG" if mode == "JPEG" else "PNG")[: length + 8])
+    for position, value in changes:
+        data[position % len(data)] = value
+    for read in (read_mask, image_size):
+        with contextlib.suppress(DataError):
+            read(bytes(data), "m.png")
 
 
 def test_pixels_are_counted_without_background():
