@@ -1,0 +1,52 @@
+"""What a trained network does, and one with drawn weights would not."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from aot_jax.evaluation import generated
+from aot_jax.metrics import region_similarity
+from aot_jax.tracker import Tracker
+from data_pipeline.generate import make_video, plan_video
+from tests import trained
+
+FRAMES, SIZE = 8, generated.SIZE
+
+
+@pytest.fixture(scope="module")
+def videos():
+    """Return three held-out videos, shorter: frames (t, h, w, 3) and masks (t, h, w) of two objects or more."""
+    plans = (plan_video(generated.SEED, i, generated.OBJECTS, generated.LOOKALIKES) for i in range(generated.VIDEOS))
+    plans = [plan for plan in plans if plan.objects > 1][:3]
+    return [make_video(frames=FRAMES, height=SIZE[0], width=SIZE[1], **asdict(plan)) for plan in plans]
+
+
+def track(frames, mask, depth):
+    tracker = Tracker(trained.quickstart(), depth)
+    return np.stack([tracker.step(frame, mask if t == 0 else None) for t, frame in enumerate(frames)])
+
+
+def mean_similarity(masks, labels):
+    """Mean J over objects and the frames after the first."""
+    ids = np.unique(masks[0])[1:]
+    return np.mean([region_similarity(masks[t] == i, labels[t] == i) for t in range(1, len(masks)) for i in ids])
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_objects_are_tracked_and_swapped_ids_swap_in_the_answer(videos, depth):
+    similarity, copied, same, changed = [], [], [], []
+    for frames, masks in videos:
+        labels = track(frames, masks[0], depth)
+        swap = np.arange(masks.max() + 1)
+        swap[1], swap[2] = 2, 1
+        swapped = track(frames, swap[masks[0]], depth)
+        similarity.append(mean_similarity(masks, labels))
+        copied.append(mean_similarity(masks, masks[:1].repeat(FRAMES, axis=0)))
+        either = np.isin(labels[1:], (1, 2)) | np.isin(swapped[1:], (1, 2))
+        same.append(np.mean(swap[labels[1:]][either] == swapped[1:][either]))
+        changed.append(np.mean(labels[1:][either] == swapped[1:][either]))
+    print(depth, similarity, copied, same, changed)
+    assert np.mean(similarity) > np.mean(copied) + 0.2
+    assert min(same) > 0.7, "the answer's ids follow the reference mask's"
+    assert max(changed) < 0.1

@@ -1,0 +1,22 @@
+"""A small network with trained weights, for tests of what only training brings. See `figures/README.md`."""
+
+import functools
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from aot_jax.checkpoint import Model
+from aot_jax.config import load_config, make_model
+
+WEIGHTS = Path(__file__).parent / "figures" / "quickstart.npz"
+
+
+@functools.cache
+def quickstart() -> Model:
+    """Return the network of configs/quickstart.py as its own run trained it, weights rounded to 16 bits."""
+    config = load_config("quickstart")
+    with np.load(WEIGHTS) as stored:
+        flat = {tuple(name.split("/")): jnp.asarray(stored[name], jnp.float32) for name in stored.files}
+    return Model(make_model(config), unflatten_dict(flat), config)
