@@ -27,25 +27,23 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="eval.py",
         description=__doc__.splitlines()[0],
-        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command goes on.",
+        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command "
+        "again goes on after the videos that are finished.",
     )
     parser.add_argument("--split", required=True, choices=splits.SPLITS, help="benchmark split")
     add_config_flags(parser, "configs/aost_r50.py")
-    parser.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/<config name>)")
-    parser.add_argument("--random_weights", action="store_true", help="run without a checkpoint, to try things out")
+    parser.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/CONFIG, else runs/CONFIG)")
+    parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
     parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
-    parser.add_argument("--depth", type=int, help="LSTT layers to run, for scalable models (default: all)")
+    parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers to run, for scalable models (default: all)")
     parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
     parser.add_argument("--overwrite", action="store_true", help="begin again in a folder of other results")
     parser.add_argument("--all_frames", action="store_true", help="YouTube-VOS at 30 frames a second instead of 6")
-    parser.add_argument("--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS frames")
     parser.add_argument(
-        "--multi_scale",
-        type=benchmark.scale,
-        nargs="*",
-        metavar="SCALE",
-        help="average over scales (without any: 1.2 1.3 1.4)",
+        "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS, default 480p"
     )
+    multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
+    parser.add_argument("--multi_scale", type=benchmark.scale, nargs="*", metavar="SCALE", help=multi_scale)
     parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
     parser.add_argument("--max_long_edge", type=int, metavar="PIXELS", help="of frames (0: any; default: the config's)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")

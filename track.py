@@ -25,7 +25,8 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0],
         epilog="example: python track.py clip.mp4 --mask first_frame.png --checkpoint checkpoints/aost_r50 --depth 2",
     )
-    parser.add_argument("video", nargs="+", help="a video (mp4, mov, webm, ...), a folder of images, a glob, or images")
+    video = "a video (mp4, mov, webm, ...), a folder of images, a glob, or images"
+    parser.add_argument("video", nargs="+", metavar="VIDEO", help=video)
     what = parser.add_argument_group("what to track")
     what.add_argument(
         "--mask", nargs="+", metavar="PNG", help="mask of the objects; several, or a folder, named by frame"
@@ -36,32 +37,30 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--mask_frame", type=int, metavar="N", help="frame of the mask or boxes, from 0 (default: first)")
     what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
     how = parser.add_argument_group("network")
-    how.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/<config name>)")
+    how.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/CONFIG, else runs/CONFIG)")
     how.add_argument(
         "--config",
         metavar="FILE",
         help=f"config of the network (default: the checkpoint's own, else {DEFAULT_CONFIG}); --config.FIELD=VALUE "
         "overrides one of its fields",
     )
-    how.add_argument("--random_weights", action="store_true", help="run without a checkpoint, to try things out")
-    how.add_argument("--depth", type=int, help="LSTT layers to run, for scalable models (default: all)")
+    how.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+    how.add_argument("--depth", type=int, metavar="N", help="LSTT layers to run, for scalable models (default: all)")
     how.add_argument("--target_fps", type=float, metavar="N", help="frames a second to hold, by giving up depth")
-    how.add_argument(
-        "--max_frames", type=int, default=50, help="frames in memory at most; 0: all (default: %(default)s)"
-    )
+    how.add_argument("--max_frames", type=int, default=50, metavar="N", help="in memory at most; 0: all (default: 50)")
     how.add_argument("--max_long_edge", type=int, metavar="PIXELS", help="of the network's input (default: config's)")
     how.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="DIR", help="folder of the results (default: results/track/<name of VIDEO>)")
     out.add_argument("--output_height", type=int, metavar="PIXELS", help="of the masks (default: the frames' own)")
-    out.add_argument(
-        "--export", action="append", choices=sorted(EXPORTS), help="write this format too; may be repeated"
-    )
+    also = "write this format too; may be repeated"
+    out.add_argument("--export", action="append", choices=sorted(EXPORTS), help=also)
     out.add_argument("--no_overlay", action="store_true", help="write no overlay.mp4")
-    out.add_argument("--fps", type=float, help="of a folder of images (default: 24)")
+    out.add_argument("--fps", type=float, metavar="N", help="of a folder of images (default: 24)")
     out.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     out.add_argument("--overwrite", action="store_true", help="begin anew in an output folder that holds results")
-    out.add_argument("--save_every", type=int, default=100, metavar="N", help="frames between points to resume from")
+    points = "frames between points to resume from (default: 100)"
+    out.add_argument("--save_every", type=int, default=100, metavar="N", help=points)
     out.add_argument("--quiet", action="store_true", help="show no progress bar")
     return parser
 

@@ -283,23 +283,29 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Convert a file of PyTorch weights to a checkpoint."""
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m aot_jax.convert",
-        description=main.__doc__,
+        description="Convert a file of PyTorch weights to a checkpoint.",
         epilog="example: python -m aot_jax.convert AOTL.pth --config configs/aotl.py --output checkpoints/aotl",
     )
-    parser.add_argument("weights", metavar="CHECKPOINT", help="the file: .pth, .pt or .npz")
+    parser.add_argument("weights", metavar="FILE", help="weights of the authors, or of an encoder: .pth, .pt or .npz")
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--output", metavar="DIR", help="checkpoint to write (default: checkpoints/<config name>)")
     parser.add_argument(
         "--part",
         choices=("all", "encoder"),
         default="all",
-        help="encoder: take ImageNet weights of the encoder only, the rest starts as drawn from config.seed",
+        help="encoder: take ImageNet weights of the encoder only, the rest starts as drawn from config.seed "
+        "(default: %(default)s)",
     )
-    args, overrides = parse_args(parser, argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for weights that cannot be converted."""
+    args, overrides = parse_args(make_parser(), argv)
     try:
         config = load_config(args.config, overrides)
         output = Path(args.output or checkpoint.default_path(config))

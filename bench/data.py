@@ -11,27 +11,59 @@ import os
 import time
 from pathlib import Path
 
-import tensorflow as tf
-
 from configs.common import get_config
-from data_pipeline.pipeline import Samples, describe, map_samples
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.data",
+        description="Measure the data pipeline: clips a second for each core, and bytes read for each clip.",
+        epilog="example: python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4",
+    )
+    parser.add_argument(
+        "--stage", choices=("video", "static"), default="video", help="of training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--datasets",
+        nargs="+",
+        default=["generated"],
+        metavar="NAME",
+        help="as in config.data.datasets (default: generated)",
+    )
+    parser.add_argument("--root", default="", metavar="DIR", help="raw data (default: $VOS_DATA or ./data)")
+    parser.add_argument(
+        "--prepared", default="", metavar="DIR", help="prepared sets (default: ~/.cache/aot-jax/prepared)"
+    )
+    parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="of a clip (default: %(default)s)")
+    parser.add_argument("--merge", type=float, metavar="P", help="merge probability (default: .3, static: 1.0)")
+    parser.add_argument("--clips", type=int, default=60, metavar="N", help="clips to time (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="threads; more than 1 shows how they scale (default: 1)"
+    )
+    parser.add_argument(
+        "--step-seconds",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="of a training step, on all its GPUs together (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=16, metavar="N", help="clips of a training step (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cores", type=int, default=16, metavar="N", help="of the training machine (default: %(default)s)"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
     """Run one measurement and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--stage", choices=("video", "static"), default="video")
-    parser.add_argument("--datasets", nargs="+", default=["generated"], help="names, as in config.data.datasets")
-    parser.add_argument("--root", default="", help="raw data")
-    parser.add_argument("--prepared", default="", help="prepared sets")
-    parser.add_argument("--crop", type=int, default=465, help="pixels")
-    parser.add_argument("--merge", type=float, help="merge probability (default: .3 for video, 1.0 for static)")
-    parser.add_argument("--clips", type=int, default=60, help="clips to time")
-    parser.add_argument("--workers", type=int, default=1, help="threads; more than 1 shows how they scale")
-    parser.add_argument("--step-seconds", type=float, default=0.5, help="of a training step, on all its GPUs together")
-    parser.add_argument("--batch", type=int, default=16, help="clips of a training step")
-    parser.add_argument("--cores", type=int, default=16, help="of the training machine")
-    arguments = parser.parse_args()
+    arguments = make_parser().parse_args(argv)
+    # TensorFlow starts slowly: only after the flags are known to be good.
+    import tensorflow as tf
+
+    from data_pipeline.pipeline import Samples, describe, map_samples
 
     data = get_config().data
     merge = arguments.merge if arguments.merge is not None else (1.0 if arguments.stage == "static" else 0.3)

@@ -107,13 +107,23 @@ def _check(folder: Path, config: ConfigDict) -> None:
         raise DataError(f"{folder} was packed with another recipe:\n  " + "\n  ".join(wrong) + "\npack another folder")
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data_pipeline.pack",
+        description="Keep batches in files, for training where TensorFlow is not installed.",
+        epilog="example: python -m data_pipeline.pack packed/ --config configs/aott.py --batches 200. The same command "
+        "again goes on; python train.py --config configs/aott.py --packed packed/ trains on them.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
+    add_config_flags(parser, "configs/aost_r50.py")
+    parser.add_argument("--batches", type=int, metavar="N", help="how many (default: train.steps of the config)")
+    return parser
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m data_pipeline.pack", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    add_config_flags(parser, "configs/aost_r50.py")
-    parser.add_argument("--batches", type=int, help="how many (default: train.steps)")
-    args, overrides = parse_args(parser, argv)
+    args, overrides = parse_args(make_parser(), argv)
     try:
         config = load_config(args.config, overrides)
         from data_pipeline.pipeline import iterate, make_dataset

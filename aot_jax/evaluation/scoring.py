@@ -195,7 +195,8 @@ def _score_folder(job: tuple[str, Path, Path, bool, bool]) -> tuple[str, dict[in
     return name, scores, problems, warnings
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m aot_jax.metrics",
         description="Score predicted masks as DAVIS does: J (region), F (boundary), without first and last frames.",
@@ -219,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code, 2 for input that cannot be scored."""
-    parser = _parser()
+    parser = make_parser()
     flags = parser.parse_args(arguments)
     if flags.workers is not None and flags.workers < 1:
         parser.error(f"--workers {flags.workers}: give 1 or more")

@@ -1,0 +1,96 @@
+"""Every command: each flag is explained, and the examples of --help and README can be run."""
+
+import argparse
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aot_jax.config import load_config, parse_args
+
+ROOT = Path(__file__).resolve().parents[1]
+# What is typed after `python`, and the module that has its parser.
+COMMANDS = {
+    "train.py": "train",
+    "eval.py": "eval",
+    "track.py": "track",
+    "-m aot_jax.configs": "aot_jax.configs",
+    "-m aot_jax.convert": "aot_jax.convert",
+    "-m aot_jax.figures": "aot_jax.figures.__main__",
+    "-m aot_jax.metrics": "aot_jax.evaluation.scoring",
+    "-m data_pipeline.check": "data_pipeline.check",
+    "-m data_pipeline.pack": "data_pipeline.pack",
+}
+COMMANDS |= {
+    f"-m bench.{path.stem}": f"bench.{path.stem}"
+    for path in sorted((ROOT / "bench").glob("*.py"))
+    if "def make_parser" in path.read_text()
+}
+
+
+def make_parser(command):
+    return importlib.import_module(COMMANDS[command]).make_parser()
+
+
+def parsers_of(parser):
+    """Yield a parser and those of its subcommands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.values()
+
+
+def parse(line):
+    """Parse a line `python COMMAND FLAGS` with the command's own parser, and its config with the overrides."""
+    words = shlex.split(line, comments=True)
+    words = words[words.index("python") + 1 :]
+    count = 2 if words[0] == "-m" else 1
+    parser = make_parser(" ".join(words[:count]))
+    args, overrides = parse_args(parser, words[count:])
+    if getattr(args, "config", None):
+        load_config(args.config, overrides)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_complete_and_its_example_can_be_run(command, capsys):
+    parser = make_parser(command)
+    for own in parsers_of(parser):
+        assert command.removeprefix("-m ") in own.prog
+        assert own.description.rstrip().endswith(".")
+        assert [action.dest for action in own._actions if not action.help and action.nargs != argparse.PARSER] == []
+        unsaid = [
+            action.dest
+            for action in own._actions
+            if action.default not in (None, False, [], "", argparse.SUPPRESS)
+            and "default" not in (action.help % {**vars(action), "prog": own.prog})
+        ]
+        assert unsaid == []
+        example = re.search(r"example: (python .+?)(?=\. |$)", own.epilog)
+        assert example, own.epilog
+        assert example[1].startswith(f"python {command} ")
+        parse(example[1])
+        assert "example: python" in own.format_help()
+
+
+def commands_in(text):
+    """List the lines of a page that run a command of ours, with those that they go on in."""
+    return re.findall(r"^ {4}.*?(python (?:-m )?[\w.]+.*)", re.sub(r"\\\n\s*", "", text), re.MULTILINE)
+
+
+PAGES = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if commands_in(path.read_text())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_pages_can_be_run(page):
+    for line in commands_in(page.read_text()):
+        for part in line.split("&&"):
+            if "python" in part:
+                parse(part)
+
+
+def test_what_is_found_on_a_page():
+    assert ROOT / "README.md" in PAGES
+    page = "    srun python train.py --a \\\n        --b\n    x && python -m x.y && z\npython no.py"
+    assert commands_in(page) == ["python train.py --a --b", "python -m x.y && z"]
