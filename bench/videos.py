@@ -1,6 +1,8 @@
 """The clips that the benchmarks run on: generated ones of any size, or a person's frames with a first mask."""
 
 import argparse
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,11 @@ class Clip:
         """Return the objects, the largest first."""
         ids, pixels = np.unique(self.mask[self.mask != 0], return_counts=True)
         return ids[np.argsort(-pixels, kind="stable")].tolist()
+
+    def onward(self) -> Iterator[np.ndarray]:
+        """Yield frames after the reference without end: to the last one, back, and so on, so that motion is smooth."""
+        order = [*range(len(self.frames)), *range(len(self.frames) - 2, 0, -1)]
+        return (self.frames[t] for t in itertools.islice(itertools.cycle(order), 1, None))
 
     def only(self, ids: list[int]) -> "Clip":
         """Return the clip with these objects alone."""

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 
+from aot_jax import Tracker, stream
 from aot_jax.checkpoint import Model
 from aot_jax.config import make_model
-from bench import inference, measure
+from bench import inference, measure, videos
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -35,6 +37,7 @@ def small(monkeypatch):
 def test_every_program_is_timed_beside_its_floor(tmp_path, capsys):
     path = tmp_path / "out.json"
     flags = [*SMALL, "--config", "aotl", "--config.memory.gap=2", "--config.model.depth=1", "--frames", "5"]
+    flags += ["--batch", "2"]
     with measure.Compilations() as compilations:
         assert inference.main([*flags, "--json", str(path)]) == 0
     printed = capsys.readouterr().out
@@ -59,7 +62,25 @@ def test_every_program_is_timed_beside_its_floor(tmp_path, capsys):
     assert programs["segment"]["flops"] == programs["propagate"]["flops"] + programs["decode"]["flops"]
     parts = sum(programs[name]["flops"] or 0 for name in ("input", "encode", "segment", "labels", "masks", "memorize"))
     assert programs["step"]["flops"] == pytest.approx(parts, rel=0.01)
+    assert f"2 videos at once, a program a frame: {case['batch']['frames_per_second']:.4g} frames/s" in printed
+    assert case["batch"]["frames_per_second"] == pytest.approx(2 * 5 / case["batch"]["seconds"])
     assert compilations.names["_segment"] == 2, "the reference's and the others', each once"
+
+
+def test_the_peer_gets_the_same_frames(monkeypatch):
+    seen = []
+    monkeypatch.setattr(inference.peer, "time_tracking", lambda *args: seen.append(args))
+    clip = videos.generate_clip(2, 2, 40, 65)
+    clip = videos.Clip("ids with a gap", clip.frames, np.where(clip.mask == 2, 9, clip.mask))
+    model = tiny.load()
+    inference.measure_peer(Path("checkout"), model, clip, 1, None)
+    (_, config, depth, images, mask, output, _, warm_up) = seen[0]
+    assert (config.name, depth, output, warm_up) == ("aott", 1, (40, 65), inference.WARM_UP)
+    tracker = Tracker(model)
+    tracker.step(clip.frames[0], clip.mask)
+    view = tracker._streams[0].view
+    np.testing.assert_allclose(images[1], stream._prepare(clip.frames[1], view), atol=1e-5)
+    np.testing.assert_array_equal(mask, stream._masks(np.searchsorted([0, 1, 9], clip.mask), view, 1, 10)[0])
 
 
 def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, capsys):
