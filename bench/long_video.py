@@ -1,0 +1,182 @@
+"""Measure a long video, and videos of many sizes: memory, frames a second and compilations must stay flat.
+
+    python -m bench.long_video --frames 10000
+
+First one long video (a generated one, to and fro) at a limited number of memory frames: every 500 frames the process's
+memory, frames a second, and programs compiled so far. Then videos of many sizes, one after the other: programs that
+hold the network depend on its input size alone, which is rounded to a multiple of 16 (plus 1 for networks that align
+corners), so that their number is bounded by the rounded sizes; small ones that resize depend on the frame's own. At the
+end a frame of another size in the middle of a video, which is an error.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
+
+from aot_jax.checkpoint import Model, load_model
+from aot_jax.checks import TrackError
+from aot_jax.config import add_config_flags, load_config, parse_args
+from aot_jax.preprocess import inference_size
+from aot_jax.tracker import Tracker
+from bench.inference import ERRORS, check_depth
+from bench.measure import Compilations, add_json_flag, describe_machine, format_table, rss, write_json
+from bench.probe import memory_frames
+from bench.videos import generate_clip
+
+NETWORK = ("_encode", "_segment", "_memorize")  # programs that hold the network
+CLIP = 50  # frames of the generated video that is repeated
+SHORT = 3  # frames of each of the videos of many sizes, after the reference
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.long_video",
+        description=__doc__.splitlines()[0],
+        epilog="example: python -m bench.long_video --config configs/aott.py --frames 10000 --sizes 20",
+    )
+    add_config_flags(parser, "configs/aost.py")
+    parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
+    parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--every", type=int, default=500, metavar="N", help="frames of a row (default: %(default)s)")
+    parser.add_argument("--height", type=int, default=64, metavar="PIXELS", help="of a frame (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=96, metavar="PIXELS", help="of a frame (default: %(default)s)")
+    parser.add_argument(
+        "--max_frames", type=int, default=16, metavar="N", help="memory frames at most (default: %(default)s)"
+    )
+    parser.add_argument("--sizes", type=int, default=20, metavar="N", help="videos, each larger (default: %(default)s)")
+    add_json_flag(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    args, overrides = parse_args(make_parser(), argv)
+    print(describe_machine())
+    try:
+        config = load_config(args.config, overrides)
+        depth = check_depth(config, args.depth)
+        model = load_model(config)
+        figures = {"config": config.name, "depth": depth}
+        with Compilations() as compilations:
+            figures["long"] = track_long(model, depth, args, compilations)
+            print("\n" + format_long(figures["long"]))
+            figures["sizes"] = [track_sizes(model, depth, args, compilations) for _ in range(2)]
+            print("\n" + format_sizes(*figures["sizes"]))
+        figures["refused"] = change_size(model, depth, args)
+        print(f"\nanother size in the middle of a video: {figures['refused']}")
+        write_json(args.json, "bench.long_video", argv, figures)
+    except ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def track_long(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
+    """Track one long video; returns a row for every stretch of frames."""
+    clip = generate_clip(2, min(CLIP, args.frames), args.height, args.width)
+    tracker = Tracker(model, depth, max_frames=args.max_frames)
+    tracker.step(clip.frames[0], clip.mask)
+    onward, rows, done = clip.onward(), [], 0
+    while done < args.frames:
+        count = min(args.every, args.frames - done)
+        compiling, start = compilations.seconds, time.perf_counter()
+        for frame in itertools.islice(onward, count):
+            tracker.step(frame)
+        elapsed = time.perf_counter() - start
+        done += count
+        rows.append(
+            {
+                "frame": done,
+                "frames_per_second": count / elapsed,
+                "compiling": compilations.seconds - compiling,
+                "rss": rss(),
+                "memory_frames": memory_frames(tracker),
+                "programs": compilations.count,
+            }
+        )
+        print(f"frame {done}: {rows[-1]['frames_per_second']:.1f} frames/s", file=sys.stderr, flush=True)
+    return rows
+
+
+def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
+    """Track a short video of each of many sizes; returns for each what was compiled."""
+    rows = []
+    for i in range(args.sizes):
+        size = args.height + 2 * i, args.width + 3 * i
+        clip = generate_clip(2, SHORT, *size)
+        before = compilations.names.copy()
+        tracker = Tracker(model, depth, gap=0)
+        tracker.step(clip.frames[0], clip.mask)
+        for frame in clip.frames[1:]:
+            tracker.step(frame)
+        new = compilations.names - before
+        rows.append(
+            {
+                "size": size,
+                "input": inference_size(
+                    *size,
+                    max_long_edge=model.config.inference.max_long_edge,
+                    align_corners=model.config.model.align_corners,
+                ),
+                "network": sum(new[name] for name in NETWORK),
+                "small": new.total() - sum(new[name] for name in NETWORK),
+                "rss": rss(),
+            }
+        )
+    return rows
+
+
+def change_size(model: Model, depth: int, args: argparse.Namespace) -> str:
+    """Return what a tracker says to a frame of another size in the middle of a video.
+
+    Raises:
+        TrackError: if it says nothing.
+    """
+    clip = generate_clip(2, 1, args.height, args.width)
+    tracker = Tracker(model, depth, gap=0)
+    tracker.step(clip.frames[0], clip.mask)
+    try:
+        tracker.step(clip.frames[1][:-2])
+    except TrackError as error:
+        return str(error)
+    raise TrackError("a frame of another size in the middle of a video was not refused")
+
+
+def format_long(rows: list[dict]) -> str:
+    """Lay out the rows of the long video, and say how flat they are once memory is full."""
+    table = format_table(
+        ("frame", "frames/s", "compiling s", "RSS MiB", "memory frames", "programs"),
+        [list(row.values()) for row in rows],
+    )
+    full = next((i for i, row in enumerate(rows) if row["memory_frames"] == rows[-1]["memory_frames"]), 0) + 1
+    first, last = rows[min(full, len(rows) - 1)], rows[-1]
+    return (
+        f"{table}\nfrom frame {first['frame']} to {last['frame']}: {last['rss'] - first['rss']:+.1f} MiB, speed times "
+        f"{last['frames_per_second'] / first['frames_per_second']:.2f}, {last['programs'] - first['programs']} programs"
+    )
+
+
+def format_sizes(rows: list[dict], again: list[dict]) -> str:
+    """Lay out the videos of many sizes, and the sum of running them once more."""
+
+    def text(size: tuple[int, int]) -> str:
+        return f"{size[0]}x{size[1]}"
+
+    table = [[text(row["size"]), text(row["input"]), row["network"], row["small"], row["rss"]] for row in rows]
+    inputs = {tuple(row["input"]) for row in rows}
+    network, small = (sum(row[name] for row in rows) for name in ("network", "small"))
+    more = sum(row["network"] + row["small"] for row in again)
+    return (
+        format_table(("frame", "network's input", "programs with it", "small programs", "RSS MiB"), table)
+        + f"\n{len(rows)} sizes, {len(inputs)} inputs of the network: {network} programs with the network "
+        f"({network / len(inputs):.1f} for each input), {small} small ones; the same sizes again: {more} programs"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
