@@ -32,6 +32,20 @@ class Slots:
         """Take the slots of ids away; returns them."""
         return [self.of.pop(i) for i in ids]
 
+    def restore(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Give each id its slot, for pairs of both in the order in which objects came.
+
+        Raises:
+            ValueError: for ids or slots that no object can have, or that two have.
+        """
+        pairs = [(int(i), int(slot)) for i, slot in pairs]
+        ids, slots = [i for i, _ in pairs], [slot for _, slot in pairs]
+        if not all(0 < i < 2**31 for i in ids) or min(slots, default=1) < 1:
+            raise ValueError("ids and slots of objects are out of range")
+        if len(set(ids)) < len(ids) or len(set(slots)) < len(slots):
+            raise ValueError("an id or a slot is held twice")
+        self.of = dict(pairs)
+
     @property
     def groups(self) -> int:
         """Return how many groups hold all objects, at least 1."""

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.io.whole import whole
-from aot_jax.memory import Memory
+from aot_jax.memory import Memory, empty_memory
+from aot_jax.propagate import encode, step
 from aot_jax.stream import Reference, Stream
+from aot_jax.typing import Size
 
 VERSION = 1
 COUNTERS = ("frame", "last_written", "stored")
@@ -34,21 +37,47 @@ class Snapshot:
         self._path = path
         self._arrays = arrays
 
-    def restore(self, streams: Sequence[Stream]) -> None:
-        """Put the saved state into new streams of the same settings."""
+    def restore(self, streams: Sequence[Stream], groups: int) -> None:
+        """Put the saved state into new streams of the same settings.
+
+        Raises:
+            SnapshotError: the arrays are not those of `groups` groups of objects in these streams.
+        """
         for i, (stream, counters) in enumerate(zip(streams, self.meta["counters"], strict=True)):
             layers = stream.depth
-            stream.memory = Memory(
-                **{field.name: self._field(f"{i}/memory/{field.name}", layers) for field in fields(Memory)}
-            )
-            stream.logits = self._array(f"{i}/logits")
-            stream.latest = self._arrays[f"{i}/latest/frame"], self._arrays[f"{i}/latest/labels"]
+            memory = Memory(**{field.name: self._field(f"{i}/memory/{field.name}", layers) for field in fields(Memory)})
+            logits = self._array(f"{i}/logits")
+            self._check((memory, logits), _shapes(stream, groups, memory.long_frame.size))
+            stream.memory, stream.logits = memory, logits
+            stream.latest = self._picture(f"{i}/latest", stream, groups)
             for name in COUNTERS:
-                setattr(stream, name, counters[name])
+                setattr(stream, name, int(counters[name]))
             stream.references = [
-                Reference(index, *(self._arrays[f"{i}/references/{index}/{part}"] for part in ("frame", "labels")))
-                for index in counters["references"]
+                Reference(index, *self._picture(f"{i}/references/{index}", stream, groups))
+                for index in map(int, counters["references"])
             ]
+            kept = {index for index in memory.long_frame.tolist() if index >= 0}
+            if not {reference.index for reference in stream.references} <= kept:
+                raise SnapshotError(f"{self._path} is no saved state of a tracker: its memory lacks references")
+
+    def frame_size(self) -> Size:
+        """Return (h, w) of the frame that was segmented last."""
+        height, width, _ = self._arrays["0/latest/frame"].shape
+        return height, width
+
+    def _picture(self, name: str, stream: Stream, groups: int) -> tuple[np.ndarray, np.ndarray]:
+        frame, labels = self._arrays[f"{name}/frame"], self._arrays[f"{name}/labels"]
+        self._check(frame, jax.ShapeDtypeStruct((*self.frame_size(), 3), np.uint8))
+        size = self.frame_size() if labels.shape == self.frame_size() else stream.view.output
+        self._check(labels, jax.ShapeDtypeStruct(size, np.int32))
+        if labels.min() < 0 or labels.max() > groups * stream.model.config.model.identities:
+            raise SnapshotError(f"{self._path} is no saved state of a tracker: {name} holds labels that no object has")
+        return frame, labels
+
+    def _check(self, found: object, wanted: object) -> None:
+        found, wanted = (jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype).name), tree) for tree in (found, wanted))
+        if found != wanted:
+            raise SnapshotError(f"{self._path} is no saved state of a tracker: its arrays have other shapes or types")
 
     def _field(self, name: str, layers: int) -> object:
         if name in self._arrays:
@@ -98,6 +127,8 @@ def read_snapshot(path: str | Path) -> Iterator[Snapshot]:
     path = Path(path)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.zip.infolist()):
+                raise SnapshotError(f"{path} is no saved state of a tracker: it is compressed")  # how far, who knows
             arrays = dict(file)
         meta = json.loads(str(arrays.pop("meta")))
         if meta.get("version") != VERSION:
@@ -105,5 +136,18 @@ def read_snapshot(path: str | Path) -> Iterator[Snapshot]:
         yield Snapshot(path, meta, arrays)
     except SnapshotError:
         raise
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # what a broken file raises depends on where it is broken
         raise SnapshotError(f"{path} is no saved state of a tracker: {error}") from error
+
+
+def _shapes(stream: Stream, groups: int, capacity: int) -> tuple:
+    """Return what a stream's memory of `capacity` slots and its logits look like; nothing is computed."""
+    module = stream.model.module
+
+    def run(params: dict, image: jax.Array, masks: jax.Array) -> tuple:
+        logits, frame_kv = step(module, params, None, encode(module, params, image), mask=masks, depth=stream.depth)
+        return empty_memory(frame_kv, capacity, module.config.short_term_frames), logits
+
+    image = jax.ShapeDtypeStruct((1, *stream.view.size, 3), jnp.float32)
+    masks = jax.ShapeDtypeStruct((groups, *stream.view.size), jnp.int32)
+    return jax.eval_shape(run, stream.model.params, image, masks)

@@ -157,7 +157,7 @@ class Tracker:
         """
         if not self._streams:
             raise TrackError("no frame has been segmented yet: there is no state to save")
-        meta = {"settings": self._settings(), "slots": list(self._slots.of.items()), "size": self._frame_size}
+        meta = {"settings": self._settings(), "slots": list(self._slots.of.items())}
         write_snapshot(path, meta, self._streams)
 
     def load_state(self, path: str | Path) -> None:
@@ -178,9 +178,9 @@ class Tracker:
                 if wrong:
                     raise SnapshotError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
                 self.reset()
-                self._make_streams(tuple(snapshot.meta["size"]))
-                self._slots.of = {i: slot for i, slot in snapshot.meta["slots"]}
-                snapshot.restore(self._streams)
+                self._make_streams(snapshot.frame_size())
+                self._slots.restore(snapshot.meta["slots"])
+                snapshot.restore(self._streams, self._slots.groups)
         except SnapshotError as error:
             self.__dict__.update(before)
             raise TrackError(str(error)) from None

@@ -1,8 +1,13 @@
 """Tracker: objects that leave, depth by frame and by time, a state that is saved; a small network, random weights."""
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
 import tiny
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aot_jax import Tracker
 from aot_jax.evaluation.timing import CompileCount
@@ -173,6 +178,70 @@ def test_states_that_do_not_fit(model, tmp_path):
         tracker.load_state(tmp_path / "missing")
     tracker.load_state(path)  # a failed load broke nothing
     np.testing.assert_array_equal(tracker.step(FRAMES[2]), want)
+
+
+def changed(path, target, arrays=None, **meta):
+    """Copy a state with other arrays or other words."""
+    with np.load(path) as file:
+        content = dict(file)
+    said = json.loads(str(content.pop("meta")))
+    said |= {name: value(said[name]) for name, value in meta.items()}
+    content |= {name: value(content[name]) for name, value in (arrays or {}).items()}
+    np.savez(target, meta=np.array(json.dumps(said)), **content)
+    return target
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arrays": {"0/logits": lambda x: x[:, :-1]}},
+        {"arrays": {"0/memory/long_keys/0": lambda x: x.astype(np.float16)}},
+        {"arrays": {"0/memory/short_values/1": lambda x: np.concatenate([x, x])}},
+        {"arrays": {"0/memory/long_valid": lambda x: x[:, :0]}},
+        {"arrays": {"0/latest/frame": lambda x: x[:5]}},
+        {"arrays": {"0/latest/labels": lambda x: x + 10}},
+        {"arrays": {"0/references/0/labels": lambda x: x - 1}},
+        {"arrays": {"0/references/0/frame": lambda x: x.astype(np.float32)}},
+        {"arrays": {"0/memory/long_frame": lambda x: x - 1}},
+        {"slots": lambda pairs: [[3, 0]]},
+        {"slots": lambda pairs: [[3, 1], [4, 1]]},
+        {"slots": lambda pairs: [[3, 99]]},
+        {"slots": lambda pairs: [[3, 10**9]]},
+        {"slots": lambda pairs: [[-3, 1]]},
+        {"slots": lambda pairs: 3},
+        {"counters": lambda counters: []},
+        {"counters": lambda counters: [{**counters[0], "references": ["a"]}]},
+        {"counters": lambda counters: [{**counters[0], "stored": None}]},
+        {"settings": lambda settings: []},
+        {"version": lambda version: 2},
+    ],
+)
+def test_states_of_another_making_are_refused(model, tmp_path, change):
+    tracker = Tracker(model, gap=2)
+    begin(tracker, (3, 4))
+    tracker.save_state(tmp_path / "state.npz")
+    Tracker(model, gap=2).load_state(changed(tmp_path / "state.npz", tmp_path / "same.npz"))
+    path = changed(tmp_path / "state.npz", tmp_path / "changed.npz", **change)
+    with pytest.raises(TrackError, match=r"changed\.npz"):
+        tracker.load_state(path)
+    assert tracker.ids == [3, 4]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), max_size=6), st.integers(0, 10**6))
+def test_any_bytes_give_a_state_or_an_error(model, tmp_path, changes, length):
+    tracker, path = Tracker(model, gap=0), tmp_path / "state.npz"
+    if not path.exists():
+        begin(tracker, (3, 4))
+        tracker.save_state(path)
+    whole = path.read_bytes()
+    data = bytearray(whole[: length if length % 2 else len(whole)])
+    for position, piece in changes:
+        at = position % (len(data) + 1)
+        data[at : at + len(piece)] = piece
+    (tmp_path / "fuzz.npz").write_bytes(data)
+    with contextlib.suppress(TrackError):
+        tracker.load_state(tmp_path / "fuzz.npz")
 
 
 def test_videos_of_many_sizes_share_the_network(model):

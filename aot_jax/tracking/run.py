@@ -13,8 +13,9 @@ from tqdm import tqdm
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video_reader import Frame
+from aot_jax.tracker import TrackError
 from aot_jax.tracking.prompts import Prompts
-from aot_jax.tracking.record import Record
+from aot_jax.tracking.record import Record, RecordError
 from aot_jax.writer import MaskWriter
 
 
@@ -72,6 +73,7 @@ def track(
 
     Raises:
         FrameError, MaskError, TrackError: for a frame or mask that does not fit.
+        RecordError: for a saved state that does not.
         OSError: if a file cannot be written; finished frames stay.
     """
     with (
@@ -153,7 +155,10 @@ class _Run:
         finished = (self.source.count or first) - first if stage == "backward" else 0
         state = self.record.state_path() if progress.stage == stage else None
         if state is not None:
-            self.tracker.load_state(state)
+            try:
+                self.tracker.load_state(state)
+            except TrackError as error:
+                raise RecordError(f"{error}; begin anew with --overwrite") from error
             finished += abs(progress.frame - first) + (stage == "forward")
         self.bar.update(finished - self.bar.n)
         return None if state is None else progress.frame
