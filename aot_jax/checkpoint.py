@@ -200,6 +200,15 @@ def load_model(
     Raises:
         ConfigError: for a config that names no network.
         CheckpointError: for a checkpoint that is missing, unreadable or of another network.
+
+    Example:
+        >>> from aot_jax import load_model
+        >>> model = load_model("quickstart")  # random weights
+        >>> model.config.model.depth, model.params["identity_bank"]["kernel"].shape
+        (3, (16, 16, 6, 96))
+        >>> load_model("aost_r50", "checkpoints/nothing")
+        Traceback (most recent call last):
+        aot_jax.checkpoint.CheckpointError: no checkpoint at checkpoints/nothing: ...
     """
     if not isinstance(config, ConfigDict):
         config = load_config(config)

@@ -38,6 +38,14 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
 
     Raises:
         ConfigError: if the file or a field does not exist, or a value does not fit its field.
+
+    Example:
+        >>> config = load_config("aost", ["model.depth=2", "data.root=/data/vos"])
+        >>> config.model.encoder, config.model.depth, config.data.root
+        ('mobilenet_v2', 2, '/data/vos')
+        >>> load_config("aost", ["model.dept=2"])
+        Traceback (most recent call last):
+        aot_jax.config.ConfigError: the config has no field 'model.dept'; near names: model.depth, ...
     """
     path = _find(path)
     parents = path.resolve().parents
@@ -78,7 +86,12 @@ def _find(path: str | Path) -> Path:
 
 
 def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """Flatten a config into dotted names."""
+    """Flatten a config into dotted names.
+
+    Example:
+        >>> fields(ConfigDict({"model": {"depth": 3}, "seed": 0}))
+        {'model.depth': 3, 'seed': 0}
+    """
     flat = {}
     for name in config:
         value = config.get_ref(name).get() if isinstance(config.get(name), FieldReference) else config[name]
@@ -147,7 +160,13 @@ def check_model(model: ConfigDict) -> None:
 
 
 def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:
-    """Build the network of a config, with arithmetic in `dtype` (default: `config.inference.dtype`)."""
+    """Build the network of a config, with arithmetic in `dtype` (default: `config.inference.dtype`).
+
+    Example:
+        >>> model = make_model(load_config("aost"), "bfloat16")
+        >>> model.depth(2), model.depth(None)
+        (2, 3)
+    """
     check_model(config.model)
     dtype = dtype or config.inference.dtype
     if dtype not in DTYPES:

@@ -80,10 +80,16 @@ def region_similarity(truth: np.ndarray, prediction: np.ndarray, void: np.ndarra
 
     Raises:
         MetricsError: the shapes differ.
+
+    Example:
+        >>> truth, prediction = np.zeros((2, 4, 4), int)
+        >>> truth[:, :2], prediction[:, 1:3] = 1, 1
+        >>> region_similarity(truth, prediction)  # 4 pixels of 12
+        0.3333333333333333
     """
     truth, prediction = _object_masks(truth, prediction, void)
     union = np.count_nonzero(truth | prediction)
-    return np.count_nonzero(truth & prediction) / union if union else 1.0
+    return float(np.count_nonzero(truth & prediction) / union) if union else 1.0
 
 
 def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
@@ -91,6 +97,14 @@ def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray
 
     A boundary pixel counts as found if the other boundary has a pixel within ceil(.008 * diagonal). Without any
     boundary on both sides F is 1, on one side 0. Arguments and errors as in `region_similarity`.
+
+    Example:
+        >>> truth, prediction = np.zeros((2, 8, 8), int)
+        >>> truth[2:6, 2:6] = prediction[2:6, 2:6] = 1
+        >>> boundary_measure(truth, prediction)
+        1.0
+        >>> boundary_measure(truth, np.zeros((8, 8)))
+        0.0
     """
     truth, prediction = _object_masks(truth, prediction, void)
     truth_boundary, prediction_boundary = _boundary(truth), _boundary(prediction)
@@ -126,6 +140,15 @@ def score_sequence(
     Raises:
         MetricsError: sizes or numbers of frames differ, a scored frame has no prediction, there is no object, or no
             frame is left to score.
+
+    Example:
+        >>> truths = np.zeros((4, 8, 8), int)
+        >>> truths[:, 2:6, 2:6] = 3
+        >>> score = score_sequence(truths, np.where(truths, [[3] * 4 + [0] * 4], 0))[3]
+        >>> score.J_mean
+        0.5
+        >>> score.J  # the first and the last frame are not in the mean
+        array([0.5, 0.5, 0.5, 0.5])
     """
     rows = []
     ids = [1] if binary else None if ids is None else [int(i) for i in ids]
@@ -162,7 +185,13 @@ def score_sequence(
 
 
 def summarise(scores: Scores) -> Summary:
-    """Average over all objects of all sequences."""
+    """Average over all objects of all sequences.
+
+    Example:
+        >>> one, two = (ObjectScore(np.full(5, j), np.full(5, 1.0)) for j in (0.5, 0.7))
+        >>> print(summarise({"bear": {1: one, 2: two}}))
+        J&F 0.8000  J 0.6000  F 1.0000
+    """
     objects = [score for sequence in scores.values() for score in sequence.values()]
     if not objects:
         raise MetricsError("there is no object to average over; score at least one sequence")
@@ -221,7 +250,12 @@ def _near(
 
 
 def object_ids(mask: np.ndarray) -> list[int]:
-    """List the ids above 0 in a mask, ascending."""
+    """List the ids above 0 in a mask, ascending.
+
+    Example:
+        >>> object_ids(np.array([[0, 300], [2, 2]]))
+        [2, 300]
+    """
     countable = mask.dtype.kind in "iu" and mask.size and mask.min() >= 0 and mask.max() <= 65535
     ids = np.flatnonzero(np.bincount(mask.ravel())) if countable else np.unique(mask)  # counting is six times as fast
     return [int(i) for i in ids if i > 0]

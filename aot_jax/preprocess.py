@@ -35,6 +35,10 @@ def inference_size(
         max_short_edge: in pixels before scaling; None or 0: no limit.
         scale: factor of a test-time augmentation.
         align_corners: the network's grid convention.
+
+    Example:
+        >>> inference_size(1080, 1920, max_long_edge=1040)
+        (577, 1041)
     """
     h, w = float(height), float(width)
     if max_short_edge and min(h, w) > max_short_edge:

@@ -121,6 +121,10 @@ def mask_unused(logits: Array, used: Array) -> Array:
     Args:
         logits: (b, h, w, M + 1).
         used: (b,) int, number of objects, or (b, M + 1) bool, channels in use (background included).
+
+    Example:
+        >>> mask_unused(jnp.zeros((1, 1, 1, 4)), jnp.array([2])).tolist()  # background and objects 1, 2
+        [[[[0.0, 0.0, 0.0, -10000000000.0]]]]
     """
     if used.ndim == 1:
         used = jnp.arange(logits.shape[-1]) <= used[:, None]

@@ -45,6 +45,24 @@ class Tracker:
 
     Raises:
         TrackError: for a depth that the network does not have, or a target without depths to choose from.
+
+    Example:
+        >>> import numpy as np
+        >>> from aot_jax import Tracker, load_model
+        >>> model = load_model("quickstart")  # random weights; load_model("aost_r50", "checkpoints/aost_r50"): trained
+        >>> tracker = Tracker(model, depth=1)
+        >>> frame, mask = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+        >>> mask[8:24, 8:24] = 7
+        >>> np.array_equal(tracker.step(frame, mask), mask)
+        True
+        >>> labels = tracker.step(frame)
+        >>> labels.shape, labels.dtype, set(np.unique(labels)) <= {0, 7}
+        ((32, 48), dtype('int32'), True)
+        >>> tracker.probabilities().shape  # of background and of each of tracker.ids
+        (32, 48, 2)
+        >>> tracker.step(np.zeros((64, 48, 3), np.uint8))
+        Traceback (most recent call last):
+        aot_jax.checks.TrackError: this frame is 64x48 but those before were 32x48 (height x width): resize it, or ...
     """
 
     def __init__(

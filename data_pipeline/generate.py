@@ -49,6 +49,11 @@ def make_video(
 
     Raises:
       ValueError: an argument out of range.
+
+    Example:
+        >>> images, masks = make_video(0, frames=2, height=48, width=64, objects=3)
+        >>> images.shape, masks.shape, np.unique(masks[0])
+        ((2, 48, 64, 3), (2, 48, 64), array([0, 1, 2, 3], dtype=uint8))
     """
     if not 1 <= objects <= 254 or not 0 <= lookalikes <= objects or min(height, width) < 32 or frames < 1:
         raise ValueError(f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}")

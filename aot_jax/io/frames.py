@@ -40,6 +40,12 @@ def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) ->
 
     Raises:
         FrameError: the folder is missing or holds no such image, or two images differ in their suffix only.
+
+    Example:
+        >>> for name in ("10.jpg", "9.jpg", "notes.txt"):
+        ...     _ = Path(name).write_bytes(b"")
+        >>> [path.name for path in list_frames(".")]
+        ['9.jpg', '10.jpg']
     """
     folder = Path(folder)
     endings = tuple(suffix.lower() for suffix in suffixes)
@@ -85,6 +91,14 @@ def read_frame(path: str | Path) -> np.ndarray:
 
     Raises:
         FrameError: no such file, not a JPEG or PNG, broken or truncated, or more than `MAX_PIXELS`.
+
+    Example:
+        >>> write_jpeg("0.jpg", np.full((4, 6, 3), 100, np.uint8))
+        >>> read_frame("0.jpg").shape
+        (4, 6, 3)
+        >>> read_frame("1.jpg")
+        Traceback (most recent call last):
+        aot_jax.io.frames.FrameError: 1.jpg: no such file; check the path
     """
     image, _ = decode_image(path, JPEG_OR_PNG, FrameError)
     if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it

@@ -63,6 +63,15 @@ def read_mask(
     Raises:
         MaskError: missing, not a PNG, broken, too large, of another size, or not a mask of ids (antialiased edges, a
             picture). Nothing else is raised, whatever the file holds.
+
+    Example:
+        >>> Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).save("drawn.png")
+        >>> read_mask("drawn.png")  # black and white
+        array([[0, 1],
+               [1, 0]], dtype=int32)
+        >>> read_mask("drawn.png", size=(480, 854))
+        Traceback (most recent call last):
+        aot_jax.io.masks.MaskError: drawn.png: the mask is 2x2, but 854x480 (width x height) is needed; ...
     """
     image, head = decode_image(path, PNG, MaskError)
     if size is not None and (image.height, image.width) != tuple(size):
@@ -126,6 +135,11 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
     Raises:
         MaskError: the array is not such a mask, or the name no PNG.
         OSError: it cannot be written; the error names the file.
+
+    Example:
+        >>> write_mask("out/00000.png", np.array([[0, 1], [7, 7]]))
+        >>> read_mask("out/00000.png").tolist()
+        [[0, 1], [7, 7]]
     """
     path, mask = Path(path), np.asarray(mask)
     if path.suffix.lower() != ".png":
@@ -145,7 +159,12 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
 
 
 def binarise(mask: np.ndarray) -> np.ndarray:
-    """Merge all objects into one: ids above 0 become 1. Returns int32 of the same shape."""
+    """Merge all objects into one: ids above 0 become 1. Returns int32 of the same shape.
+
+    Example:
+        >>> binarise([0, 5, 2])
+        array([0, 1, 1], dtype=int32)
+    """
     return (np.asarray(mask) > 0).astype(np.int32)
 
 

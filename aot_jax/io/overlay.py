@@ -22,6 +22,12 @@ def draw_overlay(frame: np.ndarray, labels: np.ndarray, ids: bool = True, alpha:
 
     Returns:
         (h, w, 3) uint8.
+
+    Example:
+        >>> frame, labels = np.zeros((3, 6, 3), np.uint8), np.zeros((3, 6), int)
+        >>> labels[:, 2:] = 1
+        >>> draw_overlay(frame, labels, ids=False)[1, ::2].tolist()  # background, outline, object 1 in half of dark red
+        [[0, 0, 0], [255, 255, 255], [64, 0, 0]]
     """
     labels, picture = np.asarray(labels), np.array(frame)
     objects = (labels != 0) & (labels != VOID)

@@ -118,6 +118,15 @@ def open_source(
 
     Raises:
         FrameError: whatever is wrong with it, in one sentence that names it.
+
+    Example:
+        >>> import numpy as np
+        >>> from aot_jax.io.frames import write_jpeg
+        >>> for t in range(3):
+        ...     write_jpeg(f"{t:02d}.jpg", np.full((4, 6, 3), 50 * t, np.uint8))
+        >>> video = open_source(["*.jpg"])
+        >>> video.count, video.size, [frame.index for frame in video.frames(start=1)]
+        (3, (4, 6), [1, 2])
     """
     texts = [str(item) for item in given]
     rate = IMAGE_RATE if rate is None else Fraction(rate).limit_denominator(1001)

@@ -1,0 +1,35 @@
+"""The examples in docstrings of what a person calls: they are there, and they come out as they say."""
+
+import doctest
+import importlib
+
+import pytest
+import tiny
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+EXAMPLES = {
+    "aot_jax.checkpoint": ["load_model"],
+    "aot_jax.config": ["load_config", "fields", "make_model"],
+    "aot_jax.io.frames": ["list_frames", "read_frame"],
+    "aot_jax.io.masks": ["read_mask", "write_mask", "binarise"],
+    "aot_jax.io.overlay": ["draw_overlay"],
+    "aot_jax.io.sources": ["open_source"],
+    "aot_jax.metrics": ["region_similarity", "boundary_measure", "score_sequence", "summarise", "object_ids"],
+    "aot_jax.preprocess": ["inference_size"],
+    "aot_jax.propagate": ["mask_unused"],
+    "aot_jax.tracker": ["Tracker"],
+    "data_pipeline.generate": ["make_video"],
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # for the files that examples write
+    monkeypatch.setattr("aot_jax.checkpoint.init_params", tiny.draw)  # compiles nothing
+    module = importlib.import_module(name)
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for public in EXAMPLES[name]:
+        (example,) = finder.find(getattr(module, public), public, module)
+        assert example.examples, f"{name}.{public} shows no example"
+        runner.run(example)
+    assert not runner.failures
