@@ -20,6 +20,14 @@ def test_a_tint_over_objects_only():
     assert (frame == 100).all()  # the caller's own
 
 
+def test_every_object_has_a_colour():
+    frame = np.zeros((30, 90, 3), np.uint8)
+    labels = np.repeat([255, 256, 512], 30)[None].repeat(30, axis=0)
+    drawn = draw_overlay(frame, labels, ids=False, void=None)
+    assert all(drawn[15, x].any() for x in (15, 45, 75))
+    assert not draw_overlay(frame, labels, ids=False)[15, 15].any()
+
+
 def test_without_objects_the_frame_is_as_it_was():
     frame = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     np.testing.assert_array_equal(draw_overlay(frame, np.zeros((5, 7), int)), frame)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 
+from aot_jax.evaluation.splits import load_split
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.sources import ImageSource
@@ -162,7 +163,9 @@ def test_yolo(exported):
         assert (
             np.abs(read_frame(out / "yolo" / "images" / f"f{i}.jpg").astype(int) - clips.picture(i, *SIZE)).mean() < 4
         )
-    assert "  0: object 2\n  1: object 300\n" in (out / "yolo" / "data.yaml").read_text()
+    assert (out / "yolo" / "data.yaml").read_text() == (
+        "train: images\nval: images\nnames:\n  0: object 2\n  1: object 300\n"
+    )
 
 
 def test_davis(exported):
@@ -172,6 +175,24 @@ def test_davis(exported):
     for i in range(3):
         np.testing.assert_array_equal(read_mask(root / "Annotations" / "480p" / "clip" / f"f{i}.png"), masks[i])
         assert read_frame(root / "JPEGImages" / "480p" / "clip" / f"f{i}.jpg").shape == (*SIZE, 3)
+
+
+def test_a_shorter_video_leaves_nothing_of_a_longer_one(tmp_path):
+    for count in (3, 2):
+        frames = tmp_path / f"by {count}" / "my  clip"
+        frames.mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(clips.picture(i, *SIZE)).save(frames / f"f{i}.png")
+        source = ImageSource(sorted(frames.iterdir()), frames.name)
+        for name in EXPORTS:
+            with open_export(name, tmp_path / "out", source, IDS) as sink:
+                for frame in source.frames():
+                    sink.add(frame.index, frame.pixels, np.ones(SIZE, np.int32) * 2)
+    written = [path for path in (tmp_path / "out").rglob("f*") if path.is_file()]
+    assert sorted({path.stem for path in written}) == ["f0", "f1"]
+    assert len(written) == 8
+    split = load_split("davis17", tmp_path / "out" / "DAVIS")  # a name with blanks is found again
+    assert [(sequence.name, len(sequence.frames)) for sequence in split.sequences] == [("my_clip", 2)]
 
 
 def test_an_export_that_fails_leaves_no_half_json(tmp_path):

@@ -11,14 +11,17 @@ TEXT = 32  # pixels of the short edge for each pixel of a number's height
 SMALLEST_TEXT = 10  # pixels
 
 
-def draw_overlay(frame: np.ndarray, labels: np.ndarray, ids: bool = True, alpha: float = 0.5) -> np.ndarray:
+def draw_overlay(
+    frame: np.ndarray, labels: np.ndarray, ids: bool = True, alpha: float = 0.5, void: int | None = VOID
+) -> np.ndarray:
     """Tint objects in the DAVIS palette, draw their contours and, with `ids`, their numbers.
 
     Args:
         frame: (h, w, 3) uint8 RGB.
-        labels: (h, w) integers, 0 background, 255 void.
+        labels: (h, w) integers, 0 background.
         ids: write each object's id inside it, near the middle of its pixels.
         alpha: weight of the tint.
+        void: the label that is no object; None: there is none.
 
     Returns:
         (h, w, 3) uint8.
@@ -30,11 +33,12 @@ def draw_overlay(frame: np.ndarray, labels: np.ndarray, ids: bool = True, alpha:
         [[0, 0, 0], [255, 255, 255], [64, 0, 0]]
     """
     labels, picture = np.asarray(labels), np.array(frame)
-    objects = (labels != 0) & (labels != VOID)
+    objects = (labels != 0) & (labels != void) if void is not None else labels != 0
     if not objects.any():
         return picture
     of_pixels = labels[objects]
-    tint = alpha * DAVIS_PALETTE[of_pixels % 256] + (1 - alpha) * picture[objects]
+    colours = np.where(of_pixels > 255, (of_pixels - 1) % 255 + 1, of_pixels)  # never that of background
+    tint = alpha * DAVIS_PALETTE[colours] + (1 - alpha) * picture[objects]
     picture[objects] = tint.round().astype(np.uint8)
     short = min(labels.shape)
     picture[contours(labels, max(1, short // LINE)) & objects] = 255

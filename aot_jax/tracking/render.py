@@ -81,7 +81,7 @@ def render(
                     sink.add(frame.index, _at_size_of(labels, frame.pixels), labels)
                 if writer is not None:
                     large = np.asarray(resize_nearest(labels, frame.pixels.shape[:2]))
-                    writer.write(draw_overlay(frame.pixels, large), frame.time)
+                    writer.write(draw_overlay(frame.pixels, large, void=None), frame.time)
                 if before is not None:
                     intervals = _extremes([*intervals, frame.time - before])
                 before = frame.time

@@ -17,6 +17,7 @@ class DavisExport:
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
         self._root = folder / "DAVIS"
         self._source = source
+        self._name = "_".join(source.name.split())  # lists of sequences part at blanks
 
     def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
         """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
@@ -25,15 +26,17 @@ class DavisExport:
         write_mask(self._of("Annotations") / f"{label}.png", labels)
 
     def _of(self, kind: str) -> Path:
-        return self._root / kind / RESOLUTION / self._source.name
+        return self._root / kind / RESOLUTION / self._name
 
     def __enter__(self) -> "DavisExport":
-        for kind in ("JPEGImages", "Annotations"):
+        for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
             self._of(kind).mkdir(parents=True, exist_ok=True)
+            for old in self._of(kind).glob(f"*.{suffix}"):  # of a longer run that is overwritten
+                old.unlink()
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
             listing = self._root / "ImageSets" / "2017" / "val.txt"
             listing.parent.mkdir(parents=True, exist_ok=True)
-            listing.write_text(f"{self._source.name}\n")
+            listing.write_text(f"{self._name}\n")

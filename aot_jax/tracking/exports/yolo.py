@@ -34,11 +34,14 @@ class YoloExport:
         write_jpeg(self._folder / "images" / f"{label}.jpg", pixels)
 
     def __enter__(self) -> "YoloExport":
-        for name in ("images", "labels"):
+        for name, suffix in (("images", "jpg"), ("labels", "txt")):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
+            for old in (self._folder / name).glob(f"*.{suffix}"):  # of a longer run that is overwritten
+                old.unlink()
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
             names = "".join(f"  {number}: object {i}\n" for i, number in self._classes.items())
-            (self._folder / "data.yaml").write_text(f"path: .\ntrain: images\nval: images\nnames:\n{names}")
+            # Without a path, folders are those beside the file, wherever it is moved.
+            (self._folder / "data.yaml").write_text(f"train: images\nval: images\nnames:\n{names}")
