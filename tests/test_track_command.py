@@ -90,6 +90,7 @@ def painter(monkeypatch):
     monkeypatch.setattr(command, "Tracker", Own)
     monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
     monkeypatch.setattr(limits, "memory_needed", lambda *_: 0)
+    monkeypatch.setattr(limits, "state_needed", lambda *_: 0)
     monkeypatch.setattr(command, "_long_edge", lambda *_: 0)
     return Own
 
@@ -380,9 +381,12 @@ def test_large_frames_are_told_what_they_take():
 
 def test_a_disk_that_will_not_do_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(limits.shutil, "disk_usage", lambda _: SimpleNamespace(free=limits.GIB))
-    assert limits.disk_warning(tmp_path, (480, 854), 100, True, 0) is None
-    text = limits.disk_warning(tmp_path, (2160, 3840), 10_000, True, 1)
+    assert limits.disk_warning(tmp_path, (480, 854), 100, True, 0, 0) is None
+    text = limits.disk_warning(tmp_path, (2160, 3840), 10_000, True, 1, 0)
     assert text.startswith(f"{tmp_path} has 1,024 MiB free, but the results may need ")
+    state = limits.state_needed(tiny.load("aost"), (480, 854), 3, 12, 10_000, 50, 0)
+    assert state == 2 * 3 * 2 * 31 * 54 * 64 * 32 * 4  # groups, layers, keys and values, grid, slots, channels, bytes
+    assert limits.disk_warning(tmp_path, (1, 1), 1, False, 0, limits.GIB // 2).endswith("choose another --output")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

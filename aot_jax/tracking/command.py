@@ -171,12 +171,12 @@ def _warn_of_limits(
         masks = (args.output_height, -(-width * args.output_height // height))
     edge = _long_edge(args, model)
     frames = source.count or MANY_FRAMES
-    needed = limits.memory_needed(
-        model, source.size, masks, tracker.depth, len(prompts.ids), frames, args.max_frames, edge
-    )
+    memory = (tracker.depth, len(prompts.ids), frames, args.max_frames, edge)
+    needed = limits.memory_needed(model, source.size, masks, *memory)
+    state = limits.state_needed(model, source.size, *memory)
     for message in (
         limits.memory_warning(needed, limits.memory_free(), source.size, masks, args.max_frames),
-        limits.disk_warning(output, source.size, frames, not args.no_overlay, len(args.export or ())),
+        limits.disk_warning(output, source.size, frames, not args.no_overlay, len(args.export or ()), state),
     ):
         if message:
             warn(message)

@@ -36,20 +36,34 @@ def memory_needed(
         max_long_edge: limit of the network's input; 0: none.
     """
     config = model.config
-    network = inference_size(*size, max_long_edge=max_long_edge, align_corners=config.model.align_corners)
-    tokens = math.prod(-(-n // 16) for n in network)
+    network, tokens, slots = _grid(model, size, frames, max_frames, max_long_edge)
     groups = group_count(objects, config.model.identities)
-    written = frames // config.memory.gap + 1 if config.memory.gap else 1
-    slots = min(written, max_frames or written)
-    slots = 2 ** math.ceil(math.log2(slots))
-    values = 2 * config.model.channels * depth * groups * tokens
-    memory = 4 * values * slots * 1.5  # old and new at once while it grows
+    # Old and new at once while it grows.
+    memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames, max_long_edge)
     queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
     scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots
     labels = LABEL_BYTES * math.prod(output) * (groups * config.model.identities + 1)
     parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(model.params))
     pixels = FRAME_BYTES * math.prod(size) + ENCODER_BYTES * math.prod(network)
     return int(memory + scores + labels + parameters + pixels)
+
+
+def state_needed(
+    model: Model, size: Size, depth: int, objects: int, frames: int, max_frames: int, max_long_edge: float
+) -> int:
+    """Estimate the bytes of the memory of past frames, which a saved state holds; arguments as `memory_needed`."""
+    _, tokens, slots = _grid(model, size, frames, max_frames, max_long_edge)
+    groups = group_count(objects, model.config.model.identities)
+    return 4 * 2 * model.config.model.channels * depth * groups * tokens * slots
+
+
+def _grid(model: Model, size: Size, frames: int, max_frames: int, max_long_edge: float) -> tuple[Size, int, int]:
+    """Return the size of the network's input, tokens of a frame, and slots for frames."""
+    config = model.config
+    network = inference_size(*size, max_long_edge=max_long_edge, align_corners=config.model.align_corners)
+    written = frames // config.memory.gap + 1 if config.memory.gap else 1
+    slots = 2 ** math.ceil(math.log2(min(written, max_frames or written)))
+    return network, math.prod(-(-n // 16) for n in network), slots
 
 
 def memory_free() -> int | None:
@@ -78,13 +92,14 @@ def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_
     return f"frames of {size[1]}x{size[0]} need about {needed / GIB:.1f} GiB of memory{have}{suggestion}"
 
 
-def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: int) -> str | None:
-    """Say that the results will not fit on the disk of `folder`; None where they do."""
+def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: int, state: int) -> str | None:
+    """Say that the results will not fit on the disk of `folder`; None where they do. `state` is of `state_needed`."""
     each = MASK_BYTES + OVERLAY_BYTES * overlay + (JPEG_BYTES + MASK_BYTES) * exports
-    needed, free = int(each * math.prod(size) * frames), shutil.disk_usage(folder).free
+    # A state is written before the one before it goes.
+    needed, free = int(each * math.prod(size) * frames) + 2 * state, shutil.disk_usage(folder).free
     if needed < free:
         return None
     return (
-        f"{folder} has {free / MIB:,.0f} MiB free, but the results may need {needed / MIB:,.0f} MiB: free some space, "
+        f"{folder} has {free // MIB:,} MiB free, but the results may need {-(-needed // MIB):,} MiB: free some space, "
         "or choose another --output"
     )
