@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         evaluate = None if split is None else lambda model, folder: score_model(model, split, folder)
         model = train(config, batches, evaluate, args.allow_config_change)
-        if config.train.final_scores and jax.process_index() == 0:
+        if split is not None and config.train.final_scores and jax.process_index() == 0:
             print(finish(model, split, Path(config.train.output) / config.name))
     except (CheckpointError, ConfigError, ConvertError, DataError, SplitError, TrainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -8,7 +8,7 @@ import ast
 import difflib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
     parents = path.resolve().parents
     root = str(next((p for p in parents if (p / "configs" / "common.py").is_file()), parents[1]))
     spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
+    assert spec, f"{path} ends in .py"
+    assert spec.loader, f"{path} ends in .py"
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, root)  # variants import `configs.common`
     try:
@@ -92,7 +94,7 @@ def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
         >>> fields(ConfigDict({"model": {"depth": 3}, "seed": 0}))
         {'model.depth': 3, 'seed': 0}
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for name in config:
         value = config.get_ref(name).get() if isinstance(config.get(name), FieldReference) else config[name]
         flat |= fields(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}": value}
@@ -142,7 +144,7 @@ def _parse(text: str, kind: type, old: Any) -> Any:
 
 def check_model(model: ConfigDict) -> None:
     """Raise ConfigError for a field of `config.model` with a value that no network has."""
-    choices = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
+    choices: dict[str, Collection[str]] = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
     for name, allowed in choices.items():
         if model[name] not in allowed:
             raise ConfigError(f"model.{name} is {model[name]!r}; it is one of {', '.join(allowed)}")

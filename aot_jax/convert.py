@@ -162,8 +162,8 @@ def release_tensors(config: ConfigDict) -> dict[str, Tensor]:
     tensors = {}
     for path, leaf in flatten_dict(param_shapes(model)).items():
         joined = "/".join(path)
-        pattern, name, layout = next(rule for rule in table if rule[0].fullmatch(joined))
-        name = pattern.fullmatch(joined).expand(name).replace("{leaf}", LEAVES.get(path[-1], path[-1]))
+        found, name, layout = next((m, name, own) for pattern, name, own in table if (m := pattern.fullmatch(joined)))
+        name = found.expand(name).replace("{leaf}", LEAVES.get(path[-1], path[-1]))
         if path[-1] == "bias":
             layout = SAME
         # A broadcast scalar has a shape and no memory.

@@ -5,6 +5,8 @@ a tracker grows the capacity through a few sizes with `grow`.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +131,8 @@ def write(
     if short_valid.shape[1]:
         older = short_valid[:, :-1] & (not reference)
         short_valid = jnp.concatenate([present[:, None], older], axis=1)
-    return memory.replace(
+    return replace(
+        memory,
         long_keys=_each(put, memory.long_keys, keys),
         long_values=_each(put, memory.long_values, values),
         long_valid=jnp.where(here, present[:, None], memory.long_valid),
@@ -163,23 +166,22 @@ def rewrite(
             return slots
         return lax.dynamic_update_slice_in_dim(slots, new[:, :, None].astype(slots.dtype), place, axis=2)
 
-    return memory.replace(
-        **{
-            f"{kind}_{name}": _each(put, getattr(memory, f"{kind}_{name}"), new)
-            for name, new in (("keys", keys), ("values", values))
-        }
-    )
+    own: dict[str, Any] = {
+        f"{kind}_{name}": _each(put, getattr(memory, f"{kind}_{name}"), new)
+        for name, new in (("keys", keys), ("values", values))
+    }
+    return replace(memory, **own)
 
 
 def drop_predicted(memory: Memory, samples: Array) -> Memory:
     """Leave only references in the long-term memory of `samples`, (b,) bool."""
-    return memory.replace(long_valid=memory.long_valid & (memory.long_pinned | ~samples[:, None]))
+    return replace(memory, long_valid=memory.long_valid & (memory.long_pinned | ~samples[:, None]))
 
 
 def shrink(memory: Memory, batch: int) -> Memory:
     """Keep the first `batch` samples."""
     own = ("long_keys", "long_values", "long_valid", "short_keys", "short_values", "short_valid")
-    return memory.replace(**{name: jax.tree.map(lambda x: x[:batch], getattr(memory, name)) for name in own})
+    return replace(memory, **{name: jax.tree.map(lambda x: x[:batch], getattr(memory, name)) for name in own})
 
 
 def _fuse(frame_kv: Sequence[FrameKV], identity: Sequence[LayerIdentity]) -> tuple[list[Array], list[Array]]:
@@ -202,7 +204,8 @@ def grow(memory: Memory, capacity: int | None = None, batch: int | None = None) 
     def pad(x: Array, widths: dict[int, int], fill: float = 0) -> Array:
         return jnp.pad(x, [(0, widths.get(axis, 0)) for axis in range(x.ndim)], constant_values=fill)
 
-    return memory.replace(
+    return replace(
+        memory,
         **{
             name: jax.tree.map(lambda x: pad(x, {0: more_samples, 2: more_slots}), getattr(memory, name))
             for name in ("long_keys", "long_values")

@@ -63,7 +63,7 @@ class Summary:
         """Mean of J and F."""
         return (self.J + self.F) / 2
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"J&F {self.JF:.4f}  J {self.J:.4f}  F {self.F:.4f}"
 
 
@@ -150,7 +150,7 @@ def score_sequence(
         >>> score.J  # the first and the last frame are not in the mean
         array([0.5, 0.5, 0.5, 0.5])
     """
-    rows = []
+    rows: list[np.ndarray | list[list[float]]] = []
     ids = [1] if binary else None if ids is None else [int(i) for i in ids]
     for t, (truth, prediction) in enumerate(zip_longest(truths, predictions, fillvalue=...)):
         if truth is ... or prediction is ...:
@@ -168,6 +168,7 @@ def score_sequence(
                 f"frame {t}: the ground truth is {truth.shape} (h, w), the prediction {prediction.shape}"
             )
         void = None if binary or not (truth == VOID).any() else truth == VOID
+        pairs: list[tuple[np.ndarray, np.ndarray]]
         pairs = [(truth > 0, prediction > 0)] if binary else [(truth == i, prediction == i) for i in ids]
         rows.append([[region_similarity(*pair, void), boundary_measure(*pair, void)] for pair in pairs])
     if not rows:
@@ -181,7 +182,7 @@ def score_sequence(
         raise MetricsError(f"no prediction for frames {missing.tolist()}; only frames that are not scored may lack one")
     if len(rows) <= 2 * first:
         raise MetricsError(f"{len(rows)} frames: none is left to score (the first and the last are skipped)")
-    return {i: ObjectScore(*figures[:, o].T, skip_ends) for o, i in enumerate(ids)}
+    return {i: ObjectScore(figures[:, o, 0], figures[:, o, 1], skip_ends) for o, i in enumerate(ids)}
 
 
 def summarise(scores: Scores) -> Summary:
@@ -225,9 +226,9 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
 
 
 def _near(
-    points: tuple[np.ndarray, np.ndarray],
+    points: tuple[np.ndarray, ...],
     boundary: np.ndarray,
-    boundary_points: tuple[np.ndarray, np.ndarray],
+    boundary_points: tuple[np.ndarray, ...],
     radius: int,
 ) -> np.ndarray:
     """Tell for each point (y, x) whether a disk around it holds a boundary pixel: (n,) bool.

@@ -36,19 +36,19 @@ class Pace:
         self._frames += 1
         if self._frames < PATIENCE:
             return
+        average = self._seconds
         if self._before is not None:
-            self._learn_ratio()
-        if self._seconds > TOO_SLOW * self._allowed and self.depth > 1:
-            self._go(self.depth - 1)
-        elif self.depth < self._deepest and self._seconds * self._ratio[self.depth] < ROOM * self._allowed:
-            self._go(self.depth + 1)
+            self._learn_ratio(*self._before, average)
+        if average > TOO_SLOW * self._allowed and self.depth > 1:
+            self._go(self.depth - 1, average)
+        elif self.depth < self._deepest and average * self._ratio[self.depth] < ROOM * self._allowed:
+            self._go(self.depth + 1, average)
 
-    def _go(self, depth: int) -> None:
-        self._before = self.depth, self._seconds
+    def _go(self, depth: int, average: float) -> None:
+        self._before = self.depth, average
         self.depth, self._seconds, self._frames = depth, None, 0
 
-    def _learn_ratio(self) -> None:
-        left, seconds = self._before
-        shallow, deep = (self._seconds, seconds) if left > self.depth else (seconds, self._seconds)
+    def _learn_ratio(self, left: int, before: float, now: float) -> None:
+        shallow, deep = (now, before) if left > self.depth else (before, now)
         self._ratio[min(left, self.depth)] = max(deep / shallow, 1.0)
         self._before = None

@@ -4,11 +4,15 @@ Called by `stream.py`. Images are resized as OpenCV's INTER_CUBIC does it, masks
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
-from aot_jax.typing import Array, Size
+from aot_jax.typing import Array, ArrayLike, Size
+
+Grid = TypeVar("Grid", bound=ArrayLike)
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, RGB in [0, 1]
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -48,8 +52,12 @@ def inference_size(
         ratio = max_long_edge / max(h, w)
         h, w = ratio * h, ratio * w
     rest = 1 if align_corners else 0
-    # A frame of a few pixels still gets one cell.
-    return tuple(max(round((int(n * scale) - rest) / 16) * 16 + rest, 1 if rest else 16) for n in (h, w))
+
+    def on_grid(n: float) -> int:
+        # A frame of a few pixels still gets one cell.
+        return max(round((int(n * scale) - rest) / 16) * 16 + rest, 1 if rest else 16)
+
+    return on_grid(h), on_grid(w)
 
 
 @functools.lru_cache(maxsize=128)
@@ -87,7 +95,8 @@ def normalise(image: Array) -> Array:
     return (image / 255 - MEAN) / STD
 
 
-def resize_nearest(mask: Array, size: Size) -> Array:
+def resize_nearest(mask: Grid, size: Sequence[int]) -> Grid:
     """Resize a mask (h, w) to `size`; output index i reads input index floor(i in / out)."""
     rows, columns = (np.arange(new) * old // new for old, new in zip(mask.shape, size, strict=True))
-    return mask[rows][:, columns]
+    found: Any = mask[rows]
+    return found[:, columns]

@@ -11,6 +11,7 @@ Both are pure functions of (params, memory, frame). For a video:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,8 @@ __all__ = ["UNUSED", "empty_memory", "encode", "mask_unused", "memorize", "step"
 
 def encode(model: AOT, params: Params, images: Array, keys: Array | None = None) -> Features:
     """Encode images (b, h, w, 3); see `AOT.encode`."""
-    return model.apply({"params": params}, images, keys, method="encode")
+    features: Any = model.apply({"params": params}, images, keys, method="encode")
+    return features
 
 
 def step(
@@ -65,11 +67,16 @@ def step(
     """
     variables = {"params": params}
     features = frame if isinstance(frame, Features) else encode(model, params, frame)
-    identity = layers = None
+    identity: Any = None
+    layers: Any = None
+    outputs: Any
+    frame_kv: Any
+    logits: Any
     if mask is not None:
         batch = mask.shape[0]
         identity = model.apply(variables, mask, permutation, depth, detach_identity, method="identify")
     else:
+        assert memory is not None, "a frame without mask needs a memory"
         batch = memory.long_valid.shape[0]
         layers = memory.layers()
     projected = jnp.broadcast_to(features.projected, (batch, *features.projected.shape[1:]))
@@ -111,7 +118,9 @@ def memorize(
     Returns:
         The memory with this frame.
     """
-    identity = model.apply({"params": params}, mask, permutation, len(frame_kv), detach_identity, method="identify")
+    identity: Any = model.apply(
+        {"params": params}, mask, permutation, len(frame_kv), detach_identity, method="identify"
+    )
     return write(memory, frame_kv, identity, gap, reference, present)
 
 

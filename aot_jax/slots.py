@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from aot_jax.grouping import group_count, used_identities
+from aot_jax.typing import ArrayLike
 
 
 class Slots:
@@ -61,7 +62,7 @@ class Slots:
         slots = np.array([self.of[i] for i in ids.tolist()])
         return np.where(mask == 0, 0, slots[np.searchsorted(ids, mask).clip(max=len(ids) - 1)]).astype(np.int32)
 
-    def to_ids(self, labels: np.ndarray) -> np.ndarray:
+    def to_ids(self, labels: ArrayLike) -> np.ndarray:
         """Map labels (h, w) in slots to ids."""
         table = np.zeros(max(self.of.values(), default=0) + 1, np.int32)
         for i, slot in self.of.items():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,7 @@ class Snapshot:
         if found != wanted:
             raise SnapshotError(f"{self._path} is no saved state of a tracker: its arrays have other shapes or types")
 
-    def _field(self, name: str, layers: int) -> object:
+    def _field(self, name: str, layers: int) -> Any:
         if name in self._arrays:
             return self._array(name)
         return tuple(self._array(f"{name}/{layer}") for layer in range(layers))
@@ -95,7 +96,8 @@ def write_snapshot(path: str | Path, meta: dict, streams: Sequence[Stream]) -> N
     Raises:
         OSError: if it cannot be written.
     """
-    arrays, counters = {}, []
+    arrays: dict[str, Any] = {}
+    counters = []
     for i, stream in enumerate(streams):
         for field in fields(Memory):
             value = getattr(stream.memory, field.name)
@@ -111,10 +113,10 @@ def write_snapshot(path: str | Path, meta: dict, streams: Sequence[Stream]) -> N
         own = {name: getattr(stream, name) for name in COUNTERS}
         counters.append(own | {"references": [reference.index for reference in stream.references]})
     meta = meta | {"version": VERSION, "counters": counters}
-    plain = {name: np.asarray(x) for name, x in arrays.items()}
+    plain: dict[str, Any] = {name: np.asarray(x) for name, x in arrays.items()}
     plain = {name: x.view(np.uint16) if x.dtype == jnp.bfloat16 else x for name, x in plain.items()}
-    with whole(Path(path)) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, meta=np.array(json.dumps(meta)), **plain)
+    with whole(Path(path)) as temporary, temporary.open("wb") as file:
+        np.savez(file, meta=np.array(json.dumps(meta)), **plain)
 
 
 @contextmanager

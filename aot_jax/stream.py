@@ -6,7 +6,7 @@ other, and nothing waits for the host in between.
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from aot_jax.models.aot import AOT, Features
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import mask_unused, memorize, step
-from aot_jax.typing import Array, Params, Size
+from aot_jax.typing import Array, ArrayLike, Params, Size
 
 FIRST_CAPACITY = 4  # long-term slots at the start; doubled when full
 
@@ -34,7 +34,8 @@ class View:
     flip: bool  # frames are mirrored left to right
 
 
-class Reference(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Reference:
     """A frame with its given mask, kept so that it can be memorised again without an object."""
 
     index: int  # of the frame
@@ -91,7 +92,7 @@ def _memorize(
 
 @functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
 def _rewrite(model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, slot: Array | None) -> Memory:
-    identity = model.apply({"params": params}, masks, None, len(frame_kv), method="identify")
+    identity: Any = model.apply({"params": params}, masks, None, len(frame_kv), method="identify")
     return rewrite(memory, frame_kv, identity, slot)
 
 
@@ -137,10 +138,13 @@ class Stream:
             align_corners=model.module.config.align_corners,
         )
         self.view = View(size, output_size, flip)
-        self.memory: Memory | None = None
-        self.logits: Array | None = None  # (g, h, w, M + 1) at 4x of the last frame
+        # None until the first reference, with which every video begins.
+        self.memory: Memory = None  # type: ignore[assignment]
+        # (g, h, w, M + 1) at 4x of the last frame.
+        self.logits: Array = None  # type: ignore[assignment]
         self.references: list[Reference] = []
-        self.latest: tuple[np.ndarray, Array] | None = None  # frame memorised last, and its labels in slots
+        # The frame memorised last, and its labels in slots.
+        self.latest: tuple[np.ndarray, ArrayLike] = None  # type: ignore[assignment]
         self.frame = -1  # index of the frame memorised last
         self.last_written = -1
         self.stored = 0  # long-term frames
@@ -193,7 +197,7 @@ class Stream:
         for i, reference in enumerate(self.references):
             if not np.isin(reference.labels, slots).any():
                 continue
-            reference = reference._replace(labels=without(reference.labels))
+            reference = dataclasses.replace(reference, labels=without(reference.labels))
             self.references[i] = reference
             masks = self._masks(reference.labels, self.groups)
             slot = jnp.int32(np.flatnonzero(frames == reference.index)[0])
@@ -218,10 +222,10 @@ class Stream:
         self.logits, frame_kv = _segment(module, params, memory, features, masks, depth or self.depth)
         return frame_kv
 
-    def _masks(self, labels: Array, groups: int) -> Array:
+    def _masks(self, labels: ArrayLike, groups: int) -> Array:
         return _masks(labels, self.view, groups, self.model.module.config.identities)
 
-    def _remember(self, frame: np.ndarray, labels: Array, frame_kv: tuple, reference: bool = False) -> None:
+    def _remember(self, frame: np.ndarray, labels: ArrayLike, frame_kv: tuple, reference: bool = False) -> None:
         masks = self._masks(labels, self.groups)
         self.memory = _memorize(self.model.module, self.model.params, self.memory, frame_kv, masks, self.gap, reference)
         self.latest = frame, labels

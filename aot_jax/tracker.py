@@ -9,6 +9,7 @@ for frame in frames:
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from aot_jax.slots import Slots
 from aot_jax.snapshot import SnapshotError, read_snapshot, write_snapshot
 from aot_jax.stream import Stream
 from aot_jax.tta import average_labels, average_probabilities
-from aot_jax.typing import Size
+from aot_jax.typing import Array, Size
 
 
 class Tracker:
@@ -90,7 +91,7 @@ class Tracker:
         self.target_fps = target_fps
         if target_fps is not None and not config.model.scalable:
             raise TrackError(f"target_fps needs a network that runs at several depths, and {config.name} has one only")
-        self._options = {
+        self._options: dict[str, Any] = {
             "depth": self.depth,
             "gap": config.memory.gap if gap is None else gap,
             "max_frames": config.memory.max_frames if max_frames is None else max_frames,
@@ -106,7 +107,7 @@ class Tracker:
         self._streams: list[Stream] = []
         self._slots = Slots(self.model.config.model.identities)
         self._frame_size: Size | None = None
-        self._size: Size | None = None  # of labels
+        self._size: Size = (0, 0)  # of labels, once there is a frame
         try:
             self._pace = None if self.target_fps is None else Pace(self.target_fps, self.depth)
         except ValueError as error:
@@ -262,7 +263,7 @@ class Tracker:
     def _at_output(self, mask: np.ndarray) -> np.ndarray:
         return np.array(resize_nearest(mask, self._size))
 
-    def _merge(self, labels: list) -> np.ndarray:
+    def _merge(self, labels: list[Array]) -> Array:
         if len(labels) == 1:
             return labels[0]
         return average_labels(self._streams, self._slots.used(), self._size)

@@ -21,7 +21,7 @@ def _average(model: AOT, logits: tuple[Array, ...], used: Array, flips: tuple[bo
         jax.nn.softmax(full_logits(model, own, used, size, flip), axis=-1)
         for own, flip in zip(logits, flips, strict=True)
     ]
-    return sum(maps) / len(maps)
+    return sum(maps[1:], start=maps[0]) / len(maps)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "flips", "size"))

@@ -7,6 +7,7 @@ Every function takes decoded frames and a seed, and returns images (t, s, s, 3) 
 import math
 
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from data_pipeline import warp
 from data_pipeline.identities import are_objects, count_ids, renumber
@@ -15,7 +16,7 @@ from data_pipeline.sampling import Seed, fold, uniform
 Clip = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
-def video(images: tf.Tensor, masks: tf.Tensor, seed: Seed, data) -> Clip:
+def video(images: tf.Tensor, masks: tf.Tensor, seed: Seed, data: ConfigDict) -> Clip:
     """Scale, crop or pad, and flip a clip; the same way in every frame.
 
     Args:
@@ -29,13 +30,13 @@ def video(images: tf.Tensor, masks: tf.Tensor, seed: Seed, data) -> Clip:
     scaled = tf.maximum(tf.round(size * zoom), 1.0)
     scale, spare = scaled / size, scaled - data.crop
 
-    def window(attempt):
+    def window(attempt: tf.Tensor) -> tf.Tensor:
         # Spare room is where the window may move; missing room is where the clip may lie inside the window.
         share = uniform(fold(fold(seed, 1), attempt), [2])
         room = tf.floor(share * (tf.abs(spare) + 1))
         return tf.sign(spare) * tf.minimum(room, tf.abs(spare))
 
-    def empty(attempt, offset):
+    def empty(attempt: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
         reference = warp.resample_masks(masks[:1], data.crop, scale, offset)
         return ~tf.reduce_any(are_objects(count_ids(reference), data.min_object_pixels))
 
@@ -54,7 +55,7 @@ def video(images: tf.Tensor, masks: tf.Tensor, seed: Seed, data) -> Clip:
     return (*tf.cond(flip, lambda: (images[:, :, ::-1], cut[:, :, ::-1]), lambda: (images, cut)), objects)
 
 
-def static(image: tf.Tensor, mask: tf.Tensor, seed: Seed, data) -> Clip:
+def static(image: tf.Tensor, mask: tf.Tensor, seed: Seed, data: ConfigDict) -> Clip:
     """Make a clip of one image: every frame is another view of it, the first without affine.
 
     Args:
@@ -96,7 +97,7 @@ def static(image: tf.Tensor, mask: tf.Tensor, seed: Seed, data) -> Clip:
     return images, masks, objects
 
 
-def resized_crop(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Tensor]:
+def resized_crop(seed: Seed, size: tf.Tensor, ranges: ConfigDict) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw a window: the first of ten draws of area and ratio that fits, else the largest in the middle.
 
     Args:
@@ -121,7 +122,7 @@ def resized_crop(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Ten
     return place * (size - extent), extent
 
 
-def affine_source(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Tensor]:
+def affine_source(seed: Seed, size: tf.Tensor, ranges: ConfigDict) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw an affine about the image's centre, after a flip; returns it as source = matrix @ output + shift, in (y, x).
 
     Forward it scales, shears in x, turns, and shifts.
@@ -139,7 +140,7 @@ def affine_source(seed: Seed, size: tf.Tensor, ranges) -> tuple[tf.Tensor, tf.Te
     return matrix, size / 2 - tf.linalg.matvec(matrix, size / 2 + move)
 
 
-def jitter(image: tf.Tensor, seed: Seed, ranges) -> tf.Tensor:
+def jitter(image: tf.Tensor, seed: Seed, ranges: ConfigDict) -> tf.Tensor:
     """Change brightness, contrast, saturation and hue of (h, w, 3) float32 in 0 .. 255, in this order."""
     share = 2 * uniform(seed, [4]) - 1
     amounts = tf.constant([ranges.brightness, ranges.contrast, ranges.saturation])

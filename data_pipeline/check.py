@@ -79,10 +79,10 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, sour
     for meta in sorted(metas):
         if (meta.parent / "JPEGImages").is_dir():
             found = True
-            year = 2018 if "2018" in meta.parts else 2019
+            edition = 2018 if "2018" in meta.parts else 2019
             split = meta.parent.name if meta.parent.name in ("valid", "test") else "train"
-            name = f"youtube_vos{year % 100}" + ("" if split == "train" else f":{split}")
-            yield f"YouTube-VOS {year} {split}", name, sources.youtube_vos(meta.parent, year, split)
+            name = f"youtube_vos{edition % 100}" + ("" if split == "train" else f":{split}")
+            yield f"YouTube-VOS {edition} {split}", name, sources.youtube_vos(meta.parent, edition, split)
     if (root / "Static" / "JPEGImages").is_dir():
         found = True
         yield "still images", "static", sources.static(root)
@@ -132,7 +132,11 @@ def check(title: str, dataset: str, source: sources.Source, progress: bool = Tru
 
 def _read(video: sources.Video, kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
     """Return the object pixels of each frame with a good mask, and the problems."""
-    counts, problems, missing_mask, missing_image, size = [], [], [], [], None
+    counts: list[dict[int, int]] = []
+    problems: list[str] = []
+    missing_mask: list[str] = []
+    missing_image: list[str] = []
+    size: tuple[int, ...] | None = None
     for frame in video.frames:
         bar.update()
         if frame.mask is None or frame.image is None:

@@ -59,7 +59,7 @@ def make_video(
         raise ValueError(f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}")
     random = np.random.default_rng(np.atleast_1d(np.asarray(seed)).tolist())
     background = _Texture(random, 0.35 * min(height, width))
-    camera = np.float32(random.uniform(-0.012, 0.012, 2) * min(height, width))  # pixels a frame
+    camera = (random.uniform(-0.012, 0.012, 2) * min(height, width)).astype(np.float32)  # pixels a frame
     zoom = random.uniform(-0.006, 0.006)  # a frame
     things: list[_Thing] = []
     looks = None
@@ -75,7 +75,7 @@ def make_video(
     images = np.empty((frames, height, width, 3), np.uint8)
     masks = np.zeros((frames, height, width), np.uint8)
     for t in range(frames):
-        centred = (grid - np.float32([[[height / 2]], [[width / 2]]])) * np.float32(1 + zoom * t)
+        centred = (grid - np.array([[[height / 2]], [[width / 2]]], np.float32)) * np.float32(1 + zoom * t)
         image = background.at(*(centred + np.float32(t) * camera[:, None, None]))
         for index, thing in enumerate(things):
             thing.draw(image, masks[t], index + 1)
@@ -93,10 +93,11 @@ class _Texture:
         while np.abs(self.colours[0] - self.colours[1]).sum() < 180:
             self.colours = random.uniform(0, 255, (2, 3)).astype(np.float32)
         angle, period = random.uniform(0, np.pi), size * random.uniform(0.35, 0.8)
-        self.turn = np.float32([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / np.float32(period)
+        self.turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+        self.turn /= np.float32(period)
         self.lattice = random.random((16, 16)).astype(np.float32)
         self.grain = random.uniform(-14, 14, (64, 64)).astype(np.float32)
-        self.phase = np.float32(random.uniform(0, 8, 2))
+        self.phase = random.uniform(0, 8, 2).astype(np.float32)
 
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Return colours (..., 3) float32 at places y, x in pixels."""
@@ -185,7 +186,9 @@ class _Thing:
         distance = radius * self.look.outline(np.arctan2(y, x)) - np.hypot(y, x)
         cover = np.clip(distance + 0.5, 0, 1).astype(np.float32)[..., None]
         scale = np.float32(self.look.radius / radius)  # the texture grows with the object
-        colours = self.look.texture.at(y * scale, x * scale) * (1 - 0.25 * np.float32(distance < 1.5))[..., None]
+        colours = (
+            self.look.texture.at(y * scale, x * scale) * (1 - 0.25 * (distance < 1.5).astype(np.float32))[..., None]
+        )
         window = (slice(low[0], high[0]), slice(low[1], high[1]))
         image[window] = image[window] * (1 - cover) + colours * cover
         mask[window][cover[..., 0] > 0.5] = number
@@ -208,7 +211,8 @@ class _Thing:
 
 def _place(random: np.random.Generator, look: _Look, others: list[_Thing], height: int, width: int) -> _Thing:
     """Put a look where it starts clear of the others, or as clear as a few tries allow."""
-    size, best, room = np.array([height, width]), None, -np.inf
+    size, room = np.array([height, width]), -np.inf
+    best = size / 2
     for _ in range(40):
         place = random.uniform(look.radius, np.maximum(size - look.radius, look.radius + 1))
         gaps = [np.hypot(*(place - o.place)) - 0.8 * (look.radius + o.look.radius) for o in others]

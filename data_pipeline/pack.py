@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -52,7 +53,7 @@ def write_batches(folder: Path, config: ConfigDict, batches: Iterator[dict[str, 
         with whole(description) as temporary:
             temporary.write_text(json.dumps(recipe(config), indent=2) + "\n")
     for number in tqdm(range(count), desc=f"pack {folder}", unit="batch", disable=None):
-        batch = next(batches)
+        batch: dict[str, Any] = next(batches)
         path = folder / f"{number:08d}.npz"
         if not path.exists():
             with whole(path) as temporary, temporary.open("wb") as stream:

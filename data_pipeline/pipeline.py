@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from ml_collections import ConfigDict
 
 from data_pipeline import augment
 from data_pipeline.builders.generated import Recipe
@@ -32,7 +33,7 @@ _PARTS = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "mask
 
 
 def make_dataset(
-    data, *, seed: int, batch_size: int, start_step: int = 0, host: int = 0, hosts: int = 1
+    data: ConfigDict, *, seed: int, batch_size: int, start_step: int = 0, host: int = 0, hosts: int = 1
 ) -> tf.data.Dataset:
     """Make an endless dataset of batches.
 
@@ -94,7 +95,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_sets(data) -> list[PreparedSet]:
+def open_sets(data: ConfigDict) -> list[PreparedSet]:
     """Open every dataset that `data.datasets` names, and prepare those that are not yet."""
     root = Path(data.root).expanduser() if data.root else None
     folder = Path(data.prepared).expanduser() if data.prepared else None
@@ -121,7 +122,7 @@ def open_sets(data) -> list[PreparedSet]:
 class Samples:
     """The pure function from a sample's number to the sample, for one `config.data` and seed."""
 
-    def __init__(self, data, seed: int):
+    def __init__(self, data: ConfigDict, seed: int) -> None:
         if data.stage not in ("video", "static"):
             raise DataError(f"data.stage is {data.stage!r}; use 'video' or 'static'")
         if data.frames < 2 or data.crop < 16 or not 1 <= data.max_objects <= 127:
@@ -151,7 +152,7 @@ class Samples:
         clip = self._clip(place, fold(seed, 0))
         wanted = (uniform(fold(seed, 1)) < data.merge_probability) | (clip[2] == 0)
 
-        def merged():
+        def merged() -> augment.Clip:
             peer = self.sampler.peer(fold(seed, 2), place)
             other = self._clip(peer, fold(seed, 3))
             return merge(clip, other, fold(seed, 4), data.min_object_pixels, data.max_objects)

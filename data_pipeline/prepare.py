@@ -29,7 +29,11 @@ from data_pipeline.builders.youtube_vos import YoutubeVos
 from data_pipeline.errors import DataError
 from data_pipeline.generate import VERSION
 
-_BUILDERS = {"static": (StaticImages, None), "videos": (OwnVideos, None), "generated": (Generated, None)}
+_BUILDERS: dict[str, tuple[type[FrameBuilder], str | None]] = {
+    "static": (StaticImages, None),
+    "videos": (OwnVideos, None),
+    "generated": (Generated, None),
+}
 _BUILDERS |= {f"davis{year % 100}": (Davis, str(year)) for year in (2016, 2017)}
 _BUILDERS |= {f"youtube_vos{year % 100}": (YoutubeVos, str(year)) for year in (2018, 2019)}
 

@@ -8,6 +8,7 @@ import bisect
 import itertools
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -36,7 +37,8 @@ class RecordReader:
         # A reader must not be used by two threads at once in every version of the library: each file has a stack of
         # idle readers, as deep as the largest number of threads that ever read it at the same time.
         self._idle: list[list] = [[] for _ in self._files]
-        self._lock, self._warned = threading.Lock(), set()
+        self._lock = threading.Lock()
+        self._warned: set[str] = set()
         self.bytes_read = 0  # of records, for the benchmark
 
     def __len__(self) -> int:
@@ -88,7 +90,7 @@ class RecordReader:
                 record -= len(video["frames"])
         raise IndexError(record)
 
-    def _where(self, record: int):
+    def _where(self, record: int) -> tuple[Path, int, int]:
         file = bisect.bisect_right(self._ends, record)
         path, length = self._files[file]
         return path, file, record - (self._ends[file] - length)

@@ -3,25 +3,27 @@
 Every draw is a stateless function of the seed given. Nothing here reads an image.
 """
 
+from typing import Any, TypeAlias
+
 import numpy as np
 import tensorflow as tf
 
 from data_pipeline.sequences import SequenceTable
 
-Seed = tf.Tensor  # (2,) int64
+Seed: TypeAlias = tf.Tensor  # (2,) int64
 
 
-def fold(seed: Seed, number) -> Seed:
+def fold(seed: Seed, number: int | tf.Tensor) -> Seed:
     """Derive another seed, different for every number."""
     return tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int64), alg="philox")
 
 
-def uniform(seed: Seed, shape=(), low=0.0, high=1.0) -> tf.Tensor:
+def uniform(seed: Seed, shape: Any = (), low: Any = 0.0, high: Any = 1.0) -> tf.Tensor:
     """Draw float32 uniform in [low, high)."""
     return tf.random.stateless_uniform(shape, seed, low, high, tf.float32, alg="philox")
 
 
-def integers(seed: Seed, shape, low, high) -> tf.Tensor:
+def integers(seed: Seed, shape: Any, low: Any, high: Any) -> tf.Tensor:
     """Draw int32 uniform in low .. high - 1; bounds may be tensors."""
     low, high = tf.cast(low, tf.int32), tf.cast(high, tf.int32)
     return tf.random.stateless_uniform(shape, seed, low, high, tf.int32, alg="philox")
@@ -48,19 +50,13 @@ class Sampler:
     ):
         self.frames, self._min_pixels = frames, min_reference_pixels
         self._reference_tries, self._tries = reference_tries, consistency_tries
-        for name in (
-            "places",
-            "first",
-            "length",
-            "peers_first",
-            "peers",
-            "max_gap",
-            "pixels",
-            "ids",
-            "record",
-            "binary",
-        ):
-            setattr(self, f"_{name}", tf.constant(np.asarray(getattr(table, name))))
+        self._places, self._first, self._length, self._peers_first, self._peers = (
+            tf.constant(np.asarray(x))
+            for x in (table.places, table.first, table.length, table.peers_first, table.peers)
+        )
+        self._max_gap, self._pixels, self._ids, self._record, self._binary = (
+            tf.constant(np.asarray(x)) for x in (table.max_gap, table.pixels, table.ids, table.record, table.binary)
+        )
         self.epoch_length = len(table.places)
 
     def place(self, seed: Seed, index: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ Pure file names: nothing is decoded here. `prepare.py` and `check.py` call it.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,7 +182,7 @@ def _has_pair(root: Path) -> bool:
     return bool(_folders(root / "JPEGImages")) and (root / "Annotations").is_dir()
 
 
-def _first(root: Path, places: tuple[str, ...], fits, what: str) -> Path:
+def _first(root: Path, places: tuple[str, ...], fits: Callable[[Path], bool], what: str) -> Path:
     for place in places:
         if fits(root / place):
             return root / place

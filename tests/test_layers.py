@@ -147,7 +147,6 @@ def test_drop_path_without_keys_or_rate_changes_nothing():
     assert drop_path(x, None) is x
     assert draw_kept(None, np.zeros(2)) is None
     np.testing.assert_array_equal(draw_kept(jax.random.split(jax.random.key(0), 2), np.zeros(3)), np.ones((2, 3)))
-    assert fold_keys(None, 3) is None
 
 
 @pytest.mark.parametrize(("height", "width"), [(5, 9), (1, 3)])

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -49,7 +50,7 @@ def scale(text: str) -> float:
     return float(text)
 
 
-def run_name(config: ConfigDict, options: Mapping[str, object]) -> str:
+def run_name(config: ConfigDict, options: Mapping[str, Any]) -> str:
     """Name a run's folder by its config and by the options that it is likely to be compared under."""
     parts = [config.name, f"depth{options['depth']}" if config.model.scalable else ""]
     parts += ["all_frames" if options["all_frames"] else "", "full" if options["output_height"] else ""]

@@ -26,7 +26,7 @@ class CopyTracker:
 
     def reset(self) -> None:
         """Forget the video."""
-        self._mask: np.ndarray | None = None
+        self._mask = np.zeros((0, 0), np.uint8)
 
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Return the first mask (h, w)."""

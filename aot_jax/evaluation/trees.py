@@ -35,32 +35,32 @@ def davis(name: str, data: Path, resolution: str) -> Split:
 
 def listed(name: str, root: Path, resolution: str, listing: str) -> Split:
     """Find the sequences that ImageSets/`listing` names. The mask of a sequence's first frame is given."""
-    listing = root / "ImageSets" / listing
+    names_file = root / "ImageSets" / listing
     images, given = root / "JPEGImages" / resolution, root / "Annotations" / resolution
     annotations = root / "Annotations" / "480p"
-    for path in (images, given, annotations, listing):
+    for path in (images, given, annotations, names_file):
         if not path.exists():
             raise missing(name, path, LAYOUTS.get(name, _DAVIS))
     sequences = []
     # The 2016 lists of the toolkit hold paths, the 2017 lists names.
     try:
-        lines = listing.read_text().splitlines()
+        lines = names_file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SplitError(f"{listing}: cannot be read ({error}); unpack the set again") from error
+        raise SplitError(f"{names_file}: cannot be read ({error}); unpack the set again") from error
     names = [line.split()[0].strip("/").split("/") for line in lines if line.strip()]
     for sequence in dict.fromkeys(parts[-2] if len(parts) > 1 else parts[0] for parts in names):
         if not is_plain(sequence):
-            raise SplitError(f"{listing}: {sequence!r} is no name of a sequence; unpack the set again")
+            raise SplitError(f"{names_file}: {sequence!r} is no name of a sequence; unpack the set again")
         frames = tuple(list_frames(images / sequence))
         first = given / sequence / f"{frames[0].stem}.png"
         if not first.is_file():
             raise SplitError(
-                f"{listing} lists {sequence}, but its first mask {first} does not exist; "
+                f"{names_file} lists {sequence}, but its first mask {first} does not exist; "
                 "unpack the set again, or take the sequence off the list"
             )
         sequences.append(Sequence(sequence, frames, {frames[0].stem: first}))
     if not sequences:
-        raise SplitError(f"{listing} lists no sequence; unpack the set again")
+        raise SplitError(f"{names_file} lists no sequence; unpack the set again")
     if name == "davis17_testdev":
         server = "the DAVIS 2017 test-dev server, see https://davischallenge.org"
         return Split(name, tuple(sequences), annotations, archive=f"{name}.zip", server=server)

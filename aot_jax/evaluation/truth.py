@@ -47,8 +47,8 @@ def score_split(split: layout.Split, output: Path, workers: int | None = None, p
                 partly.append(sequence.name)
     warnings = []
     if left_out := without if scored else partly:
-        names = ", ".join(left_out)
-        warnings.append(f"{split.annotations}: not scored, for not every frame has its ground truth: {names}")
+        listed = ", ".join(left_out)
+        warnings.append(f"{split.annotations}: not scored, for not every frame has its ground truth: {listed}")
     if scored and short:
         warnings.append(f"not scored, for no frame is left after the given ones: {', '.join(short)}")
     if not scored:

@@ -82,8 +82,8 @@ def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
         bias = call.params["relative_k_bias"].astype(call.q.dtype)
         relative = jnp.einsum("bnhwd,nod->bnhwo", call.q, kernel) + bias[:, None, None]
         relative_v = call.params["relative_v"].astype(call.q.dtype) if with_relative else None
-    form = FORMS[call.module.form]
-    return form(call.q, call.keys, values, relative, relative_v, call.valid, call.module.window)
+    attend_locally: Callable[..., Array] = FORMS[call.module.form]
+    return attend_locally(call.q, call.keys, values, relative, relative_v, call.valid, call.module.window)
 
 
 def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
@@ -96,8 +96,9 @@ def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
         if type(context.module) in terms and context.method_name == "__call__":
             if type(context.module) is LongTermAttention:  # each layer's first
                 layers.append([])
-            params = context.module.variables["params"]
-            layers[-1].append(Call(terms[type(context.module)], *args, context.module, params, output))
+            params = dict(context.module.variables["params"])
+            q, keys, values, valid = args
+            layers[-1].append(Call(terms[type(context.module)], q, keys, values, valid, context.module, params, output))
         return output
 
     with nn.intercept_methods(listen):

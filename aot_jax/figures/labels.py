@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,13 +31,13 @@ def place_labels(
         lines: to be kept clear of, if possible.
         others: such as the legend.
     """
-    axes.figure.draw_without_rendering()  # from here on it is known where things are, in pixels
+    axes.figure.get_figure(root=True).draw_without_rendering()  # from here on it is known where things are, in pixels
     points = axes.transData.transform([place for _, place, _ in labels])
     boxes = [*np.hstack([points - POINT, points + POINT])]
     boxes += [other.get_window_extent().extents for other in others]
     dots = np.concatenate([_along(axes.transData.transform(line.get_xydata())) for line in lines])
     for text, place, colour in labels:
-        tried = []
+        tried: list[tuple[float, int, Any, np.ndarray]] = []
         for across, up in STEPS:
             label = axes.annotate(
                 text,
@@ -49,7 +49,7 @@ def place_labels(
                 fontsize=SIZE,
                 color=colour,
             )
-            box = label.get_window_extent().extents
+            box = np.array(label.get_window_extent().extents)
             tried.append((_covered(box, boxes, dots), len(tried), label, box))
         (_, _, _, box), *worse = sorted(tried, key=lambda entry: entry[:2])
         boxes.append(box)

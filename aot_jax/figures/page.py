@@ -5,7 +5,7 @@ Called by the other modules of this package.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,8 @@ def make_page(rows: int, columns: int, width: float, height: float) -> tuple["Fi
         ) from None
     # Figure alone, without pyplot: no window, no state shared between figures.
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    panels: Any = figure.subplots(rows, columns, squeeze=False)
+    return figure, panels
 
 
 def save_page(figure: "Figure", output: str | Path) -> list[Path]:

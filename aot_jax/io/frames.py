@@ -13,14 +13,15 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 MAX_PIXELS = 2**27  # of one image; a few kilobytes of PNG can claim billions (a decompression bomb)
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
-PNG: Mapping[bytes, type[Image.Image]] = {b"\x89PNG\r\n\x1a\n": PngImageFile}
-JPEG_OR_PNG: Mapping[bytes, type[Image.Image]] = {b"\xff\xd8\xff": JpegImageFile, **PNG}
+PNG: Mapping[bytes, type[ImageFile]] = {b"\x89PNG\r\n\x1a\n": PngImageFile}
+JPEG_OR_PNG: Mapping[bytes, type[ImageFile]] = {b"\xff\xd8\xff": JpegImageFile, **PNG}
 
 
 class FrameError(ValueError):
@@ -118,7 +119,7 @@ def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
 
 
 def decode_image(
-    path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError], data: bytes | None = None
+    path: str | Path, kinds: Mapping[bytes, type[ImageFile]], error: type[Exception], data: bytes | None = None
 ) -> tuple[Image.Image, bytes]:
     """Decode an image file fully, or explain in one `error` why it cannot be done.
 
@@ -141,7 +142,7 @@ def decode_image(
 
 
 def open_image(
-    stream: BinaryIO, path: str | Path, kinds: Mapping[bytes, type[Image.Image]], error: type[ValueError]
+    stream: BinaryIO, path: str | Path, kinds: Mapping[bytes, type[ImageFile]], error: type[Exception]
 ) -> tuple[Image.Image, bytes]:
     """Open an image without decoding it, so that what is too large costs nothing. To be called in `explain_errors`.
 
@@ -164,7 +165,7 @@ def open_image(
     stream.seek(0)
     plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
     if plugin is None:
-        names = " or ".join(plugin.format for plugin in kinds.values())
+        names = " or ".join(str(plugin.format) for plugin in kinds.values())
         raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
     image = plugin(stream, str(path))
     if image.height * image.width > MAX_PIXELS:
@@ -175,7 +176,7 @@ def open_image(
 
 
 @contextmanager
-def explain_errors(path: str | Path, error: type[ValueError]) -> Iterator[None]:
+def explain_errors(path: str | Path, error: type[Exception]) -> Iterator[None]:
     """Turn whatever a broken image raises into one `error` that names it."""
     try:
         yield

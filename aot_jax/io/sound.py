@@ -43,9 +43,11 @@ class Sound:
             source = self._input.streams.audio[0]
             name = source.codec_context.name
             if name in HELD_BY_MP4 or name.startswith("mp3"):
-                self._packets = self._copied(source, output.add_stream_from_template(source))
+                self._packets = self._copied(self._input, source, output.add_stream_from_template(source))
             else:
-                self._packets = self._encoded(source, output.add_stream("aac", rate=source.codec_context.sample_rate))
+                self._packets = self._encoded(
+                    self._input, source, output.add_stream("aac", rate=source.codec_context.sample_rate)
+                )
         except Exception as reason:
             self._leave_out(reason)
 
@@ -71,24 +73,29 @@ class Sound:
             self._input.close()
             self._input = None
 
-    def _copied(self, source: av.AudioStream, target: av.AudioStream) -> Iterator[tuple[Fraction, av.Packet]]:
-        shift = round(self._start / source.time_base)
-        for packet in self._input.demux(source):
+    def _copied(
+        self, container: av.container.InputContainer, source: av.AudioStream, target: av.AudioStream
+    ) -> Iterator[tuple[Fraction, av.Packet]]:
+        base = Fraction(source.time_base or 0)
+        shift = round(self._start / base)
+        for packet in container.demux(source):
             if packet.dts is None or packet.pts is None:
                 continue
             packet.pts -= shift
             packet.dts -= shift
-            time = packet.pts * source.time_base
+            time = packet.pts * base
             if time >= -PRIMING:
                 packet.stream = target
                 yield time, packet
 
-    def _encoded(self, source: av.AudioStream, target: av.AudioStream) -> Iterator[tuple[Fraction, av.Packet]]:
+    def _encoded(
+        self, container: av.container.InputContainer, source: av.AudioStream, target: av.AudioStream
+    ) -> Iterator[tuple[Fraction, av.Packet]]:
         target.layout = "mono" if source.codec_context.layout.nb_channels == 1 else "stereo"
         base = Fraction(1, source.codec_context.sample_rate)
         resampler = av.AudioResampler(format="fltp", layout=target.layout, rate=source.codec_context.sample_rate)
-        for frame in self._input.decode(source):
-            time = (frame.pts or 0) * Fraction(frame.time_base) - self._start
+        for frame in container.decode(source):
+            time = (frame.pts or 0) * Fraction(frame.time_base or 0) - self._start
             if time < -PRIMING:
                 continue
             for piece in resampler.resample(frame):
@@ -100,7 +107,7 @@ class Sound:
     @staticmethod
     def _timed(packets: list[av.Packet]) -> Iterator[tuple[Fraction, av.Packet]]:
         for packet in packets:
-            yield (packet.pts or 0) * Fraction(packet.time_base), packet
+            yield (packet.pts or 0) * Fraction(packet.time_base or 0), packet
 
     def _leave_out(self, reason: BaseException) -> None:
         self._packets, self._next = iter(()), None

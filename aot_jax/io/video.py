@@ -40,7 +40,7 @@ class VideoWriter:
         self._pixel_aspect = pixel_aspect
         self._sound = sound
         self._temporary = beside(self._path)
-        self._container: av.container.OutputContainer | None = None
+        self._container: av.container.OutputContainer  # from __enter__ on
         self._stream: av.VideoStream | None = None
         # The numerator divides it, so that a constant rate is kept exactly.
         self._ticks = self._rate.numerator * math.ceil(MIN_TICKS / self._rate.numerator)
@@ -55,8 +55,7 @@ class VideoWriter:
         """
         height, width = frame.shape[:2]
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if self._stream is None:
-            self._begin(*frame.shape[:2])
+        stream = self._stream = self._stream or self._begin(*frame.shape[:2])
         time = self._end if time is None else time
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
@@ -64,15 +63,15 @@ class VideoWriter:
         picture.time_base = Fraction(1, self._ticks)
         picture.pts = round(time * self._ticks)
         picture.duration = round(self._ticks / self._rate)
-        for packet in self._stream.encode(picture):
+        for packet in stream.encode(picture):
             self._container.mux(packet)
         self._end = time + 1 / self._rate
         if self._sound is not None:
             self._sound.mux_until(time, self._container)
 
-    def _begin(self, height: int, width: int) -> None:
-        self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18"})
-        context = self._stream.codec_context
+    def _begin(self, height: int, width: int) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18"})
+        context = stream.codec_context
         context.time_base = Fraction(1, self._ticks)
         context.pix_fmt, context.height, context.width = "yuv420p", height, width
         context.sample_aspect_ratio = self._pixel_aspect
@@ -80,6 +79,7 @@ class VideoWriter:
         context.color_range = ColorRange.MPEG
         if self._sound is not None:
             self._sound.attach(self._container)
+        return stream
 
     def __enter__(self) -> "VideoWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ frame rate is no special case. A file that breaks off, or holds packets that can
 has and one warning.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -124,7 +124,8 @@ class VideoReader:
 
     def _index(self, end: int) -> tuple[list[int | None], list[int], list[Fraction]]:
         """Return time stamps, numbers of key frames, and times of the first `end` frames."""
-        stamps, keys, times = [], [0], []
+        stamps: list[int | None] = []
+        keys, times = [0], []
         with closing(self._shown()) as shown:
             for frame, time in islice(shown, end):
                 if frame.key_frame and stamps:
@@ -133,7 +134,7 @@ class VideoReader:
                 times.append(time)
         return stamps, keys, times
 
-    def _shown(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
+    def _shown(self) -> Generator[tuple[av.VideoFrame, Fraction], None, None]:
         """Yield decoded frames with the seconds after the first at which they are shown, ascending in any case."""
         last: Fraction | None = None
         with open_video(self.path) as container:
@@ -148,12 +149,13 @@ class VideoReader:
     def _range(self, key: int, start: int, stop: int, stamps: list[int | None]) -> dict[int, av.VideoFrame]:
         """Decode frames `start` .. `stop` - 1 from key frame `key` on; from the file's start where seeking misses."""
         numbers = {stamp: i for i, stamp in enumerate(stamps)}
-        if key and None not in numbers and len(numbers) == len(stamps):
+        begin = stamps[key]
+        if key and begin is not None and None not in numbers and len(numbers) == len(stamps):
             with open_video(self.path) as container:
                 stream = video_stream(container)
                 found = {}
                 try:
-                    container.seek(stamps[key], stream=stream)
+                    container.seek(begin, stream=stream)
                     for frame in self._decode(container, stream):
                         index = numbers.get(frame.pts)
                         if index is not None and start <= index < stop and not frame.is_corrupt:

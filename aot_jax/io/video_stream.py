@@ -6,6 +6,7 @@ the network nor other files, and a header must not claim all memory.
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -50,11 +51,14 @@ def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int] | None) -> np.
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
     """Return (a, b, c, d) of a frame's display matrix, see `upright`; None: it has none."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
     entries = np.frombuffer(bytes(data), np.int32)
-    return tuple(int(entries[i]) for i in (0, 1, 3, 4)) if entries.size == 9 else None
+    if entries.size != 9:
+        return None
+    a, b, c, d = entries[[0, 1, 3, 4]].tolist()
+    return a, b, c, d
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
@@ -87,7 +91,7 @@ def stated_count(container: av.container.InputContainer, stream: av.VideoStream,
     """Return how many frames the file says it has, or what follows from its length; None: neither is stated."""
     if stream.frames:
         return stream.frames
-    if stream.duration:
+    if stream.duration and stream.time_base:
         return round(stream.duration * stream.time_base * rate)
     return round(container.duration * rate / 1_000_000) if container.duration and container.duration > 0 else None
 

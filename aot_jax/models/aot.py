@@ -12,7 +12,7 @@ from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.identity import IdentityBank, LayerIdentity
 from aot_jax.models.layers import LayerNorm, Linear, check_rank
 from aot_jax.models.lstt import LSTT, FrameKV, LayerMemory
-from aot_jax.typing import Array, Size
+from aot_jax.typing import Array
 
 
 class Features(NamedTuple):
@@ -134,7 +134,7 @@ class AOT(nn.Module):
         return self.decode(features, outputs, every_depth=True)
 
 
-def check_size(size: Size, align_corners: bool) -> None:
+def check_size(size: Sequence[int], align_corners: bool) -> None:
     """Raise ValueError unless both lengths of `size` lie on the encoder's grid."""
     rest = 1 if align_corners else 0
     if any(n % 16 != rest or n < 1 for n in size):

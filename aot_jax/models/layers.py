@@ -6,6 +6,7 @@ Xavier uniform elsewhere, biases uniform within 1/sqrt(fan-in).
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from aot_jax.typing import Array, Size
+from aot_jax.typing import Array
 
 Initializer = Callable[..., Array]
 
@@ -157,13 +158,13 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
     """
     size = kernel.shape[0]
     padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
-    total = None
-    for i, j in np.ndindex(size, size):
+
+    def tap(i: int, j: int) -> Array:
         top, left = i * dilation, j * dilation
         last = top + (rows - 1) * stride + 1, left + (columns - 1) * stride + 1
-        term = padded[:, top : last[0] : stride, left : last[1] : stride] * kernel[i, j]
-        total = term if total is None else total + term
-    return total
+        return padded[:, top : last[0] : stride, left : last[1] : stride] * kernel[i, j]
+
+    return functools.reduce(operator.add, (tap(i, j) for i, j in np.ndindex(size, size)))
 
 
 def _pad_for_taps(x: Array, size: int, stride: int, dilation: int) -> tuple[Array, int, int]:
@@ -243,9 +244,9 @@ def gelu(x: Array) -> Array:
     return jax.nn.gelu(x, approximate=False)
 
 
-def fold_keys(keys: Array | None, data: int) -> Array | None:
-    """Fold a constant into each sample's key, (b,) to (b,); None stays None (no randomness)."""
-    return None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, data))(keys)
+def fold_keys(keys: Array, data: int) -> Array:
+    """Fold a constant into each sample's key, (b,) to (b,)."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, data))(keys)
 
 
 def draw_kept(keys: Array | None, rates: np.ndarray) -> Array | None:
@@ -285,7 +286,7 @@ def _bilinear_matrix(size_in: int, size_out: int, align_corners: bool) -> np.nda
     return matrix.astype(np.float32)
 
 
-def resize_bilinear(x: Array, size: Size, align_corners: bool) -> Array:
+def resize_bilinear(x: Array, size: Sequence[int], align_corners: bool) -> Array:
     """Resize a map (b, h, w, c) to (b, *size, c) by bilinear interpolation, as two small matrix products.
 
     With `align_corners` the corner cells of both grids coincide; otherwise cells are areas (half-pixel centres) and

@@ -123,6 +123,7 @@ class LSTTBlock(nn.Module):
         own = self.project(self.norm2(x))
         if identity is not None:
             memory = itself(own, identity)
+        assert memory is not None, "a frame without identities needs a memory"
         matched = self.long_attention(own.key, memory.long_keys, memory.long_values, memory.long_valid)
         if self.short_term_frames:
             matched = matched + self.short_attention(
@@ -229,7 +230,7 @@ class LSTT(nn.Module):
             x, own = self.layers[index](
                 x,
                 None if position is None else jnp.asarray(position),
-                None if identity is not None else memory[i],
+                None if memory is None or identity is not None else memory[i],
                 None if identity is None else identity[i],
                 None if kept is None else kept[:, i],
             )

@@ -4,6 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -66,7 +67,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
         def stopped() -> bool:
             return stop.requested
 
-        common = {"stopped": stopped, "quiet": args.quiet or None, "warn": warn}
+        common: dict[str, Any] = {"stopped": stopped, "quiet": args.quiet or None, "warn": warn}
         done = track(
             tracker, source, prompts, record, backward=not args.no_backward, save_every=args.save_every, **common
         ) and render(

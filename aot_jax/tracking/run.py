@@ -159,6 +159,7 @@ class _Run:
                 self.tracker.load_state(state)
             except TrackError as error:
                 raise RecordError(f"{error}; begin anew with --overwrite") from error
+            assert progress.frame is not None, "a state is that of a frame"
             finished += abs(progress.frame - first) + (stage == "forward")
         self.bar.update(finished - self.bar.n)
         return None if state is None else progress.frame

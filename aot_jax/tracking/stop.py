@@ -3,6 +3,7 @@
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 
 class Stop:
@@ -13,7 +14,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def _hear(self, number: int, _: FrameType | None) -> None:
         if self.requested:

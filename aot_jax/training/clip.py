@@ -63,11 +63,11 @@ def clip_loss(
         permutation = jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 0), identities))(keys)
     images = rearrange(normalise(images) if images.dtype == jnp.uint8 else images, "b t h w c -> (t b) h w c")
     frame_keys = None if keys is None else jnp.stack([fold_keys(keys, 1 + t) for t in range(frames)])  # (t, b)
-    features = propagate.encode(model, params, images, None if keys is None else frame_keys.reshape(-1))
+    features = propagate.encode(model, params, images, None if frame_keys is None else frame_keys.reshape(-1))
     features = jax.tree.map(lambda x: rearrange(x, "(t b) ... -> t b ...", b=batch), features)
     masks = rearrange(masks, "b t h w -> t b h w").astype(jnp.int32)
     fraction = hard_fraction(step, train.hard_mining * train.steps, train.hard_pixels)
-    options = {"permutation": permutation, "detach_identity": predicted_masks}
+    options: dict[str, Any] = {"permutation": permutation, "detach_identity": predicted_masks}
 
     def judge(logits: Array, truth: Array) -> tuple[Array, Array]:
         """Turn logits (l, b, h, w, m) at 4x into losses (l, b) and labels (b, h, w)."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import jax
 import numpy as np
@@ -108,10 +109,9 @@ def train(
                     report.say(f"stopped at step {done}; the same command goes on from here")
                     raise SystemExit(128 + signal.SIGTERM)
             store.wait()
-        model = Model(make_model(config), state.ema, config)
         if jax.process_index() == 0:
-            save_params(run / "weights", model.params, config, source={"step": steps}, replace=True)
-        return model
+            save_params(run / "weights", state.ema, config, source={"step": steps}, replace=True)
+        return Model(make_model(config), state.ema, config)
 
 
 def check_agreement(state: TrainState, step: int) -> None:
@@ -177,7 +177,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.asked = False
-        self._old: object = None
+        self._old: Any = None
 
     def _ask(self, _: int, __: FrameType | None) -> None:
         self.asked = True

@@ -79,7 +79,7 @@ def frame_loss(logits: Array, labels: Array, fraction: Array) -> Array:
 
 def hard_fraction(step: Array, mining_steps: float, hard_pixels: float) -> Array:
     """Return the fraction of pixels kept at `step`: from all, linearly, to `hard_pixels` after `mining_steps`."""
-    ratio = jnp.minimum(1.0, step / mining_steps) if mining_steps else 1.0
+    ratio = jnp.minimum(1.0, step / mining_steps) if mining_steps else jnp.float32(1)
     return ratio * hard_pixels + (1 - ratio)
 
 

@@ -33,7 +33,7 @@ GROUPS = {"encoder": ENCODER, "bank": BANK, "reader": READER}  # with learning r
 
 def select(params: Params, pattern: str) -> Any:
     """Return a tree of bools like `params`: does the path hold the pattern?"""
-    return path_aware_map(lambda path, _: re.search(pattern, "/".join(path)) is not None, params)
+    return path_aware_map(lambda path, _: re.search(pattern, "/".join(map(str, path))) is not None, params)
 
 
 def frozen(params: Params, config: ConfigDict) -> Any:

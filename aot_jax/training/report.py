@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -24,7 +24,8 @@ class Report:
     def __init__(self, run: Path, steps: int, start: int, quiet: bool = False) -> None:
         self._run, self._quiet = run, quiet
         self._bar = tqdm(total=steps, initial=start, unit="step", desc=run.name, disable=True if quiet else None)
-        self._lines = self._board = None
+        self._lines: TextIO | None = None
+        self._board: Any = None
         if not quiet:
             run.mkdir(parents=True, exist_ok=True)
             self._lines = (run / "figures.jsonl").open("a")
@@ -42,9 +43,9 @@ class Report:
 
     def figures(self, step: int, figures: dict[str, Any]) -> None:
         """Write a line; arrays are spread into one scalar an entry: losses (t, l) become losses/frame1/depth2."""
-        if self._quiet:
+        if self._lines is None:
             return
-        flat = {}
+        flat: dict[str, float] = {}
         for name, value in figures.items():
             value = np.asarray(value, np.float64)
             if value.ndim == 2:

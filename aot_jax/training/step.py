@@ -16,7 +16,7 @@ from aot_jax.training.state import TrainState
 from aot_jax.typing import Array, Params
 
 AXIS = "devices"
-Batch = dict[str, Array]  # images, masks, objects, index, as `data_pipeline.pipeline` makes them
+Batch = dict[str, Any]  # arrays: images, masks, objects, index, as `data_pipeline.pipeline` makes them
 
 
 def make_train_step(

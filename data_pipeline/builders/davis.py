@@ -1,6 +1,7 @@
 """TFDS builder of DAVIS 2016 and 2017, from the official folders; called by `data_pipeline.prepare`."""
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -18,5 +19,5 @@ class Davis(FrameBuilder):
         tfds.core.BuilderConfig(name="2016", description="one object a video"),
     ]
 
-    def _find(self, root) -> sources.Source:
+    def _find(self, root: Any) -> sources.Source:
         return sources.davis(Path(root), int(self.builder_config.name))

@@ -7,6 +7,7 @@ frames in order and each frame's object pixel counts, and the files that were le
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from data_pipeline.errors import DataError
 from data_pipeline.masks import count_pixels, image_size, read_mask
-from data_pipeline.sources import Source, Video
+from data_pipeline.sources import Frame, Source, Video
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class EncodedFrame:
     objects: dict[int, int]  # pixels of each id, 255 among them
 
 
-class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Writes frames in video order; a subclass says where they come from.
 
     Args:
@@ -40,7 +41,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     kind = ""  # decides the largest gap between sampled frames
     code_path = epath.Path(__file__)  # TFDS's own look-up imports a package that TFDS does not declare
 
-    def __init__(self, *, source: Source | None = None, on_bad_file: str = "stop", **kwargs):
+    def __init__(self, *, source: Source | None = None, on_bad_file: str = "stop", **kwargs: Any) -> None:
         if on_bad_file not in ("stop", "skip"):
             raise DataError(f"on_bad_file is {on_bad_file!r}; use 'stop' or 'skip'")
         self._source, self._on_bad_file = source, on_bad_file
@@ -63,14 +64,14 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         source = self._source or self._find(dl_manager.manual_dir)
         return {source.split: self._generate_examples(source)}
 
-    def _find(self, root) -> Source:
+    def _find(self, root: Any) -> Source:
         raise NotImplementedError
 
-    def _generate_examples(self, source: Source) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, source: Any) -> Iterator[tuple[int, dict]]:
         total = sum(len(video.frames) for video in source.videos)
         yield from self._store(((v.name, v.group, self._read(v)) for v in source.videos), total, source.root)
 
-    def _store(self, videos: Iterable, total: int, what) -> Iterator[tuple[int, dict]]:
+    def _store(self, videos: Iterable, total: int, what: object) -> Iterator[tuple[int, dict]]:
         """Yield (record number, example) and fill the metadata; `videos` yields (name, group, encoded frames)."""
         self._left_out: list[dict[str, str]] = []
         listed, number = [], 0
@@ -115,10 +116,9 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 yield None
 
 
-def _encode(video: str, frame, size: tuple[int, int] | None) -> tuple[EncodedFrame, tuple[int, int]]:
-    for part, path in (("image", frame.image), ("mask", frame.mask)):
-        if path is None:
-            raise DataError(f"{video}/{frame.name}: its {part} file is missing")
+def _encode(video: str, frame: Frame, size: tuple[int, int] | None) -> tuple[EncodedFrame, tuple[int, int]]:
+    if frame.image is None or frame.mask is None:
+        raise DataError(f"{video}/{frame.name}: its {'mask' if frame.image else 'image'} file is missing")
     image, mask = frame.image.read_bytes(), frame.mask.read_bytes()
     shape = image_size(image, str(frame.image))
     ids, mask = read_mask(mask, str(frame.mask))

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -32,14 +33,15 @@ class Generated(FrameBuilder):
 
     kind = "generated"
 
-    def __init__(self, *, recipe: Recipe | None = None, **kwargs):
+    def __init__(self, *, recipe: Recipe | None = None, **kwargs: Any) -> None:
         self._recipe = recipe or Recipe()
         super().__init__(**kwargs)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         return {"train": self._generate_examples(self._recipe)}
 
-    def _generate_examples(self, recipe: Recipe) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, source: Any) -> Iterator[tuple[int, dict]]:
+        recipe: Recipe = source
         names = (f"{recipe.seed}-{index:04d}" for index in range(recipe.videos))
         videos = ((name, "generated", _encode(recipe, index)) for index, name in enumerate(names))
         yield from self._store(videos, recipe.videos * recipe.frames, "generated videos")

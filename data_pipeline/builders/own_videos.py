@@ -1,6 +1,7 @@
 """TFDS builder of a user's own videos: JPEGImages/VIDEO, Annotations/VIDEO; called by `data_pipeline.prepare`."""
 
 from pathlib import Path
+from typing import Any
 
 from data_pipeline import sources
 from data_pipeline.builders.frames import FrameBuilder
@@ -12,5 +13,5 @@ class OwnVideos(FrameBuilder):
     kind = "videos"
     MANUAL_DOWNLOAD_INSTRUCTIONS = "manual_dir holds JPEGImages/VIDEO/*.jpg and Annotations/VIDEO/*.png."
 
-    def _find(self, root) -> sources.Source:
+    def _find(self, root: Any) -> sources.Source:
         return sources.own_videos(Path(root))

@@ -1,6 +1,7 @@
 """TFDS builder of YouTube-VOS 2018 and 2019, from the official folders; called by `data_pipeline.prepare`."""
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -18,5 +19,5 @@ class YoutubeVos(FrameBuilder):
         tfds.core.BuilderConfig(name="2018"),
     ]
 
-    def _find(self, root) -> sources.Source:
+    def _find(self, root: Any) -> sources.Source:
         return sources.youtube_vos(Path(root), int(self.builder_config.name))

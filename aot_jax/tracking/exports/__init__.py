@@ -1,5 +1,6 @@
 """Masks of a video in the formats of other tools. Each export is a context that takes frame after frame."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,11 @@ class Export(Protocol):
         """Finish, if nothing was raised."""
 
 
-EXPORTS = {"coco": CocoExport, "yolo": YoloExport, "davis": DavisExport}
+EXPORTS: dict[str, Callable[[Path, Source, tuple[int, ...]], Export]] = {
+    "coco": CocoExport,
+    "yolo": YoloExport,
+    "davis": DavisExport,
+}
 
 
 def open_export(name: str, folder: Path, source: Source, ids: tuple[int, ...]) -> Export:

@@ -22,7 +22,7 @@ class CocoExport:
         self._temporary = beside(self._path)
         self._source = source
         self._ids = ids
-        self._stream: TextIO | None = None
+        self._stream: TextIO  # from __enter__ on
         self._images: list[tuple[int, int, int]] = []  # index, height, width
         self._count = 0
 

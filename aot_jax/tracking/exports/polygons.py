@@ -37,14 +37,14 @@ def _trace(mask: np.ndarray) -> list[np.ndarray]:
     inside, above, left = padded[1:, 1:], padded[:-1, 1:], padded[1:, :-1]
     following: dict[tuple[int, int], list[tuple[int, int]]] = {}
 
-    def link(ys: np.ndarray, xs: np.ndarray, start: tuple[int, int], end: tuple[int, int]) -> None:
-        for y, x in zip(ys.tolist(), xs.tolist(), strict=True):
+    def link(edges: np.ndarray, start: tuple[int, int], end: tuple[int, int]) -> None:
+        for y, x in np.argwhere(edges).tolist():
             following.setdefault((x + start[0], y + start[1]), []).append((x + end[0], y + end[1]))
 
-    link(*np.nonzero(inside & ~above), (0, 0), (1, 0))  # top edges, to the right
-    link(*np.nonzero(above & ~inside), (1, 0), (0, 0))  # bottom edges, to the left
-    link(*np.nonzero(inside & ~left), (0, 1), (0, 0))  # left edges, upward
-    link(*np.nonzero(left & ~inside), (0, 0), (0, 1))  # right edges, downward
+    link(inside & ~above, (0, 0), (1, 0))  # top edges, to the right
+    link(above & ~inside, (1, 0), (0, 0))  # bottom edges, to the left
+    link(inside & ~left, (0, 1), (0, 0))  # left edges, upward
+    link(left & ~inside, (0, 0), (0, 1))  # right edges, downward
     loops = []
     while following:
         start = next(iter(following))
