@@ -17,6 +17,7 @@ from aot_jax import Tracker
 from aot_jax.checkpoint import CheckpointError, default_checkpoint, find_params, load_model
 from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, parse_args
 from aot_jax.evaluation import benchmark, files, splits, spread
+from aot_jax.flags import at_least
 from aot_jax.training.distributed import add_distributed_flags, initialise
 
 SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
@@ -35,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/CONFIG, else runs/CONFIG)")
     parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
     parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
-    parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers to run, for scalable models (default: all)")
+    parser.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, of scalable models (default: all)")
     parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
     parser.add_argument("--overwrite", action="store_true", help="begin again in a folder of other results")
     parser.add_argument("--all_frames", action="store_true", help="YouTube-VOS at 30 frames a second instead of 6")
@@ -45,9 +46,9 @@ def make_parser() -> argparse.ArgumentParser:
     multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
     parser.add_argument("--multi_scale", type=benchmark.scale, nargs="*", metavar="SCALE", help=multi_scale)
     parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
-    parser.add_argument("--max_long_edge", type=int, metavar="PIXELS", help="of frames (0: any; default: the config's)")
+    parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
-    parser.add_argument("--devices", type=int, metavar="N", help="of this host, a video each at a time (default: all)")
+    parser.add_argument("--devices", type=at_least(1), metavar="N", help="of this host, one video each (default: all)")
     add_distributed_flags(parser)
     return parser
 

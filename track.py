@@ -14,6 +14,7 @@ import sys
 from tqdm import tqdm
 
 from aot_jax.config import DTYPES, parse_args
+from aot_jax.flags import above_zero, at_least
 from aot_jax.tracking.command import DEFAULT_CONFIG, ERRORS, explain, run_command
 from aot_jax.tracking.exports import EXPORTS
 
@@ -34,33 +35,35 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--box", action="append", metavar="X0,Y0,X1,Y1", help="a filled box as a mask, in pixels; may be repeated"
     )
-    what.add_argument("--mask_frame", type=int, metavar="N", help="frame of the mask or boxes, from 0 (default: first)")
+    what.add_argument("--mask_frame", type=at_least(0), metavar="N", help="of mask or boxes, from 0 (default: first)")
     what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
     how = parser.add_argument_group("network")
     how.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/CONFIG, else runs/CONFIG)")
     how.add_argument(
         "--config",
         metavar="FILE",
-        help=f"config of the network (default: the checkpoint's own, else {DEFAULT_CONFIG}); --config.FIELD=VALUE "
-        "overrides one of its fields",
+        help=f"config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
+        f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
     )
     how.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
-    how.add_argument("--depth", type=int, metavar="N", help="LSTT layers to run, for scalable models (default: all)")
-    how.add_argument("--target_fps", type=float, metavar="N", help="frames a second to hold, by giving up depth")
-    how.add_argument("--max_frames", type=int, default=50, metavar="N", help="in memory at most; 0: all (default: 50)")
-    how.add_argument("--max_long_edge", type=int, metavar="PIXELS", help="of the network's input (default: config's)")
+    how.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, for scalable models (default: all)")
+    how.add_argument("--target_fps", type=above_zero, metavar="N", help="frames a second to hold, by giving up depth")
+    memory = "frames in memory at most; 0: all (default: 50)"
+    how.add_argument("--max_frames", type=at_least(0), default=50, metavar="N", help=memory)
+    edge = "of the network's input (0: the frame's; default: the config's)"
+    how.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
     how.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="DIR", help="folder of the results (default: results/track/<name of VIDEO>)")
-    out.add_argument("--output_height", type=int, metavar="PIXELS", help="of the masks (default: the frames' own)")
+    out.add_argument("--output_height", type=at_least(1), metavar="PIXELS", help="of the masks (default: the frames')")
     also = "write this format too; may be repeated"
     out.add_argument("--export", action="append", choices=sorted(EXPORTS), help=also)
     out.add_argument("--no_overlay", action="store_true", help="write no overlay.mp4")
-    out.add_argument("--fps", type=float, metavar="N", help="of a folder of images (default: 24)")
+    out.add_argument("--fps", type=above_zero, metavar="N", help="of a folder of images (default: 24)")
     out.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     out.add_argument("--overwrite", action="store_true", help="begin anew in an output folder that holds results")
     points = "frames between points to resume from (default: 100)"
-    out.add_argument("--save_every", type=int, default=100, metavar="N", help=points)
+    out.add_argument("--save_every", type=at_least(1), default=100, metavar="N", help=points)
     out.add_argument("--quiet", action="store_true", help="show no progress bar")
     return parser
 

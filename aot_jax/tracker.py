@@ -23,6 +23,8 @@ from aot_jax.stream import Stream
 from aot_jax.tta import average_labels, average_probabilities
 from aot_jax.typing import Array, Size
 
+MAX_SCALE = 10  # of test-time augmentation; more is a slip
+
 
 class Tracker:
     """Segments the objects of one video, frame by frame.
@@ -45,7 +47,8 @@ class Tracker:
             `depth`. What a frame takes is measured; the first frames at each depth compile and do not count.
 
     Raises:
-        TrackError: for a depth that the network does not have, or a target without depths to choose from.
+        TrackError: for a depth that the network does not have, a target without depths to choose from, or a number
+            out of range.
 
     Example:
         >>> import numpy as np
@@ -86,6 +89,14 @@ class Tracker:
             self.depth = model.module.depth(depth)
         except ValueError as error:
             raise TrackError(str(error)) from None
+        for name, value, low in (
+            ("gap", gap, 0), ("max_frames", max_frames, 0), ("max_long_edge", max_long_edge, 0),
+            ("output_height", output_height, 1), ("max_objects", max_objects, 1),
+        ):  # fmt: skip
+            if value is not None and value < low:
+                raise TrackError(f"{name} is {value}; it is at least {low}")
+        if not scales or not all(0 < scale < MAX_SCALE for scale in scales):
+            raise TrackError(f"scales are {scales}; each is above 0 and below {MAX_SCALE}")
         self.max_objects = max_objects
         self.output_height = output_height
         self.target_fps = target_fps

@@ -280,3 +280,20 @@ def test_depth_reaches_the_network():
     tracker = Tracker(deep, 1, gap=0)
     tracker.step(FRAMES[0], MASK)
     assert len(tracker._streams[0].memory.long_keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gap": -1}, "gap is -1; it is at least 0"),
+        ({"max_frames": -1}, "max_frames is -1; it is at least 0"),
+        ({"max_long_edge": -5}, "max_long_edge is -5"),
+        ({"output_height": 0}, "output_height is 0; it is at least 1"),
+        ({"max_objects": 0}, "max_objects is 0"),
+        ({"scales": ()}, r"scales are \(\)"),
+        ({"scales": (1.0, -1.0)}, "each is above 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(model, options, message):
+    with pytest.raises(TrackError, match=message):
+        Tracker(model, **options)
