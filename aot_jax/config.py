@@ -182,8 +182,9 @@ def add_config_flags(parser: argparse.ArgumentParser, default: str) -> None:
         "--config",
         default=default,
         metavar="FILE",
-        help="config that says what network, data and training, a file or a name that python -m aot_jax.configs lists "
-        "(default: %(default)s); --config.FIELD=VALUE overrides one of its fields, as in --config.model.depth=2",
+        help="config of network, data and training: a Python file, which is run, or a name that python -m "
+        "aot_jax.configs lists (default: %(default)s); --config.FIELD=VALUE overrides one of its fields, as in "
+        "--config.model.depth=2",
     )
 
 
