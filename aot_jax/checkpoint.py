@@ -29,6 +29,7 @@ logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file
 
 # Fields of config.model that do not change what the parameters mean.
 FREE_FIELDS = {"bank_gain", "shortcut_gain", "locality", "drop_path", "encoder_drop_path", "local_attention"}
+MAX_NAMES = 5  # of parameters that one error lists
 
 
 class CheckpointError(ValueError):
@@ -80,7 +81,7 @@ def find_params(path: str | Path) -> Path:
             return folder
     raise CheckpointError(
         f"no checkpoint at {path}: neither it nor its folders weights/ and best/, which a training run writes, "
-        "hold params/ and model.json"
+        "hold params/ and model.json; name a folder that train.py or python -m aot_jax.convert wrote"
     )
 
 
@@ -110,7 +111,9 @@ def save_params(
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error}") from error
+        raise CheckpointError(
+            f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
+        ) from error
     try:
         # This process alone writes, whether or not there are others.
         own = jax.process_index()
@@ -127,7 +130,9 @@ def save_params(
         temporary.rename(path)
         shutil.rmtree(path / "replaced", ignore_errors=True)
     except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error}") from error
+        raise CheckpointError(
+            f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -149,7 +154,9 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
         description = json.loads((path / "model.json").read_text())
         saved = dict(description["config"]["model"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path / 'model.json'} is not readable: {error}") from error
+        raise CheckpointError(
+            f"{path / 'model.json'} is not readable: {error!r}; copy the checkpoint again, or name another"
+        ) from error
     own = {name: value for name, value in fields(config.model).items() if name not in FREE_FIELDS}
     different = [
         f"  model.{name}: {saved.get(name)!r} in the checkpoint, {value!r} in the config"
@@ -173,14 +180,20 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     except CheckpointError:
         raise
     except Exception as error:
-        raise CheckpointError(f"the checkpoint {path} cannot be read: {error}") from error
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read: {error}; copy it again, or name another"
+        ) from error
 
 
 def _check_shapes(path: Path, stored: dict[str, Any], target: Params) -> None:
     have, want = flatten_dict(stored, sep="/"), flatten_dict(target, sep="/")
     wrong = [name for name in want if name not in have or tuple(have[name].shape) != want[name].shape]
     if wrong:
-        raise CheckpointError(f"the checkpoint {path} lacks, or has in another shape: {', '.join(wrong)}")
+        more = f" and {len(wrong) - MAX_NAMES} more" if len(wrong) > MAX_NAMES else ""
+        raise CheckpointError(
+            f"the checkpoint {path} lacks, or has in another shape: {', '.join(wrong[:MAX_NAMES])}{more}; "
+            "it was written by another version, or its copy is not whole: convert or train it again"
+        )
 
 
 def load_model(

@@ -20,7 +20,8 @@ def check_frame(frame: np.ndarray, size: Size | None) -> np.ndarray:
     frame = np.asarray(frame)
     if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
         raise TrackError(
-            f"a frame is (height, width, 3) uint8 RGB, but this one has shape {frame.shape} and type {frame.dtype}"
+            f"a frame is (height, width, 3) uint8 RGB, but this one has shape {frame.shape} and type {frame.dtype}: "
+            "read it with aot_jax.io.frames.read_frame, or convert it"
         )
     if size is not None and frame.shape[:2] != size:
         raise TrackError(
@@ -41,7 +42,8 @@ def check_mask(mask: np.ndarray, frame: np.ndarray, known: Collection[int], max_
         mask = mask.astype(np.int32)
     if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
         raise TrackError(
-            f"a mask is (height, width) integers, but this one has shape {mask.shape} and type {mask.dtype}"
+            f"a mask is (height, width) integers, but this one has shape {mask.shape} and type {mask.dtype}: "
+            "read it with aot_jax.io.masks.read_mask, or convert it"
         )
     if mask.shape != frame.shape[:2]:
         raise TrackError(
@@ -49,7 +51,9 @@ def check_mask(mask: np.ndarray, frame: np.ndarray, known: Collection[int], max_
             "give a mask of the frame's own size (resize it with nearest neighbour)"
         )
     if mask.min() < 0 or mask.max() > np.iinfo(np.int32).max:
-        raise TrackError(f"ids in a mask are 0 .. 2147483647, but this one holds {mask.min()} .. {mask.max()}")
+        raise TrackError(
+            f"ids in a mask are 0 .. 2147483647, but this one holds {mask.min()} .. {mask.max()}: renumber them"
+        )
     ids = np.unique(mask[mask != 0])
     total = len(set(known) | set(ids.tolist()))
     if total > max_objects:

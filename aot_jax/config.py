@@ -60,7 +60,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
     finally:
         sys.path.remove(root)
     if not hasattr(module, "get_config"):
-        raise ConfigError(f"{path} is not a config: it defines no get_config()")
+        raise ConfigError(f"{path} is not a config: it defines no get_config(); configs/aotb.py shows a short one")
     config = module.get_config()
     for override in overrides:
         name, separator, value = override.partition("=")
@@ -156,9 +156,11 @@ def check_model(model: ConfigDict) -> None:
         if model[name] < 1:
             raise ConfigError(f"model.{name} is {model[name]}; it is at least 1")
     if model.channels % (2 * model.heads) or model.channels % 32:
-        raise ConfigError(f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * heads")
+        raise ConfigError(
+            f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * model.heads, {2 * model.heads}"
+        )
     if model.share_blocks and not model.scalable:
-        raise ConfigError("model.share_blocks needs model.scalable=True")
+        raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
 
 
 def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:

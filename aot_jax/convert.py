@@ -210,6 +210,8 @@ def from_torch(
         report = _report(config, missing, unused, misshaped)
         if not encoder_only and not any(name.startswith("LSTT.") for name in arrays):
             report += "\n  weights of an encoder alone are taken with --part encoder (encoder_only=True)"
+        else:
+            report += "\n  give the config of the network that they belong to, with --config"
         raise ConvertError(report)
     flat = {}
     if encoder_only:
@@ -239,13 +241,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ConvertError(f"no file at {path}")
+        raise ConvertError(f"no file at {path}; check the path")
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as file:
                 return dict(file)
         except Exception as error:
-            raise ConvertError(f"{path} is not a readable .npz file: {error}") from error
+            raise ConvertError(
+                f"{path} is not a readable .npz file: {error}; write it again, or take the .pth file"
+            ) from error
     try:
         import torch
     except ImportError:
@@ -256,14 +260,17 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ConvertError(f"{path} is not a checkpoint that holds only tensors: {error}") from error
+        raise ConvertError(
+            f"{path} is not a checkpoint that holds only tensors: {error}\nOther objects are not unpickled: save the "
+            "tensors alone, torch.save(model.state_dict(), FILE)"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     tensors = state if isinstance(state, dict) else {}
     arrays = {name: value.float().numpy() for name, value in tensors.items() if isinstance(value, torch.Tensor)}
     if not arrays:
-        raise ConvertError(f"{path} holds no tensors by name")
+        raise ConvertError(f"{path} holds no tensors by name; save a state dict, torch.save(model.state_dict(), FILE)")
     return arrays
 
 

@@ -165,7 +165,8 @@ def score_sequence(
         prediction = np.asarray(prediction)
         if truth.shape != prediction.shape:
             raise MetricsError(
-                f"frame {t}: the ground truth is {truth.shape} (h, w), the prediction {prediction.shape}"
+                f"frame {t}: the ground truth is {truth.shape} (h, w), the prediction {prediction.shape}; "
+                "resize the prediction with nearest neighbour"
             )
         void = None if binary or not (truth == VOID).any() else truth == VOID
         pairs: list[tuple[np.ndarray, np.ndarray]]
@@ -181,7 +182,9 @@ def score_sequence(
     if missing.size:
         raise MetricsError(f"no prediction for frames {missing.tolist()}; only frames that are not scored may lack one")
     if len(rows) <= 2 * first:
-        raise MetricsError(f"{len(rows)} frames: none is left to score (the first and the last are skipped)")
+        raise MetricsError(
+            f"{len(rows)} frames: none is left to score, since the first and the last are skipped; give three or more"
+        )
     return {i: ObjectScore(figures[:, o, 0], figures[:, o, 1], skip_ends) for o, i in enumerate(ids)}
 
 

@@ -19,7 +19,7 @@ class Pace:
 
     def __init__(self, fps: float, depth: int) -> None:
         if not fps > 0:
-            raise ValueError(f"target_fps is {fps}; it is above 0")
+            raise ValueError(f"target_fps is {fps}; it is above 0, as in 25")
         self._allowed = 1 / fps  # seconds
         self._deepest = depth
         self.depth = depth

@@ -134,7 +134,10 @@ def read_snapshot(path: str | Path) -> Iterator[Snapshot]:
             arrays = dict(file)
         meta = json.loads(str(arrays.pop("meta")))
         if meta.get("version") != VERSION:
-            raise SnapshotError(f"{path} is of version {meta.get('version')}, but this program reads version {VERSION}")
+            raise SnapshotError(
+                f"{path} is of version {meta.get('version')}, but this program reads version {VERSION}; "
+                "go on with the program that wrote it"
+            )
         yield Snapshot(path, meta, arrays)
     except SnapshotError:
         raise

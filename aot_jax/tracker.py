@@ -186,7 +186,9 @@ class Tracker:
             OSError: if the file cannot be written.
         """
         if not self._streams:
-            raise TrackError("no frame has been segmented yet: there is no state to save")
+            raise TrackError(
+                "no frame has been segmented yet, so there is no state to save: call step(frame, mask) first"
+            )
         meta = {"settings": self._settings(), "slots": list(self._slots.of.items())}
         write_snapshot(path, meta, self._streams)
 
@@ -218,14 +220,14 @@ class Tracker:
     def probabilities(self) -> np.ndarray:
         """Return (h, w, 1 + objects) float32: of background and of each of `ids` in the last frame segmented."""
         if not self._streams:
-            raise TrackError("no frame has been segmented yet")
+            raise TrackError("no frame has been segmented yet: call step(frame, mask) first")
         slots = [0, *self._slots.of.values()]
         return np.asarray(average_probabilities(self._streams, self._slots.used(), self._size))[..., slots]
 
     def _begin(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
         ids = np.unique(mask[mask != 0])
         if not ids.size:
-            raise TrackError("the first mask has no object: every pixel is 0")
+            raise TrackError("the first mask has no object, every pixel is 0: give the objects ids above 0")
         self._slots.take(ids.tolist())
         self._make_streams(frame.shape[:2])
         self._refer(frame, [self._slots.from_ids(mask)] * len(self._streams))
@@ -294,5 +296,7 @@ class Tracker:
             return depth
         if not 1 <= depth < self.depth or not self.model.config.model.scalable:
             allowed = f"1 .. {self.depth}" if self.model.config.model.scalable else f"{self.depth}"
-            raise TrackError(f"depth is {depth}, but this tracker runs at {allowed}: make it with a larger depth")
+            raise TrackError(
+                f"depth is {depth}, but this tracker runs at {allowed}; it was made with depth={self.depth}"
+            )
         return depth

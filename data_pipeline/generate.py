@@ -56,7 +56,10 @@ def make_video(
         ((2, 48, 64, 3), (2, 48, 64), array([0, 1, 2, 3], dtype=uint8))
     """
     if not 1 <= objects <= 254 or not 0 <= lookalikes <= objects or min(height, width) < 32 or frames < 1:
-        raise ValueError(f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}")
+        raise ValueError(
+            f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}; "
+            "there are 1 .. 254 objects, no more of them alike, and 1 frame or more of 32x32 pixels or more"
+        )
     random = np.random.default_rng(np.atleast_1d(np.asarray(seed)).tolist())
     background = _Texture(random, 0.35 * min(height, width))
     camera = (random.uniform(-0.012, 0.012, 2) * min(height, width)).astype(np.float32)  # pixels a frame

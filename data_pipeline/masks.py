@@ -39,10 +39,14 @@ def read_mask(data: bytes, name: str) -> tuple[np.ndarray, bytes]:
         raise DataError(str(error)) from None
     if values.ndim == 3:
         raise DataError(
-            f"{name}: a mask must hold object ids (palette or grey PNG), this one holds {image.mode} colours"
+            f"{name}: a mask must hold object ids (palette or grey PNG), this one holds {image.mode} colours; "
+            "save it as a palette PNG"
         )
     if values.max() > VOID:
-        raise DataError(f"{name}: ids from {values.min()} to {values.max()}; training takes 0 .. 254, and 255 for void")
+        raise DataError(
+            f"{name}: ids from {values.min()} to {values.max()}; training takes 0 .. 254, and 255 for void: "
+            "renumber them"
+        )
     ids = values.astype(np.uint8)
     if image.mode in ("P", "L") and data[24] == 8:
         return ids, grey_png(data)

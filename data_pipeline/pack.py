@@ -103,7 +103,10 @@ def _check(folder: Path, config: ConfigDict) -> None:
             if name != "data" and saved[name] != value
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read ({error}): is {folder} a folder of packed batches?") from None
+        raise DataError(
+            f"{path} cannot be read ({error}): is {folder} a folder of packed batches? "
+            "python -m data_pipeline.pack writes one"
+        ) from None
     if wrong:
         raise DataError(f"{folder} was packed with another recipe:\n  " + "\n  ".join(wrong) + "\npack another folder")
 

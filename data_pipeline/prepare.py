@@ -131,7 +131,10 @@ def _write(builder: FrameBuilder, size: int) -> None:
                     raise cause from None
                 cause = cause.__cause__ or cause.__context__
             if isinstance(error, OSError):
-                raise DataError(f"{target}: preparation failed ({error})") from error
+                raise DataError(
+                    f"{target}: preparation failed ({error}); make room, or name another folder "
+                    "with --config.data.prepared"
+                ) from error
             raise
         finally:
             tfds.enable_progress_bar()

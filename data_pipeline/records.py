@@ -69,7 +69,10 @@ class RecordReader:
                 found.append(None)
         instead = next((data for data in found if data is not None), None)
         if instead is None:
-            raise DataError(f"none of the records of {self.name(int(records[0]))} and its clip can be read")
+            raise DataError(
+                f"none of the records of {self.name(int(records[0]))} and its clip can be read: "
+                "delete its folder, and the set is prepared anew"
+            )
         with self._lock:
             self.bytes_read += sum(len(data) for data in found if data is not None)
         return np.array([instead if data is None else data for data in found], dtype=object)
@@ -108,7 +111,8 @@ class RecordReader:
             (data,) = reader.read([position])
         except Exception as error:  # the library raises what its C++ layer gives it
             raise DataError(
-                f"{self.name(record)}, record {position}: cannot be read ({error}); prepare it anew"
+                f"{self.name(record)}, record {position}: cannot be read ({error}); "
+                "delete its folder, and the set is prepared anew"
             ) from error
         idle.append(reader)
         return data

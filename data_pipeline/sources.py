@@ -63,7 +63,7 @@ def davis(root: Path, year: int, split: str = "train") -> Source:
     listing = root / "ImageSets" / str(year) / f"{split}.txt"
     if not listing.is_file():
         have = ", ".join(sorted(str(p.relative_to(root)) for p in (root / "ImageSets").glob("*/*.txt"))) or "none"
-        raise DataError(f"{listing} does not exist; splits there: {have}")
+        raise DataError(f"{listing} does not exist; splits there: {have}. Name one of these, as in davis17:val")
     # A line is a sequence, or in the 2016 lists a pair of paths whose last folder is the sequence.
     names = []
     try:
@@ -96,7 +96,9 @@ def youtube_vos(root: Path, year: int, split: str = "train") -> Source:
             objects = [entry["frames"] for entry in entries[name]["objects"].values()]
             frames[name] = sorted({frame for shown in objects if len(shown) > 1 for frame in shown})
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError(f"{root / 'meta.json'}: not the meta.json of YouTube-VOS ({error!r})") from error
+        raise DataError(
+            f"{root / 'meta.json'}: not the meta.json of YouTube-VOS ({error!r}); unpack the set again"
+        ) from error
     _check_names(root / "meta.json", frames)
     videos = tuple(
         _video(name, root / "JPEGImages" / name, root / "Annotations" / name, frames[name]) for name in frames

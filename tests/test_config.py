@@ -117,7 +117,7 @@ def test_later_overrides_win():
         ("model.depth=0", r"model.depth is 0; it is at least 1"),
         ("model.identities=0", r"model.identities is 0"),
         ("model.channels=48", r"model.channels is 48; it is a multiple of 32"),
-        ("model.heads=24", r"channels is 256; it is a multiple of 32 and of 2 \* heads"),
+        ("model.heads=24", r"channels is 256; it is a multiple of 32 and of 2 \* model.heads, 48"),
         ("model.encoder=vgg", r"model.encoder is 'vgg'; it is one of mobilenet_v2, resnet50, swin_b"),
         ("model.block=v3", r"model.block is 'v3'; it is one of v1, v2"),
         ("model.local_attention=fast", r"model.local_attention is 'fast'; it is one of tiles, patches"),

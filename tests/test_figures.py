@@ -131,7 +131,10 @@ def test_strips_of_depths_and_of_folders(checkpoint, video, tmp_path, monkeypatc
         (["strips", "VIDEO", "--mask", "MASK", "--times", "9"], "VIDEO: frame 9 is wanted, but there are 4"),
         (["strips", "VIDEO", "--mask", "MASK", "--times", "-1"], "--times -1: frames are numbered from 0"),
         (["attention", "VIDEO", "--mask", "MASK", "--checkpoint", "RUN", "--depth", "3"], "aost: depth is 3, but"),
-        (["attention", "VIDEO", "--mask", "EMPTY", "--checkpoint", "RUN"], "the first mask has no object"),
+        (
+            ["attention", "VIDEO", "--mask", "EMPTY", "--checkpoint", "RUN"],
+            "the first mask has no object, every pixel is 0",
+        ),
     ],
 )
 def test_what_cannot_be_drawn(flags, message, checkpoint, video, tmp_path, capsys):

@@ -99,7 +99,7 @@ def test_what_cannot_be_looked_at(indifferent):
     mask = tiny.mask(*SIZE, (1,))
     with pytest.raises(FigureError, match="give two frames or more"):
         carried_masks(indifferent, tiny.frames(1, *SIZE), mask)
-    with pytest.raises(FigureError, match="the first mask has no object"):
+    with pytest.raises(FigureError, match="the first mask has no object, every pixel is 0"):
         carried_masks(indifferent, tiny.frames(2, *SIZE), mask * 0)
     with pytest.raises(FigureError, match="aost: depth is 3, but this network runs at 1"):
         carried_masks(indifferent, tiny.frames(2, *SIZE), mask, depth=3)

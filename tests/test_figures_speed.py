@@ -47,7 +47,10 @@ def test_a_run_of_eval_is_a_point(write):
         ([1], "holds no figures; give a scores.json of eval.py"),
         ({name: RUN[name] for name in RUN if name != "J&F"}, "has no J&F, since this split has no ground truth"),
         (RUN | {"fps": None}, "fps is None"),
-        ({"measured": [ENTRY | {"score": 82}]}, r"A has fps 3\.5, score 82\.0; they are > 0 and 0 \.\. 1"),
+        (
+            {"measured": [ENTRY | {"score": 82}]},
+            r"A has fps 3\.5, score 82\.0; fps is > 0, and score a fraction 0 \.\. 1",
+        ),
         ({"published": ["A"]}, "name is None in A"),
         ({"measured": [ENTRY | {"split": 17}]}, "split is 17"),
     ],

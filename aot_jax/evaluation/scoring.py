@@ -110,7 +110,7 @@ def _find_sequences(
             raise MetricsError(f"{folder}: not a folder; give one that holds SEQUENCE/FRAME.png")
     if any(path.suffix.lower() == ".png" for path in ground_truth.iterdir()):
         if names is not None:
-            raise MetricsError(f"{ground_truth}: holds a single sequence; leave the choice of sequences out")
+            raise MetricsError(f"{ground_truth}: holds a single sequence; leave --sequences out")
         return {ground_truth.resolve().name: (ground_truth, prediction)}, [], []
     true, predicted = (
         {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -120,7 +120,7 @@ def _find_sequences(
     if not wanted:
         raise MetricsError(f"{ground_truth}: no sequence to score; give a folder that holds SEQUENCE/FRAME.png")
     problems = [f"{ground_truth / name}: no such sequence in the ground truth" for name in wanted if name not in true]
-    hint = "" if names else " (if it was not to be predicted, name those to score: sequences)"
+    hint = "" if names else " (if it was not to be predicted, name those to score with --sequences)"
     problems += [f"{prediction / name}: the sequence is missing{hint}" for name in wanted if name not in predicted]
     extra = sorted(predicted - true)
     warnings = [f"{prediction}: not in the ground truth and not scored: {', '.join(extra)}"] if extra else []

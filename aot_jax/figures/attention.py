@@ -156,7 +156,7 @@ def carried_masks(
     slots = Slots(model.config.model.identities)
     slots.take(np.unique(mask[mask != 0]).tolist())
     if not slots.of:
-        raise FigureError("the first mask has no object: every pixel is 0; give one with ids above 0")
+        raise FigureError("the first mask has no object, every pixel is 0: give the objects ids above 0")
     stream = _open_stream(model, (mask.shape[0], mask.shape[1]), depth, gap)
     short_frames = model.config.model.short_term_frames
     shown = {0: previous}

@@ -77,14 +77,18 @@ def _point(path: Path, entry: dict[str, Any], measured: bool) -> Point:
     def field(name: str, kind: type) -> Any:
         value = entry.get(name) if isinstance(entry, dict) else None
         if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
-            raise FigureError(f"{path}: {name} is {value!r} in {entry}; it is a {kind.__name__}")
+            raise FigureError(
+                f"{path}: {name} is {value!r} in {entry}; it is a {'number' if kind is float else 'text'}"
+            )
         return kind(value)
 
     kinds = {"name": str, "curve": str, "split": str, "fps": float, "score": float}
     values = {name: field(name, kind) for name, kind in kinds.items()}
     point = Point(**values, measured=measured, device=str(entry.get("device", "")))
     if not (point.fps > 0 and 0 <= point.score <= 1):
-        raise FigureError(f"{path}: {point.name} has fps {point.fps}, score {point.score}; they are > 0 and 0 .. 1")
+        raise FigureError(
+            f"{path}: {point.name} has fps {point.fps}, score {point.score}; fps is > 0, and score a fraction 0 .. 1"
+        )
     return point
 
 

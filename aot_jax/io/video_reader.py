@@ -175,7 +175,7 @@ class VideoReader:
                 if index >= stop - 1:
                     break
         if len(found) != stop - start:
-            raise FrameError(f"{self.path}: gave other frames when it was read again; has it changed?")
+            raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, begin anew")
         return found
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -211,7 +211,8 @@ class VideoReader:
             pixels = frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=space)
         except Exception as reason:
             raise FrameError(
-                f"{self.path}: frames of format {frame.format.name} become no RGB ({reason_text(reason)})"
+                f"{self.path}: frames of format {frame.format.name} become no RGB ({reason_text(reason)}); "
+                "convert it to mp4"
             ) from reason
         return np.ascontiguousarray(upright(pixels, display_matrix(frame))).reshape(*self.size, 3)
 

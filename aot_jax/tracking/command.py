@@ -129,7 +129,9 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     except ConfigError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{checkpoint / 'model.json'} is not readable: {error}") from error
+        raise CheckpointError(
+            f"{checkpoint / 'model.json'} is not readable: {error!r}; copy the checkpoint again, or name its --config"
+        ) from error
 
 
 def _settings(

@@ -168,7 +168,7 @@ class _Run:
         if last is None:
             raise MaskError(
                 f"the first mask is for frame {self.prompts.first}, but {self.source.name} has only "
-                f"{self.source.count} frames, numbered from 0"
+                f"{self.source.count} frames, numbered from 0: name a frame that it has"
             )
         if self.prompts.last > last:
             self.warn(f"masks for frames after {last}, the last of {self.source.name}, were not used")

@@ -122,7 +122,10 @@ def check_agreement(state: TrainState, step: int) -> None:
     own = np.uint32(sum(map(int, sums)) % 2**32)
     found = multihost_utils.process_allgather(own).tolist()
     if len(set(found)) > 1:
-        raise TrainError(f"step {step}: processes hold different parameters (sums {found}); are their data the same?")
+        raise TrainError(
+            f"step {step}: processes hold different parameters (sums {found}): start all with the same code, config "
+            "and data; the same command goes on from the newest checkpoint"
+        )
 
 
 def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report) -> None:

@@ -110,7 +110,9 @@ class Store:
         except CheckpointError:
             raise
         except Exception as error:
-            raise CheckpointError(f"checkpoint {self._folder / str(step)} cannot be read: {error}") from error
+            raise CheckpointError(
+                f"checkpoint {self._folder / str(step)} cannot be read: {error}. Delete it to go on from the one before"
+            ) from error
 
     def __enter__(self) -> "Store":
         return self

@@ -203,7 +203,10 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
     at = content.index(jpeg[-300:-200])
     content[at : at + 100] = bytes(100)
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"^davis17 clip3/00006 in [^\n]*cannot be read[^\n]*; prepare it anew$"):
+    with pytest.raises(
+        DataError,
+        match=r"^davis17 clip3/00006 in [^\n]*cannot be read[^\n]*; delete its folder, and the set is prepared anew$",
+    ):
         list(iterate(make_dataset(data, seed=0, batch_size=2).take(30)))
     data.on_bad_file = "skip"
     folder = file.parents[3]
