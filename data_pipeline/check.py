@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
             print("\n".join(report.lines(None if arguments.all else 20)))
             usable += report.usable
     except DataError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0 if usable else 1
 
