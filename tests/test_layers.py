@@ -10,17 +10,16 @@ import pytest
 from jax import lax
 
 from aot_jax.models.attention import attend, attend_frames
+from aot_jax.models.convolution import depthwise_conv, same_conv
 from aot_jax.models.layers import (
     Conv,
     FrozenBatchNorm,
     check_rank,
-    depthwise_conv,
     draw_kept,
     drop_path,
     fold_keys,
     gelu,
     resize_bilinear,
-    same_conv,
     sine_position,
 )
 

@@ -1,4 +1,4 @@
-"""Layers that the encoders, the LSTT and the decoder share: convolutions, frozen batch norm, drop path, resizing.
+"""Layers that the encoders, the LSTT and the decoder share: linear, convolution, frozen batch norm, drop path, resizing.
 
 Called by every module of `aot_jax.models`. Initial values follow the release: kaiming normal (fan-out) in encoders,
 Xavier uniform elsewhere, biases uniform within 1/sqrt(fan-in).
@@ -6,7 +6,6 @@ Xavier uniform elsewhere, biases uniform within 1/sqrt(fan-in).
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Sequence
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
+from aot_jax.models.convolution import convolve, depthwise_conv, same_conv
 from aot_jax.typing import Array
 
 Initializer = Callable[..., Array]
@@ -84,119 +84,11 @@ class Conv(nn.Module):
         if self.stride == 1 and self.padding is None:
             y = same_conv(x, kernel, self.dilation)
         else:
-            y = _conv(x, kernel, self.stride, self.dilation, pad)
+            y = convolve(x, kernel, self.stride, self.dilation, pad)
         if self.use_bias:
             bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
             y = y + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
         return y
-
-
-def _conv(x: Array, kernel: Array, stride: int, dilation: int, pad: int) -> Array:
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=[(pad, pad), (pad, pad)],
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def same_conv(x: Array, kernel: Array, dilation: int = 1) -> Array:
-    """Convolve a map (b, h, w, c) with a kernel (k, k, c, f), k odd, at stride 1 and zero-padded: (b, h, w, f).
-
-    XLA's CPU backend takes several times too long for the gradient of the kernel, so this has its own.
-    """
-    return _conv(x, kernel, 1, dilation, dilation * (kernel.shape[0] - 1) // 2)
-
-
-def _same_conv_forward(x: Array, kernel: Array, dilation: int) -> tuple[Array, tuple[Array, Array]]:
-    return same_conv(x, kernel, dilation), (x, kernel)
-
-
-def _same_conv_backward(dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    size = kernel.shape[0]
-
-    def by_taps(x: Array, grad: Array) -> Array:
-        padded, rows, columns = _pad_for_taps(x, size, 1, dilation)
-        flat = grad.reshape(-1, grad.shape[-1]).T
-
-        def tap(i: int, j: int) -> Array:
-            top, left = i * dilation, j * dilation
-            return flat @ padded[:, top : top + rows, left : left + columns].reshape(-1, x.shape[-1])
-
-        taps = jnp.stack([tap(i, j) for i, j in np.ndindex(size, size)])
-        return taps.swapaxes(1, 2).reshape(kernel.shape)
-
-    def by_transposition(x: Array, grad: Array) -> Array:
-        pad = dilation * (size - 1) // 2
-        return jax.vjp(lambda k: _conv(x, k, 1, dilation, pad), kernel)[1](grad)[0]
-
-    kernel_grad = lax.platform_dependent(x, grad, cpu=by_taps, default=by_transposition)
-    return same_conv(grad, kernel[::-1, ::-1].swapaxes(2, 3), dilation), kernel_grad
-
-
-same_conv.defvjp(_same_conv_forward, _same_conv_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """Convolve each channel with its own k x k kernel, as a sum of k*k shifted products.
-
-    XLA's grouped convolution is an order of magnitude slower on the CPU; this form fuses into one loop everywhere.
-
-    Args:
-        x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
-        kernel: (k, k, c), k odd.
-        stride: of the output grid, in cells of x.
-        dilation: distance between taps, in cells of x.
-
-    Returns:
-        (b, ceil(h / stride), ceil(w / stride), c).
-    """
-    size = kernel.shape[0]
-    padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
-
-    def tap(i: int, j: int) -> Array:
-        top, left = i * dilation, j * dilation
-        last = top + (rows - 1) * stride + 1, left + (columns - 1) * stride + 1
-        return padded[:, top : last[0] : stride, left : last[1] : stride] * kernel[i, j]
-
-    return functools.reduce(operator.add, (tap(i, j) for i, j in np.ndindex(size, size)))
-
-
-def _pad_for_taps(x: Array, size: int, stride: int, dilation: int) -> tuple[Array, int, int]:
-    """Return x with zeros around it, and the rows and columns of the output."""
-    pad = dilation * (size - 1) // 2
-    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    return padded, -(-x.shape[1] // stride), -(-x.shape[2] // stride)
-
-
-def _depthwise_forward(x: Array, kernel: Array, stride: int, dilation: int) -> tuple[Array, tuple[Array, Array]]:
-    return depthwise_conv(x, kernel, stride, dilation), (x, kernel)
-
-
-def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
-    # Differentiating the sum tap by tap compiles for minutes: k*k padded sums for x, k*k reductions for the kernel.
-    x, kernel = saved
-    size = kernel.shape[0]
-    padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
-    spread = (rows - 1) * stride + 1, (columns - 1) * stride + 1
-
-    def tap(index: Array) -> Array:
-        top, left = index // size * dilation, index % size * dilation
-        window = lax.dynamic_slice(padded, (0, top, left, 0), (x.shape[0], *spread, x.shape[3]))
-        return (window[:, ::stride, ::stride] * grad).sum(axis=(0, 1, 2))
-
-    kernel_grad = lax.map(tap, jnp.arange(size * size)).reshape(kernel.shape)
-    pads = [(0, x.shape[axis + 1] - spread[axis], stride - 1) for axis in range(2)]
-    spaced = lax.pad(grad, jnp.zeros((), grad.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
-    return depthwise_conv(spaced, kernel[::-1, ::-1], 1, dilation), kernel_grad
-
-
-depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
 
 
 class DepthwiseConv(nn.Module):
