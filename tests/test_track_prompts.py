@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import clips
 import numpy as np
 import pytest
 import tiny
@@ -178,5 +179,12 @@ def test_folders_globs_and_lists_of_images(tmp_path):
     ):
         with pytest.raises(FrameError, match=finding):
             open_source(given)
-    with pytest.raises(FrameError, match="is no rate"):
-        open_source([tmp_path], rate=0)
+    for rate in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(FrameError, match="is no rate"):
+            open_source([tmp_path], rate=rate)
+
+
+def test_a_rate_is_for_images(tmp_path):
+    path, warnings = clips.write_clip(tmp_path / "a.mp4", 3), []
+    assert open_source([path], rate=5, warn=warnings.append).rate == 24
+    assert warnings == [f"{path}: states its own frame rate; the one given is for images, and not used"]

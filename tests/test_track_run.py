@@ -194,6 +194,7 @@ def test_results_are_not_overwritten_unasked(tmp_path):
         Record(out, {"depth": 2})
     record = Record(out, {"depth": 2}, overwrite=True)
     write_mask(out / "masks" / "00000.png", np.ones((2, 2), int))
+    (out / "overlay.mp4").write_text("")
     record.save("forward", 0)
     with pytest.raises(RecordError, match="holds something already"):
         Record(out, {"depth": 2})
@@ -202,6 +203,7 @@ def test_results_are_not_overwritten_unasked(tmp_path):
     assert Record(out, {"depth": 2}, resume=True).progress.frame == 0
     assert Record(out, {"depth": 3}, overwrite=True).progress.frame is None
     assert list((out / "masks").iterdir()) == []
+    assert not (out / "overlay.mp4").exists()
     assert (out / "notes").is_dir()
 
 

@@ -3,6 +3,7 @@
 Called by `aot_jax.tracking`.
 """
 
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -129,9 +130,10 @@ def open_source(
         (3, (4, 6), [1, 2])
     """
     texts = [str(item) for item in given]
-    rate = IMAGE_RATE if rate is None else Fraction(rate).limit_denominator(1001)
-    if rate <= 0:
-        raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
+    said = rate
+    if said is not None and not 0 < said < math.inf:
+        raise FrameError(f"a rate of {said} frames a second is no rate; give a positive one")
+    rate = IMAGE_RATE if said is None else Fraction(said).limit_denominator(1001)
     if len(texts) > 1:
         return _from_images([Path(text) for text in texts], Path(texts[0]).absolute().parent.name, rate)
     text, path = texts[0], Path(texts[0])
@@ -146,12 +148,18 @@ def open_source(
             if not found:
                 raise FrameError(f"{text}: no file has such a name; check the pattern")
             if len(found) == 1 and found[0].suffix.lower() not in FRAME_SUFFIXES:
-                return VideoReader(found[0], warn)
+                return _from_video(found[0], said, warn)
             return _from_images(found, found[0].absolute().parent.name, rate)
     except OSError as error:
         raise FrameError(f"{text}: cannot be read ({error.strerror or error})") from None
     if path.suffix.lower() in FRAME_SUFFIXES:
         return _from_images([path], path.stem, rate)
+    return _from_video(path, said, warn)
+
+
+def _from_video(path: Path, rate: float | Fraction | None, warn: Callable[[str], None]) -> VideoReader:
+    if rate is not None:
+        warn(f"{path}: states its own frame rate; the one given is for images, and not used")
     return VideoReader(path, warn)
 
 

@@ -77,8 +77,8 @@ class Record:
             )
         masks = self.folder / "masks"
         if overwrite and self._path.exists() and masks.is_dir():  # a run's own
-            for old in masks.glob("*.png"):
-                old.unlink()
+            for old in (*masks.glob("*.png"), self.folder / "overlay.mp4", self.folder / "coco.json"):
+                old.unlink(missing_ok=True)
         self._write()
         self._clear()
 
