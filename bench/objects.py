@@ -14,6 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
+if __name__ == "__main__":  # before anything else is loaded
+    from aot_jax.start import use_huge_pages
+
+    use_huge_pages()
+
 from aot_jax.checkpoint import Model, load_model
 from aot_jax.config import add_config_flags, load_config, parse_args
 from aot_jax.grouping import group_count

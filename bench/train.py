@@ -17,6 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
+if __name__ == "__main__":  # before anything else is loaded
+    from aot_jax.start import use_huge_pages
+
+    use_huge_pages()
+
 import jax
 import numpy as np
 from ml_collections import ConfigDict
