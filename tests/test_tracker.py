@@ -183,6 +183,27 @@ def test_max_frames_keeps_references_and_the_latest(model):
     assert np.asarray(memory.long_frame)[np.asarray(memory.long_pinned)].tolist() == [0, 7]
 
 
+def test_a_corrected_mask_stays_in_memory(model):
+    tracker = Tracker(model, gap=1, max_frames=3)
+    run(tracker, (1, 4), 3)
+    corrected = np.zeros(SIZE, np.int32)
+    corrected[5:20, 10:30] = 4
+    tracker.step(FRAMES[3], corrected)
+
+    def stored():
+        memory = tracker._streams[0].memory
+        slot = memory.long_frame.tolist().index(3)
+        return np.asarray(memory.long_keys[0][:, :, slot]), np.asarray(memory.long_values[0][:, :, slot])
+
+    before = stored()
+    for frame in FRAMES[4:]:
+        tracker.step(frame)
+    assert sorted(tracker._streams[0].memory.long_frame.tolist()) == [0, 3, 7]
+    for old, new in zip(before, stored(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert np.abs(before[1]).max() > 0
+
+
 def test_references_may_exceed_max_frames(model):
     tracker = Tracker(model, gap=0, max_frames=1)
     run(tracker, (1,), 2)
