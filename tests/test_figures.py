@@ -111,10 +111,10 @@ def test_strips_of_depths_and_of_folders(checkpoint, video, tmp_path, monkeypatc
     for name, ids in (("00000", (1, 5)), ("00002", (5, 1))):
         write_mask(tmp_path / "other" / f"{name}.png", tiny.mask(*SIZE, ids))
     flags = ["--mask", str(video / "masks" / "00000.png"), "--checkpoint", str(checkpoint), "--depth", "1", "2"]
-    flags += ["--masks", str(tmp_path / "other"), "--times", "0", "2"]
+    flags += ["--masks", str(tmp_path / "other"), f"a title={tmp_path / 'other'}", "--times", "0", "2"]
     assert main(["strips", str(video), *flags, "--output", str(tmp_path / "strips")]) == 0
     texts = (tmp_path / "strips.svg").read_text()
-    wanted = (str(tmp_path / "other"), "aost, L' = 1", "aost, L' = 2", "reference", "frame 2")
+    wanted = ("other", "a title", "aost, L' = 1", "aost, L' = 2", "reference", "frame 2")
     assert [text for text in wanted if text not in texts] == []
     assert drawn(tmp_path / "strips").std() > 10
 
@@ -129,6 +129,10 @@ def test_strips_of_depths_and_of_folders(checkpoint, video, tmp_path, monkeypatc
         (["bank", "--checkpoint", "VIDEO"], "no checkpoint at VIDEO"),
         (["bank", "--config", "aosst"], "no config at aosst: did you mean aost"),
         (["strips", "VIDEO", "--mask", "MASK", "--times", "9"], "VIDEO: frame 9 is wanted, but there are 4"),
+        (
+            ["strips", "VIDEO", "--mask", "MASK", "--masks", "a/x", "b/x"],
+            "--masks: x is the title of two rows; write TITLE=DIR to tell them apart",
+        ),
         (["strips", "VIDEO", "--mask", "MASK", "--times", "-1"], "--times -1: frames are numbered from 0"),
         (["attention", "VIDEO", "--mask", "MASK", "--checkpoint", "RUN", "--depth", "3"], "aost: depth is 3, but"),
         (

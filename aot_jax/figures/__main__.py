@@ -65,7 +65,11 @@ def make_parser() -> argparse.ArgumentParser:
     strips.add_argument("--times", type=int, nargs="+", default=[], metavar="N", help="frames to show, from 0")
     strips.add_argument("--depth", type=int, nargs="+", metavar="N", help="a row for each of these depths")
     strips.add_argument(
-        "--masks", nargs="+", default=[], metavar="DIR", help="a row for each folder of masks named like the frames"
+        "--masks",
+        nargs="+",
+        default=[],
+        metavar="[TITLE=]DIR",
+        help="a row for each folder of masks named like the frames, under a title (default: the folder's name)",
     )
     plot = add("speed", "speed against accuracy (Fig. 1)", "results/davis17/*/scores.json --split davis17")
     plot.add_argument(

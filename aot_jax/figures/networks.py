@@ -1,7 +1,9 @@
 """The figures that need a network: from flags to a page. Called by `__main__.py`."""
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aot_jax.checkpoint import Model, load_model
@@ -50,12 +52,28 @@ def draw_strips_of(args: Namespace, overrides: Sequence[str]) -> "Figure":
     clip = open_clip(args.video, args.mask)
     times = choose_times(args.times, clip.count)
     frames = read_frames(clip, times)
-    rows = {folder: read_masks(folder, clip, times) for folder in args.masks}
+    rows = {title: read_masks(folder, clip, times) for title, folder in titled(args.masks)}
     if args.checkpoint or args.config or args.random_weights or not rows:
         model = load_network(args, overrides, args.checkpoint)
         for depth in args.depth or [model.config.model.depth]:
             rows[f"{model.config.name}, L' = {depth}"] = track_clip(model, clip, times, depth)
     return draw_strips(frames, times, rows)
+
+
+def titled(folders: Sequence[str]) -> list[tuple[str, str]]:
+    """Split TITLE=DIR into both; without a title, the folder's name is its title.
+
+    Raises:
+        FigureError: for two rows of one title.
+    """
+    rows = []
+    for given in folders:
+        title, _, folder = ("", "", given) if Path(given).is_dir() else given.rpartition("=")
+        rows.append((title or Path(folder).name, folder))
+    twice = [title for title, count in Counter(title for title, _ in rows).items() if count > 1]
+    if twice:
+        raise FigureError(f"--masks: {twice[0]} is the title of two rows; write TITLE=DIR to tell them apart")
+    return rows
 
 
 DRAW = {"bank": draw_bank_of, "attention": draw_attention, "strips": draw_strips_of}

@@ -3,6 +3,7 @@
 Called by `networks.py`.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COUNT = 5  # frames of a strip where no times are given
+LINE = 22  # letters of a row's title in one line
 
 
 def choose_times(times: Sequence[int], count: int | None) -> list[int]:
@@ -82,7 +84,7 @@ def draw_strips(
     height, width = frames[0].shape[:2]
     figure, panels = make_page(len(rows), len(times), 2.6, 2.6 * height / width + 0.1)
     for row, (name, labels) in zip(panels, rows.items(), strict=True):
-        row[0].set_ylabel(name)
+        row[0].set_ylabel(textwrap.fill(name, LINE), fontsize=9)
         for axes, frame, own in zip(row, frames, labels, strict=True):
             show_frame(axes, frame, own)
     for axes, t in zip(panels[0], times, strict=True):
