@@ -95,7 +95,7 @@ def youtube_vos(root: Path, year: int, split: str = "train") -> Source:
         for name in sorted(entries):
             objects = [entry["frames"] for entry in entries[name]["objects"].values()]
             frames[name] = sorted({frame for shown in objects if len(shown) > 1 for frame in shown})
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(
             f"{root / 'meta.json'}: not the meta.json of YouTube-VOS ({error!r}); unpack the set again"
         ) from error

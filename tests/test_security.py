@@ -335,7 +335,8 @@ def test_meta_json_names_no_other_frame(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["[" * 100_000, '{"videos": {"a": {"objects": {"1": {"frames": [["a"], ["b"]]}}}}}', "\0"]
+    "content",
+    ["[" * 100_000, '{"videos": [true]}', '{"videos": {"a": {"objects": {"1": {"frames": [["a"], ["b"]]}}}}}', "\0"],
 )
 def test_any_meta_json_is_refused_in_words(tmp_path, content):
     youtubevos(tmp_path / "YouTubeVOS" / "2018", "cat", ["00000"])
