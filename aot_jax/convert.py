@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 
 from aot_jax import checkpoint
 from aot_jax.config import ConfigError, add_config_flags, load_config, make_model, parse_args
+from aot_jax.io.npz import read_npz
 from aot_jax.propagate import init_params, param_shapes
 from aot_jax.typing import Params
 
@@ -244,8 +245,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         raise ConvertError(f"no file at {path}; check the path")
     if path.suffix == ".npz":
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
+            return read_npz(path)
         except Exception as error:
             raise ConvertError(
                 f"{path} is not a readable .npz file: {error}; write it again, or take the .pth file"

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.io.npz import read_npz
 from aot_jax.io.whole import clear_remains, whole
 from data_pipeline.errors import DataError
 
@@ -78,8 +79,8 @@ def read_batches(
     def read(step: int) -> dict[str, np.ndarray]:
         path = paths[step % len(paths)]
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                batch = {name: arrays[name][host::hosts] for name in ("images", "masks", "objects", "index")}
+            arrays = read_npz(path)
+            batch = {name: arrays[name][host::hosts] for name in ("images", "masks", "objects", "index")}
         except Exception as error:
             raise DataError(f"{path} cannot be read: {error}; delete it and pack again") from error
         batch["index"] = batch["index"] % config.train.batch_size + step * config.train.batch_size

@@ -22,6 +22,7 @@ from aot_jax.checkpoint import CheckpointError, load_params, save_params
 from aot_jax.config import ConfigError, load_config, make_model
 from aot_jax.evaluation.layout import SplitError
 from aot_jax.evaluation.splits import load_split
+from aot_jax.io import npz
 from aot_jax.io.frames import MAX_PIXELS, FrameError, read_frame
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.names import is_plain
@@ -143,6 +144,19 @@ def test_no_npz_is_unpickled(trap, tmp_path):
         convert.read_arrays(path)
     with pytest.raises(TrackError, match="no saved state"):
         Tracker(tiny.load("aost", "model.depth=1")).load_state(path)
+
+
+def test_arrays_may_not_claim_more_than_the_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "MAX_BYTES", 10**6)
+    np.savez_compressed(tmp_path / "fits.npz", a=np.zeros(10**6 - 1000, np.uint8))
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**6, np.uint8))
+    assert (tmp_path / "bomb.npz").stat().st_size < 2000
+    assert convert.read_arrays(tmp_path / "fits.npz")["a"].size == 10**6 - 1000
+    with pytest.raises(convert.ConvertError, match=r"bomb\.npz is not a readable .*claims 1000128 bytes"):
+        convert.read_arrays(tmp_path / "bomb.npz")
+    np.savez_compressed(tmp_path / "state.npz", meta=np.array("{}"))
+    with pytest.raises(TrackError, match="it is compressed"):
+        Tracker(tiny.load("aost", "model.depth=1")).load_state(tmp_path / "state.npz")
 
 
 def test_no_pth_is_unpickled(trap, tmp_path):
