@@ -45,3 +45,20 @@ def join_logits(logits: Array) -> Array:
     objects = jnp.moveaxis(probabilities[..., 1:], 0, 2).reshape(height, width, -1)
     joined = jnp.clip(jnp.concatenate([background, objects], axis=-1), 1e-5, 1 - 1e-5)
     return jnp.log(joined) - jnp.log1p(-joined)
+
+
+def join_labels(logits: Array) -> Array:
+    """Label each pixel of the groups' logits (g, h, w, M + 1): (h, w) int32 slots.
+
+    This is the argmax of `join_logits`, without the logarithms and without a map of every object's probability.
+    """
+    groups, _, _, channels = logits.shape
+    if groups == 1:
+        return jnp.argmax(logits[0], axis=-1).astype(jnp.int32)
+    total = jax.nn.logsumexp(logits, axis=-1)
+    background = jnp.exp((logits[..., 0] - total).sum(axis=0))
+    best = jnp.exp(logits[..., 1:].max(axis=-1) - total)
+    identity = logits[..., 1:].argmax(axis=-1).astype(jnp.int32) + 1
+    group = jnp.clip(jnp.concatenate([background[None], best]), 1e-5, 1 - 1e-5).argmax(axis=0)
+    slots = jnp.arange(groups, dtype=jnp.int32)[:, None, None] * (channels - 1) + identity
+    return jnp.take_along_axis(jnp.concatenate([jnp.zeros_like(slots[:1]), slots]), group[None], axis=0)[0]

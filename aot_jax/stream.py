@@ -14,7 +14,7 @@ import numpy as np
 
 from aot_jax import propagate
 from aot_jax.checkpoint import Model
-from aot_jax.grouping import join_logits, split_groups
+from aot_jax.grouping import join_labels, join_logits, split_groups
 from aot_jax.memory import Memory, drop_predicted, empty_memory, grow, rewrite, shrink
 from aot_jax.models.aot import AOT, Features
 from aot_jax.models.layers import resize_bilinear
@@ -61,14 +61,18 @@ def _masks(labels: Array, view: View, groups: int, identities: int) -> Array:
 
 def full_logits(model: AOT, logits: Array, used: Array, size: Size, flip: bool) -> Array:
     """Turn a stream's logits (g, h, w, M + 1) at 4x into (*size, 1 + g M), in the order of slots."""
-    logits = resize_bilinear(mask_unused(logits, used), size, model.config.align_corners)
-    joined = join_logits(logits)
+    joined = join_logits(_resized(model, logits, used, size))
     return joined[:, ::-1] if flip else joined
+
+
+def _resized(model: AOT, logits: Array, used: Array, size: Size) -> Array:
+    return resize_bilinear(mask_unused(logits, used), size, model.config.align_corners)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "view"))
 def _labels(model: AOT, logits: Array, used: Array, view: View) -> Array:
-    return jnp.argmax(full_logits(model, logits, used, view.output, view.flip), axis=-1).astype(jnp.int32)
+    labels = join_labels(_resized(model, logits, used, view.output))
+    return labels[:, ::-1] if view.flip else labels
 
 
 @functools.partial(jax.jit, static_argnames="model")

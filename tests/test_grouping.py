@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aot_jax.grouping import group_count, join_logits, split_groups, used_identities
+from aot_jax.grouping import group_count, join_labels, join_logits, split_groups, used_identities
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,14 @@ def test_splitting_and_joining_agree_on_the_order_of_slots():
     masks = split_groups(labels, 3, 2)
     logits = 9.0 * (masks[..., None] == jnp.arange(3))
     np.testing.assert_array_equal(join_logits(logits).argmax(axis=-1), labels)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5])
+def test_labels_are_the_argmax_of_the_joined_logits(groups):
+    logits = np.random.default_rng(groups).standard_normal((groups, 16, 16, 4)).astype(np.float32) * 3
+    logits[:, :4, :4] = [40, 0, 0, 0]  # all sure of background
+    logits[0, 4:8, 4:8] = [0, 0, 40, 0]
+    logits[-1, ..., 3] = -1e10  # an identity that no object holds
+    labels = join_labels(jnp.asarray(logits))
+    np.testing.assert_array_equal(labels, join_logits(jnp.asarray(logits)).argmax(axis=-1))
+    assert len(np.unique(labels)) == 3 * groups

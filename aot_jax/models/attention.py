@@ -164,7 +164,7 @@ class LongTermAttention(nn.Module):
         """Propagate values to the current frame.
 
         Args:
-            q: (b, n, h, w, d) queries.
+            q: (b, n, h, w, d) queries, or (1, n, h, w, d) for the whole batch.
             keys: (b, n, k, h, w, d) of the memory frames.
             values: (b, n, k, h, w, d).
             valid: (b, k) bool, slots that hold a frame; None: all.
@@ -173,6 +173,7 @@ class LongTermAttention(nn.Module):
             (b, h, w, c).
         """
         flat = "b n k h w d -> b n k (h w) d"
+        q = jnp.broadcast_to(q, (keys.shape[0], *q.shape[1:]))
         y = attend_frames(
             rearrange(q, "b n h w d -> b n (h w) d"), rearrange(keys, flat), rearrange(values, flat), valid
         )

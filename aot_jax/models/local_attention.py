@@ -61,7 +61,7 @@ def attend_tiles(
         q: (b, n, h, w, d) queries.
         k: (b, n, t, h, w, d) keys of the short-term frames.
         v: (b, n, t, h, w, d) values.
-        relative: (b, n, h, w, o) score of each offset, or None.
+        relative: (b or 1, n, h, w, o) score of each offset, or None.
         relative_v: (n, o, d) value of each offset, or None.
         valid: (b, t) bool, frames that count.
         window: side of the window in cells, odd; o = window ** 2, row by row from (-window // 2, -window // 2).
@@ -176,7 +176,7 @@ class ShortTermAttention(nn.Module):
         """Propagate values to the current frame.
 
         Args:
-            q: (b, n, h, w, d) queries.
+            q: (b, n, h, w, d) queries, or (1, n, h, w, d) for the whole batch.
             keys: (b, n, t, h, w, d) of the frames before, the latest first.
             values: (b, n, t, h, w, d).
             valid: (b, t) bool, slots that hold a frame.
@@ -195,6 +195,7 @@ class ShortTermAttention(nn.Module):
             kernel, relative_v = kernel.astype(self.dtype), relative_v.astype(self.dtype)
             # On the unscaled query, as in the release.
             relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel) + bias.astype(self.dtype)[:, None, None]
+        q = jnp.broadcast_to(q, (keys.shape[0], *q.shape[1:]))
         y = FORMS[self.form](q, keys, values, relative, relative_v, valid, self.window)
         y = merge_heads(y)
         return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y)

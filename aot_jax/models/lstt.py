@@ -109,14 +109,14 @@ class LSTTBlock(nn.Module):
         """Run the block on one frame.
 
         Args:
-            x: (b, h, w, c).
+            x: (b, h, w, c), or (1, h, w, c) where all of the batch share it, as in the first layer.
             position: (h, w, c) sine embedding, or None.
             memory: what to attend to; None on a reference frame, which attends to itself.
             identity: the frame's own identities on a reference frame, else None.
             kept: (b, 2) factors of the self-attention's and the feed-forward's branch while training, else None.
 
         Returns:
-            The output (b, h, w, c) and the frame's own key and value.
+            The output (b, h, w, c) and the frame's own key and value, of x's batch.
         """
         attended = self.self_attention(self.norm1(x), position)
         x = x + drop_path(attended, None if kept is None else kept[:, 0])
@@ -154,7 +154,7 @@ class LSTTBlockV2(LSTTBlock):
 def itself(own: FrameKV, identity: LayerIdentity) -> LayerMemory:
     """Make a reference frame its own memory: the attentions become self-attentions (paper, section 4.2)."""
     key, value = fuse(own.key, own.value, identity)
-    key, value = key[:, :, None], value[:, :, None]
+    key, value = jnp.broadcast_to(key, value.shape)[:, :, None], value[:, :, None]
     return LayerMemory(key, value, None, key, value, jnp.ones((key.shape[0], 1), bool))
 
 
@@ -213,7 +213,8 @@ class LSTT(nn.Module):
         """Run the first `depth` layers on one frame.
 
         Args:
-            x: (b, h, w, c) projected encoder output at 16x.
+            x: (b, h, w, c) projected encoder output at 16x; or (1, h, w, c), one image for all groups of objects, of
+                which the first layer's self-attention and projections are then computed once.
             memory: for each layer what to attend to; None on a reference frame.
             identity: for each layer the frame's own identities on a reference frame, else None.
             depth: layers to run, L'.
