@@ -1,7 +1,11 @@
 """track.py as a person runs it: results, refusals in one line, Ctrl-C and --resume, any bytes as input."""
 
+import contextlib
 import os
+import resource
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -321,6 +325,73 @@ def test_a_full_disk_keeps_what_is_done(painter, clip, mask, tmp_path, capsys, m
     monkeypatch.setattr(VideoWriter, "write", write)
     assert run(clip, out, *flags, "--resume") == 0
     assert (out / "overlay.mp4").exists()
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Let the operating system refuse to write more to a file, as a quota does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(("size", "masks", "file"), [(700, 0, "00000.png"), (2_500, COUNT, "overlay.mp4")])
+def test_the_system_refuses_to_write(painter, clip, mask, tmp_path, capsys, size, masks, file):
+    out, flags = tmp_path / "out", ("--mask", mask, "--random_weights")
+    with files_of_at_most(size):
+        code = run(clip, out, *flags)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert line.startswith("error: no space left for results ([Errno 27] File too large")
+    assert file in line
+    assert [len(list(out.glob(names))) for names in ("masks/*.png", "masks/.*", ".*", "*.mp4")] == [masks, 0, 0, 0]
+    assert run(clip, out, *flags, "--resume") == 0
+    assert (len(upright_masks(out)), VideoReader(out / "overlay.mp4").count) == (COUNT, COUNT)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import test_track_command as tests
+from PIL import Image
+import track
+from aot_jax.tracking import command, limits
+
+command.Tracker, command.load_model, command._long_edge = tests.Painter, lambda *_, **__: None, lambda *_: 0
+limits.memory_needed = limits.state_needed = lambda *_: 0
+save = Image.Image.save
+
+def save_half(self, path, **options):
+    if ".00004.png" in str(path):
+        Path(path).write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self, path, **options)
+
+Image.Image.save = save_half
+track.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_process_leaves_nothing_that_resume_does_not_mend(painter, clip, mask, tmp_path):
+    flags = ("--mask", mask, "--random_weights", "--save_every", 2)
+    assert run(clip, tmp_path / "whole", *flags) == 0
+    out = tmp_path / "out"
+    here = Path(__file__).resolve().parent
+    code = KILLED.format(paths=[str(here), str(here.parent)])
+    child = [sys.executable, "-c", code, str(clip), "--output", str(out), *map(str, flags)]
+    assert subprocess.run(child, timeout=300).returncode == -signal.SIGKILL
+    assert len(list(out.glob("masks/.00004.png.*"))) == 1
+    assert not (out / "masks" / "00004.png").exists()
+    assert run(clip, out, *flags, "--resume") == 0
+    contents = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "whole", out)
+    ]
+    assert contents[0] == contents[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
