@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import pickle
+import re
 import shutil
 import struct
 import threading
@@ -166,6 +167,29 @@ def test_no_pth_is_unpickled(trap, tmp_path):
     for name in ("a.pth", "b.pth"):
         with pytest.raises(convert.ConvertError, match="not a checkpoint that holds only tensors"):
             convert.read_arrays(tmp_path / name)
+
+
+RISKY = re.compile(
+    r"\b(pickle|cPickle|dill|joblib|marshal|shelve)\b|allow_pickle=True|weights_only=False|\bextractall\(|\bos\.system\("
+    r"|shell=True|\byaml\.(unsafe_)?load\(|(?<![\w.])(eval|exec)\(|\burlopen\(|\bImage\.open\(|\bav\.open\("
+    r"|\bnp\.load\((?!.*allow_pickle=False)|\btorch\.load\((?!.*weights_only=True)"
+)
+ALLOWED = {
+    ("aot_jax/io/video.py", "av.open("),  # to write
+    ("aot_jax/io/video_stream.py", "av.open("),  # within bounds
+}
+
+
+def test_files_are_opened_in_the_guarded_places_only():
+    root = Path(__file__).resolve().parents[1]
+    files = [*root.glob("*.py"), *root.glob("aot_jax/**/*.py"), *root.glob("data_pipeline/**/*.py")]
+    assert len(files) > 80
+    found = {
+        (path.relative_to(root).as_posix(), match.group())
+        for path in files
+        for match in RISKY.finditer(path.read_text())
+    }
+    assert found == ALLOWED
 
 
 # Videos
