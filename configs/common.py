@@ -161,7 +161,7 @@ def _train() -> ConfigDict:
     train.checkpoint_every = 1000  # steps between checkpoints
     train.keep_checkpoints = 3  # newest ones
     train.keep_every = 20_000  # checkpoints of steps that this divides are kept for good; 0: none
-    train.evaluate_every = 0  # steps between evaluations of the averaged weights on `evaluate_on`; 0: none
+    train.evaluate_every = 0  # steps between evaluations of the averaged weights, last step included; 0: none
     train.evaluate_on = "generated"  # a split of eval.py
     train.final_scores = False  # score the last weights on it at every depth, beside a copied first mask; draw a video
     return train

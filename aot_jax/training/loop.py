@@ -102,7 +102,8 @@ def train(
                 if done % config.train.checkpoint_every == 0 or done == steps or stopping:
                     check_agreement(state, done)
                     store.save(state)
-                if evaluate and config.train.evaluate_every and done % config.train.evaluate_every == 0:
+                every = config.train.evaluate_every
+                if evaluate and every and (done % every == 0 or done == steps):
                     score(Model(make_model(config), state.ema, config), done, run, evaluate, report)
                 if stopping:
                     store.wait()
