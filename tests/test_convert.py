@@ -228,7 +228,8 @@ def test_what_may_be_unused(aott):
     with pytest.raises(ConvertError) as caught:
         from_torch(arrays | {name: np.zeros(3) for name in (*allowed, *refused)}, config)
     lines = str(caught.value).splitlines()
-    assert lines[1:] == [f"  {len(refused)} unused:", *(f"    {name}" for name in refused)]
+    assert lines[1:-1] == [f"  {len(refused)} unused:", *(f"    {name}" for name in refused)]
+    assert "--config" in lines[-1]
 
 
 def test_everything_wrong_is_reported_together(aott):

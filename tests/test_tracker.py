@@ -260,7 +260,7 @@ MASK = tiny.mask(*SIZE, (1, 2))
     ("frame", "mask", "message"),
     [
         (FRAMES[0], None, r"the first frame needs a mask"),
-        (FRAMES[0], np.zeros(SIZE, np.uint8), r"the first mask has no object: every pixel is 0"),
+        (FRAMES[0], np.zeros(SIZE, np.uint8), r"the first mask has no object, every pixel is 0"),
         (FRAMES[0], MASK[:, :-1], r"the mask is 30x49 but its frame is 30x50 \(height x width\)"),
         (FRAMES[0], MASK.astype(np.float32), r"this one has shape \(30, 50\) and type float32"),
         (FRAMES[0], MASK[..., None], r"shape \(30, 50, 1\) and type int32"),
