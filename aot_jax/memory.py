@@ -24,13 +24,13 @@ EMPTY = -1  # frame index of a slot that holds nothing
 class Memory:
     """Keys and values of past frames for each layer, identities attached. b is the batch, or groups of objects."""
 
-    long_keys: tuple[Array, ...]  # for each layer (b, n, k, h, w, d)
+    long_keys: tuple[Array, ...]  # for each layer (b, n, k, h, w, d); (1, n, k, h, w, d) where samples share keys
     long_values: tuple[Array, ...]  # for each layer (b, n, k, h, w, d)
     long_valid: Array  # (b, k) bool: the slot holds a frame in which this sample's objects existed
     long_frame: Array  # (k,) int32: frame index of each slot, EMPTY where nothing is
     long_pinned: Array  # (k,) bool: a reference, never evicted
     long_depth: Array  # (k,) int32: layers that hold this frame; deeper ones were not run on it
-    short_keys: tuple[Array, ...]  # for each layer (b, n, t, h, w, d), the latest frame first
+    short_keys: tuple[Array, ...]  # for each layer (b or 1, n, t, h, w, d), the latest frame first
     short_values: tuple[Array, ...]  # for each layer (b, n, t, h, w, d)
     short_valid: Array  # (b, t) bool
     frame: Array  # int32: index of the frame memorised last, -1 before any
@@ -62,7 +62,7 @@ def empty_memory(frame_kv: Sequence[FrameKV], capacity: int, short_frames: int) 
     def slots(count: int, index: int) -> tuple[Array, ...]:
         return tuple(jnp.zeros((*kv[index].shape[:2], count, *kv[index].shape[2:]), kv[index].dtype) for kv in frame_kv)
 
-    batch = frame_kv[0].key.shape[0]
+    batch = frame_kv[0].value.shape[0]
     return Memory(
         long_keys=slots(capacity, 0),
         long_values=slots(capacity, 1),
@@ -196,10 +196,14 @@ def _each(change: Callable[[Array, Array], Array], slots: tuple[Array, ...], new
     return changed + slots[len(new) :]
 
 
-def grow(memory: Memory, capacity: int | None = None, batch: int | None = None) -> Memory:
-    """Add empty slots up to `capacity` and empty samples up to `batch`; None leaves that size as it is."""
+def grow(memory: Memory, capacity: int | None = None, frame_kv: Sequence[FrameKV] | None = None) -> Memory:
+    """Add empty slots up to `capacity`, and empty samples up to those of `frame_kv`; None leaves that as it is."""
     more_slots = 0 if capacity is None else capacity - memory.capacity
-    more_samples = 0 if batch is None else batch - memory.long_valid.shape[0]
+    more_samples = 0 if frame_kv is None else frame_kv[0].value.shape[0] - memory.long_valid.shape[0]
+
+    def added(layer: int, index: int) -> int:
+        kept = memory.long_keys, memory.long_values
+        return 0 if frame_kv is None else frame_kv[layer][index].shape[0] - kept[index][layer].shape[0]
 
     def pad(x: Array, widths: dict[int, int], fill: float = 0) -> Array:
         return jnp.pad(x, [(0, widths.get(axis, 0)) for axis in range(x.ndim)], constant_values=fill)
@@ -207,13 +211,14 @@ def grow(memory: Memory, capacity: int | None = None, batch: int | None = None) 
     return replace(
         memory,
         **{
-            name: jax.tree.map(lambda x: pad(x, {0: more_samples, 2: more_slots}), getattr(memory, name))
-            for name in ("long_keys", "long_values")
+            f"{kind}_{name}": tuple(
+                pad(x, {0: added(layer, index), 2: more_slots if kind == "long" else 0})
+                for layer, x in enumerate(getattr(memory, f"{kind}_{name}"))
+            )
+            for kind in ("long", "short")
+            for index, name in enumerate(("keys", "values"))
         },
-        **{
-            name: jax.tree.map(lambda x: pad(x, {0: more_samples}), getattr(memory, name))
-            for name in ("short_keys", "short_values", "short_valid")
-        },
+        short_valid=pad(memory.short_valid, {0: more_samples}),
         long_valid=pad(memory.long_valid, {0: more_samples, 1: more_slots}),
         long_frame=pad(memory.long_frame, {0: more_slots}, EMPTY),
         long_pinned=pad(memory.long_pinned, {0: more_slots}),

@@ -79,11 +79,19 @@ def step(
         assert memory is not None, "a frame without mask needs a memory"
         batch = memory.long_valid.shape[0]
         layers = memory.layers()
+
+    def spread(x: Array) -> Array:
+        return jnp.broadcast_to(x, (batch, *x.shape[1:]))
+
     projected = features.projected
     if keys is not None:  # each sample drops other paths
-        projected = jnp.broadcast_to(projected, (batch, *projected.shape[1:]))
+        projected = spread(projected)
     outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
-    frame_kv = jax.tree.map(lambda x: jnp.broadcast_to(x, (batch, *x.shape[1:])), frame_kv)
+    # Only in block v1 keys carry no identity, so that samples which share an image share its first layer's.
+    frame_kv = tuple(
+        kv._replace(value=spread(kv.value)) if model.config.block == "v1" else jax.tree.map(spread, kv)
+        for kv in frame_kv
+    )
     logits = model.apply(variables, features, outputs, every_depth, method="decode")
     if permutation is not None:
         unpermute = jax.vmap(unpermute_logits, (0, None)) if every_depth else unpermute_logits

@@ -22,7 +22,7 @@ from aot_jax.propagate import encode, step
 from aot_jax.stream import Reference, Stream
 from aot_jax.typing import Size
 
-VERSION = 1
+VERSION = 2
 COUNTERS = ("frame", "last_written", "stored")
 
 

@@ -182,7 +182,7 @@ class Stream:
             self._count()
         else:
             if groups > self.groups:
-                self.memory = grow(self.memory, batch=groups)
+                self.memory = grow(self.memory, frame_kv=frame_kv)
             self._make_room(reference=True)
         self.references.append(Reference(self.frame, frame, labels))
         self._remember(frame, labels, frame_kv, reference=True)

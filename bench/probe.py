@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from aot_jax import stream
 from aot_jax.memory import Memory
@@ -44,7 +43,6 @@ OUTPUT = "output"  # labels to the host, and to a person's ids
 
 @functools.partial(jax.jit, static_argnames=("model", "depth"))
 def _propagate(model: AOT, params: Params, memory: Memory, projected: Array, depth: int) -> tuple:
-    projected = jnp.broadcast_to(projected, (memory.long_valid.shape[0], *projected.shape[1:]))
     return model.apply({"params": params}, projected, memory.layers(), None, depth, None, method="propagate")
 
 

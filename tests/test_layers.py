@@ -229,3 +229,16 @@ def test_attention_to_frames_equals_attention_to_their_tokens(cells):
     np.testing.assert_allclose(everything, attend(q, k.reshape(2, 2, 21, 4), v.reshape(2, 2, 21, 4)), atol=2e-6)
     nothing = jax.jit(lambda: attend_frames(q, k, v, jnp.zeros_like(valid)))()
     assert np.isfinite(nothing).all()
+
+
+def test_shared_queries_and_keys_weigh_each_samples_values_alike():
+    rng = np.random.default_rng(0)
+    q, k = (jnp.asarray(rng.standard_normal((1, 2, *shape, 4)), jnp.float32) for shape in ((150,), (3, 7)))
+    v = jnp.asarray(rng.standard_normal((3, 2, 3, 7, 4)), jnp.float32)
+    k = 30 * k.at[:, :, 1].multiply(5)  # so sharp that one frame's scores vanish beside another's
+    valid = jnp.array([[True, True, False], [True, False, True], [True, False, False]])
+    got = jax.jit(attend_frames)(q, k, v, valid)
+    want = jax.jit(attend_frames)(jnp.repeat(q, 3, axis=0), jnp.repeat(k, 3, axis=0), v, valid)
+    np.testing.assert_allclose(got, want, atol=2e-6)
+    everything = jax.jit(attend_frames)(q, k, v, None)
+    assert np.abs(np.asarray(got - everything)).max(axis=(1, 2, 3)).min() > 0.5

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aot_jax.models.local_attention import attend_patches, attend_tiles
+from aot_jax.models.local_attention import ShortTermAttention, attend_patches, attend_tiles
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -98,3 +98,14 @@ def test_cells_outside_the_window_do_not_matter(form):
     got, _ = value_and_gradients(form, (q, far_k, far_v, relative, relative_v), valid, cotangent, 3)
     np.testing.assert_allclose(got[:, :, 0, 1], want[:, :, 0, 1], atol=1e-5)
     assert np.abs(got - want)[:, :, 1, 1].max() > 1
+
+
+def test_shared_queries_and_keys_weigh_each_samples_values_alike():
+    (q, k, v, *_), _ = operands(3, 1, 9, 5, 3)
+    q, k, valid = q[:1], k[:1], jnp.ones((3, 1), bool)
+    module = ShortTermAttention(3, True, "tiles")
+    variables = module.init(jax.random.key(0), q, k, v[:1], valid[:1])
+    apply = jax.jit(module.apply)
+    got = apply(variables, q, k, v, valid)
+    np.testing.assert_allclose(got, apply(variables, q, jnp.repeat(k, 3, axis=0), v, valid), atol=2e-6)
+    assert np.abs(got[0] - got[1]).max() > 0.5

@@ -124,7 +124,7 @@ def test_validity_is_kept_for_each_sample():
 
 def test_growing_keeps_what_is_there():
     memory = remember(3, capacity=2, gap=1)
-    more = grow(memory, capacity=4, batch=3)
+    more = grow(memory, capacity=4, frame_kv=cell(0, 3))
     assert more.capacity == 4
     assert more.long_frame.tolist() == [*memory.long_frame.tolist(), EMPTY, EMPTY]
     assert more.long_pinned.tolist() == [*memory.long_pinned.tolist(), False, False]
@@ -203,10 +203,15 @@ def test_padded_slots_change_nothing(model):
     assert np.abs(got - want).max() > 0.01
 
 
-def test_a_group_born_late_sees_only_its_own_frames(model):
-    memory = grow(video(model, 2, 2), capacity=8, batch=2)
+@pytest.mark.parametrize("name", ["aost", "aotb"])
+def test_a_group_born_late_sees_only_its_own_frames(name):
+    model = tiny.load(name, "model.depth=2", "model.identities=4")
+    memory = video(model, 2, 2)
     frame, both = tiny.features(1, *GRID, seed=5), masks(2)
     frame_kv, _ = begin(model.module, model.params, frame, both, 8)
+    memory = grow(memory, capacity=8, frame_kv=frame_kv)
+    # The first layer of block v1 sees the same keys in every group.
+    assert [x.shape[0] for x in memory.long_keys] == ([1, 2] if name == "aotb" else [2, 2])
     memory = store(model.module, model.params, memory, frame_kv, both, 1, True)
     assert memory.long_valid.sum(axis=1).tolist() == [3, 1]
     _, alone = begin(model.module, model.params, frame, both[1:], 8)

@@ -79,32 +79,36 @@ def attend_frames(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
     """Attend to all tokens of several frames; on the CPU, slots after the last valid one cost nothing.
 
     Args:
-        q: (b, n, s, d) queries.
-        k: (b, n, t, r, d) keys of t frames.
+        q: (b, n, s, d) queries; (1, n, s, d) where all of the batch share them.
+        k: (b, n, t, r, d) keys of t frames, or (1, n, t, r, d). Where queries and keys are both shared, scores are
+            computed once.
         v: (b, n, t, r, d) values.
         valid: (b, t) bool, frames that count; None: all.
 
     Returns:
         (b, n, s, d), as of `attend`.
     """
+    if k.shape[0] > 1:
+        q = jnp.broadcast_to(q, (k.shape[0], *q.shape[1:]))
     if valid is None:
-        return _attend_all(q, k, v, jnp.ones((q.shape[0], k.shape[2]), bool))
+        return _attend_all(q, k, v, jnp.ones((v.shape[0], k.shape[2]), bool))
     return lax.platform_dependent(q, k, v, valid, cpu=_attend_filled, default=_attend_all)
 
 
 def _attend_all(q: Array, k: Array, v: Array, valid: Array) -> Array:
     flat = "b n t r d -> b n (t r) d"
+    q, k = (jnp.broadcast_to(x, (v.shape[0], *x.shape[1:])) for x in (q, k))
     return attend(q, rearrange(k, flat), rearrange(v, flat), jnp.repeat(valid, k.shape[3], axis=1))
 
 
 @jax.custom_vjp
 def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
     """Take frames one after the other, with a softmax that is corrected when a larger score comes."""
-    _, _, frames, _, depth = k.shape
+    batch, heads, frames, _, depth = v.shape
     count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
     blocks = _cut(q * depth**-0.5)
     bias = jnp.where(valid, 0.0, MASKED)
-    top = jnp.full((*blocks.shape[:-1], 1), MASKED, jnp.float32)
+    top = jnp.full((blocks.shape[0], batch, heads, blocks.shape[3], 1), MASKED, jnp.float32)
 
     def add_frame(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         key, value, bias_now = (lax.dynamic_index_in_dim(x, t, axis, False) for x, axis in ((k, 2), (v, 2), (bias, 1)))
@@ -112,17 +116,26 @@ def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
         def add_to_block(args: tuple) -> tuple[Array, Array, Array]:
             q, top, total, out = args
             scores = jnp.einsum("bnqd,bnkd->bnqk", q, key, preferred_element_type=jnp.float32)
-            scores = scores + bias_now[:, None, None, None]
-            higher = jnp.maximum(top, scores.max(axis=-1, keepdims=True))
-            weights, older = jnp.exp(scores - higher), jnp.exp(top - higher)
-            more = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), value, preferred_element_type=jnp.float32)
-            return higher, total * older + weights.sum(axis=-1, keepdims=True), out * older + more
+            highest = scores.max(axis=-1, keepdims=True)
+            weights = jnp.exp(scores - highest)
+            more = _weigh(weights.astype(v.dtype), value)
+            highest_here = highest + bias_now[:, None, None, None]
+            higher = jnp.maximum(top, highest_here)
+            older, newer = jnp.exp(top - higher), jnp.exp(highest_here - higher)
+            return higher, total * older + weights.sum(axis=-1, keepdims=True) * newer, out * older + more * newer
 
         return lax.map(add_to_block, (blocks, *carry))
 
-    start = (top, jnp.zeros_like(top), jnp.zeros(blocks.shape, jnp.float32))
+    start = (top, jnp.zeros_like(top), jnp.zeros((*top.shape[:-1], depth), jnp.float32))
     _, total, out = lax.fori_loop(0, count, add_frame, start)
     return _join(out / total, q.shape[2]).astype(v.dtype)
+
+
+def _weigh(weights: Array, value: Array) -> Array:
+    """Multiply weights (b or 1, n, q, r) and values (b, n, r, d) to (b, n, q, d) float32."""
+    if weights.shape[0] == value.shape[0]:
+        return jnp.einsum("bnqk,bnkd->bnqd", weights, value, preferred_element_type=jnp.float32)
+    return jnp.einsum("nqk,bnkd->bnqd", weights[0], value, preferred_element_type=jnp.float32)
 
 
 def _attend_filled_forward(q: Array, k: Array, v: Array, valid: Array) -> tuple[Array, Callable]:
@@ -165,7 +178,7 @@ class LongTermAttention(nn.Module):
 
         Args:
             q: (b, n, h, w, d) queries, or (1, n, h, w, d) for the whole batch.
-            keys: (b, n, k, h, w, d) of the memory frames.
+            keys: (b, n, k, h, w, d) of the memory frames, or (1, n, k, h, w, d).
             values: (b, n, k, h, w, d).
             valid: (b, k) bool, slots that hold a frame; None: all.
 
@@ -173,7 +186,6 @@ class LongTermAttention(nn.Module):
             (b, h, w, c).
         """
         flat = "b n k h w d -> b n k (h w) d"
-        q = jnp.broadcast_to(q, (keys.shape[0], *q.shape[1:]))
         y = attend_frames(
             rearrange(q, "b n h w d -> b n (h w) d"), rearrange(keys, flat), rearrange(values, flat), valid
         )

@@ -7,6 +7,8 @@ Called by `lstt.py`. Two forms with equal results: `patches` is the literal one 
     out(p)                  = sum_o softmax(score)[o] (v(p + o) + relative_v[o])
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from einops import rearrange
@@ -177,7 +179,7 @@ class ShortTermAttention(nn.Module):
 
         Args:
             q: (b, n, h, w, d) queries, or (1, n, h, w, d) for the whole batch.
-            keys: (b, n, t, h, w, d) of the frames before, the latest first.
+            keys: (b, n, t, h, w, d) of the frames before, the latest first; or (1, n, t, h, w, d).
             values: (b, n, t, h, w, d).
             valid: (b, t) bool, slots that hold a frame.
 
@@ -195,7 +197,16 @@ class ShortTermAttention(nn.Module):
             kernel, relative_v = kernel.astype(self.dtype), relative_v.astype(self.dtype)
             # On the unscaled query, as in the release.
             relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel) + bias.astype(self.dtype)[:, None, None]
-        q = jnp.broadcast_to(q, (keys.shape[0], *q.shape[1:]))
-        y = FORMS[self.form](q, keys, values, relative, relative_v, valid, self.window)
+        attend = functools.partial(FORMS[self.form], window=self.window)
+        batch, shared = values.shape[0], q.shape[0] == keys.shape[0] == 1
+        if shared and batch > 1 and keys.shape[2] == 1:
+            # All of the batch weigh the one frame before alike: their values lie side by side, as more channels.
+            side_by_side = rearrange(values, "b n t h w d -> 1 n t h w (b d)")
+            wide_v = None if relative_v is None else jnp.tile(relative_v, (1, 1, batch))
+            y = attend(q, keys, side_by_side, relative, wide_v, valid.any(axis=0, keepdims=True))
+            y = rearrange(y, "1 n h w (b d) -> b n h w d", b=batch)
+        else:
+            q, keys = (jnp.broadcast_to(x, (batch, *x.shape[1:])) for x in (q, keys))
+            y = attend(q, keys, values, relative, relative_v, valid)
         y = merge_heads(y)
         return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y)
