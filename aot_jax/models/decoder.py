@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from aot_jax.models.layers import Conv, GroupNorm, Linear, resize_bilinear
+from aot_jax.models.layers import Conv, GroupNorm, Linear
+from aot_jax.models.pyramid import ConvUp, Weights, add_shared
 from aot_jax.typing import Array
 
 
@@ -26,6 +27,19 @@ class ConvNorm(nn.Module):
             x = Linear(self.features, dtype=self.dtype, name="conv")(x)
         else:
             x = Conv(self.features, self.kernel_size, use_bias=True, dtype=self.dtype, name="conv")(x)
+        return GroupNorm(num_groups=8, dtype=self.dtype, name="norm")(x)
+
+
+class ConvUpNorm(nn.Module):
+    """Double a map, add a finer one, convolve and normalise in 8 groups; see `ConvUp`."""
+
+    features: int
+    align_corners: bool
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, fine: Array, adapter: tuple[Array, Array]) -> Array:
+        x = ConvUp(self.features, self.align_corners, dtype=self.dtype, name="conv")(x, fine, *adapter)
         return GroupNorm(num_groups=8, dtype=self.dtype, name="norm")(x)
 
 
@@ -50,11 +64,11 @@ class Decoder(nn.Module):
         count = self.depth if self.scalable else 1
         self.conv_in = [ConvNorm(self.channels, 1, dtype=self.dtype) for _ in range(count)]
         self.conv_16x = ConvNorm(self.channels, 3, dtype=self.dtype)
-        self.conv_8x = ConvNorm(half, 3, dtype=self.dtype)
-        self.conv_4x = ConvNorm(half, 3, dtype=self.dtype)
+        self.conv_8x = ConvUpNorm(half, self.align_corners, dtype=self.dtype)
+        self.conv_4x = ConvUpNorm(half, self.align_corners, dtype=self.dtype)
         self.adapter_16x = Linear(self.channels, gain=self.shortcut_gain, dtype=self.dtype)
-        self.adapter_8x = Linear(self.channels, gain=self.shortcut_gain, dtype=self.dtype)
-        self.adapter_4x = Linear(half, gain=self.shortcut_gain, dtype=self.dtype)
+        self.adapter_8x = Weights(self.channels, gain=self.shortcut_gain)
+        self.adapter_4x = Weights(half, gain=self.shortcut_gain)
         self.conv_out = Linear(self.identities + 1, dtype=self.dtype)
 
     def __call__(
@@ -77,16 +91,10 @@ class Decoder(nn.Module):
         depths = range(first, len(outputs) + 1)
         x = jnp.concatenate([self._enter(projected, outputs[:depth], batch) for depth in depths])
 
-        def shortcut(adapter: Linear, features: Array) -> Array:
-            adapted = adapter(features)
-            return adapted if adapted.shape[0] == 1 else jnp.tile(adapted, (len(depths), 1, 1, 1))
-
         x4, x8, x16 = shortcuts
-        x = jax.nn.relu(self.conv_16x(x + shortcut(self.adapter_16x, x16)))
-        x = resize_bilinear(x, x8.shape[1:3], self.align_corners)
-        x = jax.nn.relu(self.conv_8x(x + shortcut(self.adapter_8x, x8)))
-        x = resize_bilinear(x, x4.shape[1:3], self.align_corners)
-        x = jax.nn.relu(self.conv_4x(x + shortcut(self.adapter_4x, x4)))
+        x = jax.nn.relu(self.conv_16x(add_shared(x, self.adapter_16x(x16))))
+        x = jax.nn.relu(self.conv_8x(x, x8, self.adapter_8x(x8.shape[-1])))
+        x = jax.nn.relu(self.conv_4x(x, x4, self.adapter_4x(x4.shape[-1])))
         logits = self.conv_out(x).astype(jnp.float32)
         return logits.reshape(len(depths), batch, *logits.shape[1:]) if every_depth else logits
 
