@@ -3,6 +3,10 @@
 Objects hold slots 1, 2, 3 ... of a video; slot s is identity (s - 1) % M + 1 of group (s - 1) // M.
 """
 
+import functools
+import operator
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,17 +52,31 @@ def join_logits(logits: Array) -> Array:
 
 
 def join_labels(logits: Array) -> Array:
-    """Label each pixel of the groups' logits (g, h, w, M + 1): (h, w) int32 slots.
+    """Label each pixel of the groups' logits (g, M + 1, h, w): (h, w) int32 slots.
 
     This is the argmax of `join_logits`, without the logarithms and without a map of every object's probability.
     """
-    groups, _, _, channels = logits.shape
+    groups, channels = logits.shape[:2]
+    planes = [logits[:, i] for i in range(channels)]
     if groups == 1:
-        return jnp.argmax(logits[0], axis=-1).astype(jnp.int32)
-    total = jax.nn.logsumexp(logits, axis=-1)
-    background = jnp.exp((logits[..., 0] - total).sum(axis=0))
-    best = jnp.exp(logits[..., 1:].max(axis=-1) - total)
-    identity = logits[..., 1:].argmax(axis=-1).astype(jnp.int32) + 1
-    group = jnp.clip(jnp.concatenate([background[None], best]), 1e-5, 1 - 1e-5).argmax(axis=0)
-    slots = jnp.arange(groups, dtype=jnp.int32)[:, None, None] * (channels - 1) + identity
-    return jnp.take_along_axis(jnp.concatenate([jnp.zeros_like(slots[:1]), slots]), group[None], axis=0)[0]
+        return _first_highest([plane[0] for plane in planes])[0]
+    identity, best = _first_highest(planes[1:])
+    top = jnp.maximum(planes[0], best)
+    total = top + jnp.log(functools.reduce(operator.add, (jnp.exp(plane - top) for plane in planes)))
+    background = jnp.exp((planes[0] - total).sum(axis=0))
+    candidates = jnp.clip(jnp.concatenate([background[None], jnp.exp(best - total)]), 1e-5, 1 - 1e-5)
+    group, _ = _first_highest(list(candidates))
+    slots = jnp.arange(groups, dtype=jnp.int32)[:, None, None] * (channels - 1) + identity + 1
+    return functools.reduce(lambda y, g: jnp.where(group == g + 1, slots[g], y), range(groups), jnp.zeros_like(group))
+
+
+def _first_highest(planes: Sequence[Array]) -> tuple[Array, Array]:
+    """Return which plane is the highest at each place, int32, the first of equals; and its value.
+
+    Comparing plane by plane runs along rows of pixels; XLA's argmax walks across planes at each pixel.
+    """
+    index, highest = jnp.zeros(planes[0].shape, jnp.int32), planes[0]
+    for i, plane in enumerate(planes[1:], 1):
+        index = jnp.where(plane > highest, i, index)
+        highest = jnp.maximum(plane, highest)
+    return index, highest

@@ -17,7 +17,7 @@ from aot_jax.checkpoint import Model
 from aot_jax.grouping import join_labels, join_logits, split_groups
 from aot_jax.memory import Memory, drop_predicted, empty_memory, grow, rewrite, shrink
 from aot_jax.models.aot import AOT, Features
-from aot_jax.models.layers import resize_bilinear
+from aot_jax.models.layers import resize_bilinear, resize_planes
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import mask_unused, memorize, step
 from aot_jax.typing import Array, ArrayLike, Params, Size
@@ -61,17 +61,13 @@ def _masks(labels: Array, view: View, groups: int, identities: int) -> Array:
 
 def full_logits(model: AOT, logits: Array, used: Array, size: Size, flip: bool) -> Array:
     """Turn a stream's logits (g, h, w, M + 1) at 4x into (*size, 1 + g M), in the order of slots."""
-    joined = join_logits(_resized(model, logits, used, size))
+    joined = join_logits(resize_bilinear(mask_unused(logits, used), size, model.config.align_corners))
     return joined[:, ::-1] if flip else joined
-
-
-def _resized(model: AOT, logits: Array, used: Array, size: Size) -> Array:
-    return resize_bilinear(mask_unused(logits, used), size, model.config.align_corners)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "view"))
 def _labels(model: AOT, logits: Array, used: Array, view: View) -> Array:
-    labels = join_labels(_resized(model, logits, used, view.output))
+    labels = join_labels(resize_planes(mask_unused(logits, used), view.output, model.config.align_corners))
     return labels[:, ::-1] if view.flip else labels
 
 

@@ -65,6 +65,6 @@ def test_labels_are_the_argmax_of_the_joined_logits(groups):
     logits[:, :4, :4] = [40, 0, 0, 0]  # all sure of background
     logits[0, 4:8, 4:8] = [0, 0, 40, 0]
     logits[-1, ..., 3] = -1e10  # an identity that no object holds
-    labels = join_labels(jnp.asarray(logits))
+    labels = join_labels(jnp.asarray(logits).transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(labels, join_logits(jnp.asarray(logits)).argmax(axis=-1))
     assert len(np.unique(labels)) == 3 * groups

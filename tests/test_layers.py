@@ -20,6 +20,7 @@ from aot_jax.models.layers import (
     fold_keys,
     gelu,
     resize_bilinear,
+    resize_planes,
     sine_position,
 )
 
@@ -92,6 +93,7 @@ def test_resize_bilinear_follows_the_formula(old, new, align_corners):
          for one in x]
     )  # fmt: skip
     np.testing.assert_allclose(resize_bilinear(x, new, align_corners), want, atol=2e-6)
+    np.testing.assert_allclose(resize_planes(x, new, align_corners), want.transpose(0, 3, 1, 2), atol=2e-6)
 
 
 def test_resize_bilinear_by_hand():

@@ -162,16 +162,20 @@ def drop_path(x: Array, kept: Array | None) -> Array:
     return x if kept is None else x * kept.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
 
 
-@functools.lru_cache(maxsize=256)
-def _bilinear_matrix(size_in: int, size_out: int, align_corners: bool) -> np.ndarray:
-    """Return the (out, in) matrix of linear interpolation along one axis."""
+def _between(size_in: int, size_out: int, align_corners: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the two cells that each of `size_out` cells lies between, and how far from the first; (out,) each."""
     if align_corners:
         position = np.arange(size_out) * ((size_in - 1) / max(size_out - 1, 1))
     else:
         position = np.maximum((np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5, 0)
     low = np.minimum(position.astype(np.int64), size_in - 1)
-    high = np.minimum(low + 1, size_in - 1)
-    fraction = position - low
+    return low, np.minimum(low + 1, size_in - 1), position - low
+
+
+@functools.lru_cache(maxsize=256)
+def _bilinear_matrix(size_in: int, size_out: int, align_corners: bool) -> np.ndarray:
+    """Return the (out, in) matrix of linear interpolation along one axis."""
+    low, high, fraction = _between(size_in, size_out, align_corners)
     matrix = np.zeros((size_out, size_in))
     np.add.at(matrix, (np.arange(size_out), low), 1 - fraction)
     np.add.at(matrix, (np.arange(size_out), high), fraction)
@@ -190,6 +194,22 @@ def resize_bilinear(x: Array, size: Sequence[int], align_corners: bool) -> Array
         x = jnp.einsum("Hh,bhwc->bHwc", rows.astype(x.dtype), x)
     if size[1] != x.shape[2]:
         x = jnp.einsum("Ww,bhwc->bhWc", columns.astype(x.dtype), x)
+    return x
+
+
+def resize_planes(x: Array, size: Sequence[int], align_corners: bool) -> Array:
+    """Resize (b, h, w, c) as `resize_bilinear` does, with channels before cells: (b, c, *size).
+
+    For maps of few channels that become large: all that follows runs along rows of pixels.
+    """
+    x = jnp.moveaxis(x, -1, 1)
+    if size[1] != x.shape[3]:
+        columns = _bilinear_matrix(x.shape[3], size[1], align_corners).astype(x.dtype)
+        x = (x.reshape(-1, x.shape[3]) @ columns.T).reshape(*x.shape[:3], -1)
+    if size[0] != x.shape[2]:
+        low, high, fraction = _between(x.shape[2], size[0], align_corners)
+        part = fraction.astype(x.dtype)[:, None]
+        x = x[:, :, low] * (1 - part) + x[:, :, high] * part
     return x
 
 
