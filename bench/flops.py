@@ -28,7 +28,8 @@ def count_flops(program: ClosedJaxpr | Jaxpr, turns: float = 1, platform: str | 
 
     Args:
         program: what to count.
-        turns: of loops whose length only the data tell: here, memory frames that are attended to one by one.
+        turns: of loops whose length only the data tell: memory frames that are attended to one by one, or blocks of
+            patches with several ids.
         platform: where it runs, as in `jax.default_backend()`; it decides between forms for several platforms.
     """
     jaxpr = program.jaxpr if isinstance(program, ClosedJaxpr) else program

@@ -38,6 +38,7 @@ PROGRAMS = {
 }
 STEP = tuple(PROGRAMS.values())  # programs of a whole step
 PARTS = ("propagate", "decode")  # of `segment`, compiled apart to be timed apart
+READS_MEMORY = ("segment", "propagate")  # by a loop over memory frames
 OUTPUT = "output"  # labels to the host, and to a person's ids
 
 
@@ -57,13 +58,13 @@ class Program:
 
     compile_seconds: float  # with tracing; 0 where it had been compiled before
     fixed_flops: float  # floating-point operations, all loops but those over memory frames counted in full
-    turn_flops: float  # of each memory frame that is attended to in such a loop
+    turn_flops: float  # of each turn of a loop whose length only the data tell: a memory frame; a block of patches
     xla_flops: float | None  # by XLA's cost analysis, which counts the bodies of loops once
     xla_bytes: float | None  # the same, of memory accessed
 
-    def flops(self, memory_frames: int) -> float:
-        """Return the floating-point operations with all loops."""
-        return self.fixed_flops + memory_frames * self.turn_flops
+    def flops(self, turns: int) -> float:
+        """Return the floating-point operations with so many turns of such loops."""
+        return self.fixed_flops + turns * self.turn_flops
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class Probe(contextlib.AbstractContextManager):
         result = jax.block_until_ready(run())
         seconds = time.perf_counter() - start
         if self._memory_frames is not None:
-            self.samples[name].append(Sample(seconds, program.flops(self._memory_frames) if program else 0.0, program))
+            turns = self._memory_frames if name in READS_MEMORY else 1
+            self.samples[name].append(Sample(seconds, program.flops(turns) if program else 0.0, program))
         return result
 
 

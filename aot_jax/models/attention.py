@@ -104,38 +104,36 @@ def _attend_all(q: Array, k: Array, v: Array, valid: Array) -> Array:
 @jax.custom_vjp
 def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
     """Take frames one after the other, with a softmax that is corrected when a larger score comes."""
-    batch, heads, frames, _, depth = v.shape
+    frames, depth = v.shape[2], v.shape[-1]
     count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
     blocks = _cut(q * depth**-0.5)
-    bias = jnp.where(valid, 0.0, MASKED)
-    top = jnp.full((blocks.shape[0], batch, heads, blocks.shape[3], 1), MASKED, jnp.float32)
+    # s: samples that share queries and keys, and so their weights; their values lie side by side.
+    share = v.shape[0] // q.shape[0]
+    values = rearrange(v, "(b s) n t r d -> b n t r (s d)", s=share)
+    bias = rearrange(jnp.where(valid, 0.0, MASKED), "(b s) t -> t b 1 1 s 1", s=share)
+    top = jnp.full((*blocks.shape[:-1], share, 1), MASKED, jnp.float32)
 
     def add_frame(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        key, value, bias_now = (lax.dynamic_index_in_dim(x, t, axis, False) for x, axis in ((k, 2), (v, 2), (bias, 1)))
+        key, value = (lax.dynamic_index_in_dim(x, t, 2, False) for x in (k, values))
 
         def add_to_block(args: tuple) -> tuple[Array, Array, Array]:
             q, top, total, out = args
             scores = jnp.einsum("bnqd,bnkd->bnqk", q, key, preferred_element_type=jnp.float32)
             highest = scores.max(axis=-1, keepdims=True)
             weights = jnp.exp(scores - highest)
-            more = _weigh(weights.astype(v.dtype), value)
-            highest_here = highest + bias_now[:, None, None, None]
+            more = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), value, preferred_element_type=jnp.float32)
+            highest_here = highest[..., None] + bias[t]
             higher = jnp.maximum(top, highest_here)
             older, newer = jnp.exp(top - higher), jnp.exp(highest_here - higher)
-            return higher, total * older + weights.sum(axis=-1, keepdims=True) * newer, out * older + more * newer
+            total = total * older + weights.sum(axis=-1)[..., None, None] * newer
+            return higher, total, out * older + rearrange(more, "b n q (s d) -> b n q s d", s=share) * newer
 
         return lax.map(add_to_block, (blocks, *carry))
 
     start = (top, jnp.zeros_like(top), jnp.zeros((*top.shape[:-1], depth), jnp.float32))
     _, total, out = lax.fori_loop(0, count, add_frame, start)
-    return _join(out / total, q.shape[2]).astype(v.dtype)
-
-
-def _weigh(weights: Array, value: Array) -> Array:
-    """Multiply weights (b or 1, n, q, r) and values (b, n, r, d) to (b, n, q, d) float32."""
-    if weights.shape[0] == value.shape[0]:
-        return jnp.einsum("bnqk,bnkd->bnqd", weights, value, preferred_element_type=jnp.float32)
-    return jnp.einsum("nqk,bnkd->bnqd", weights[0], value, preferred_element_type=jnp.float32)
+    out = rearrange(out / total, "i b n q s d -> (b s) n (i q) d")
+    return out[:, :, : q.shape[2]].astype(v.dtype)
 
 
 def _attend_filled_forward(q: Array, k: Array, v: Array, valid: Array) -> tuple[Array, Callable]:

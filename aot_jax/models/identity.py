@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from aot_jax.models.layers import bias_uniform
+from aot_jax.models.patches import embed_patches
 from aot_jax.typing import Array
 
 
@@ -57,30 +57,23 @@ class IdentityBank(nn.Module):
             (b, h / 16, w / 16, c) at the LSTT's grid.
         """
         size = 1
-        pad = 0
         if self.patch_wise:
-            size, pad = (17, 8) if self.align_corners else (16, 0)
+            size = 17 if self.align_corners else 16
         else:
             start = 0 if self.align_corners else 8
             mask = mask[:, start::16, start::16]
         if permutation is not None:
             mask = jax.vmap(permute_mask)(mask, permutation)
-        hot = jax.nn.one_hot(mask, self.identities + 1, dtype=self.dtype)
         shape = (size, size, self.identities + 1, self.channels)
         # Rows of the orthogonal matrix are output channels, as in the release.
         gain = 1.0 / size**2 if self.gain is None else self.gain
         orthogonal = nn.initializers.orthogonal(scale=gain, column_axis=-1)
         kernel = self.param("kernel", orthogonal, shape)
         bias = self.param("bias", bias_uniform(size * size * (self.identities + 1)), (self.channels,))
-        stride = 16 if self.patch_wise else 1
-        embedding = lax.conv_general_dilated(
-            hot,
-            kernel.astype(self.dtype),
-            (stride, stride),
-            [(pad, pad), (pad, pad)],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return embedding + bias.astype(self.dtype)
+        kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
+        if self.patch_wise:
+            return embed_patches(mask, kernel) + bias
+        return jax.nn.one_hot(mask, self.identities + 1, dtype=self.dtype) @ kernel[0, 0] + bias
 
 
 def permute_mask(mask: Array, permutation: Array) -> Array:
