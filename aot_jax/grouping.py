@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aot_jax.models.layers import resize_planes
 from aot_jax.typing import Array
 
 
@@ -51,23 +52,35 @@ def join_logits(logits: Array) -> Array:
     return jnp.log(joined) - jnp.log1p(-joined)
 
 
-def join_labels(logits: Array) -> Array:
-    """Label each pixel of the groups' logits (g, M + 1, h, w): (h, w) int32 slots.
+def resized_labels(logits: Array, size: Sequence[int], align_corners: bool) -> Array:
+    """Resize the groups' logits (g, h, w, M + 1) and label each pixel: (*size,) int32 slots.
 
-    This is the argmax of `join_logits`, without the logarithms and without a map of every object's probability.
+    This is the argmax of `join_logits`, without the logarithms, and group by group, so that no map of every object's
+    probability is needed.
     """
-    groups, channels = logits.shape[:2]
-    planes = [logits[:, i] for i in range(channels)]
+    groups, channels = logits.shape[0], logits.shape[-1]
+
+    def planes(own: Array) -> list[Array]:
+        return list(resize_planes(own[None], size, align_corners)[0])
+
     if groups == 1:
-        return _first_highest([plane[0] for plane in planes])[0]
-    identity, best = _first_highest(planes[1:])
-    top = jnp.maximum(planes[0], best)
-    total = top + jnp.log(functools.reduce(operator.add, (jnp.exp(plane - top) for plane in planes)))
-    background = jnp.exp((planes[0] - total).sum(axis=0))
-    candidates = jnp.clip(jnp.concatenate([background[None], jnp.exp(best - total)]), 1e-5, 1 - 1e-5)
-    group, _ = _first_highest(list(candidates))
-    slots = jnp.arange(groups, dtype=jnp.int32)[:, None, None] * (channels - 1) + identity + 1
-    return functools.reduce(lambda y, g: jnp.where(group == g + 1, slots[g], y), range(groups), jnp.zeros_like(group))
+        return _first_highest(planes(logits[0]))[0]
+
+    def read(own: Array) -> tuple[Array, Array, Array]:
+        background, *objects = planes(own)
+        identity, best = _first_highest(objects)
+        top = jnp.maximum(background, best)
+        total = top + jnp.log(functools.reduce(operator.add, (jnp.exp(x - top) for x in (background, *objects))))
+        return identity + 1, jnp.exp(best - total), background - total
+
+    # One after the other: in a loop XLA's CPU backend would run this on one core.
+    identity, best, background = zip(*(read(own) for own in logits), strict=True)
+    candidates = [jnp.exp(functools.reduce(operator.add, background)), *best]
+    winner, _ = _first_highest([jnp.clip(candidate, 1e-5, 1 - 1e-5) for candidate in candidates])
+    labels = jnp.zeros_like(winner)
+    for group in range(groups):
+        labels = jnp.where(winner == group + 1, group * (channels - 1) + identity[group], labels)
+    return labels
 
 
 def _first_highest(planes: Sequence[Array]) -> tuple[Array, Array]:

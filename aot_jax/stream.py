@@ -14,10 +14,10 @@ import numpy as np
 
 from aot_jax import propagate
 from aot_jax.checkpoint import Model
-from aot_jax.grouping import join_labels, join_logits, split_groups
+from aot_jax.grouping import join_logits, resized_labels, split_groups
 from aot_jax.memory import Memory, drop_predicted, empty_memory, grow, rewrite, shrink
 from aot_jax.models.aot import AOT, Features
-from aot_jax.models.layers import resize_bilinear, resize_planes
+from aot_jax.models.layers import resize_bilinear
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import mask_unused, memorize, step
 from aot_jax.typing import Array, ArrayLike, Params, Size
@@ -67,7 +67,7 @@ def full_logits(model: AOT, logits: Array, used: Array, size: Size, flip: bool) 
 
 @functools.partial(jax.jit, static_argnames=("model", "view"))
 def _labels(model: AOT, logits: Array, used: Array, view: View) -> Array:
-    labels = join_labels(resize_planes(mask_unused(logits, used), view.output, model.config.align_corners))
+    labels = resized_labels(mask_unused(logits, used), view.output, model.config.align_corners)
     return labels[:, ::-1] if view.flip else labels
 
 

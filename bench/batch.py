@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.checkpoint import Model
-from aot_jax.grouping import join_labels, used_identities
+from aot_jax.grouping import resized_labels, used_identities
 from aot_jax.memory import Memory, empty_memory
 from aot_jax.models.aot import AOT
-from aot_jax.models.layers import resize_planes
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import mask_unused, memorize, step
 from aot_jax.typing import Array, Params, Size
@@ -41,8 +40,8 @@ def _advance(
 ) -> tuple[Memory, Array]:
     """Segment and memorise a frame of each video, (b, h, w, 3) uint8; returns memory and labels (b, h, w) uint8."""
     logits, frame_kv = step(model, params, memory, _images(frames, size), depth=depth)
-    logits = resize_planes(mask_unused(logits, used), frames.shape[1:3], model.config.align_corners)
-    labels = jax.vmap(lambda own: join_labels(own[None]))(logits)
+    read = functools.partial(resized_labels, size=frames.shape[1:3], align_corners=model.config.align_corners)
+    labels = jax.vmap(lambda own: read(own[None]))(mask_unused(logits, used))
     masks = jax.vmap(lambda mask: resize_nearest(mask, size))(labels)
     return memorize(model, params, memory, frame_kv, masks, gap), labels.astype(jnp.uint8)
 

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aot_jax.grouping import group_count, join_labels, join_logits, split_groups, used_identities
+from aot_jax.grouping import group_count, join_logits, resized_labels, split_groups, used_identities
+from aot_jax.models.layers import resize_bilinear
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,8 @@ def test_labels_are_the_argmax_of_the_joined_logits(groups):
     logits[:, :4, :4] = [40, 0, 0, 0]  # all sure of background
     logits[0, 4:8, 4:8] = [0, 0, 40, 0]
     logits[-1, ..., 3] = -1e10  # an identity that no object holds
-    labels = join_labels(jnp.asarray(logits).transpose(0, 3, 1, 2))
+    labels = resized_labels(jnp.asarray(logits), (16, 16), True)
     np.testing.assert_array_equal(labels, join_logits(jnp.asarray(logits)).argmax(axis=-1))
+    large = join_logits(resize_bilinear(jnp.asarray(logits), (40, 50), True)).argmax(axis=-1)
+    assert np.mean(resized_labels(jnp.asarray(logits), (40, 50), True) == large) > 0.999  # but for ties
     assert len(np.unique(labels)) == 3 * groups

@@ -213,7 +213,7 @@ def changed(path, target, arrays=None, **meta):
         {"counters": lambda counters: [{**counters[0], "references": ["a"]}]},
         {"counters": lambda counters: [{**counters[0], "stored": None}]},
         {"settings": lambda settings: []},
-        {"version": lambda version: 2},
+        {"version": lambda version: version + 1},
     ],
 )
 def test_states_of_another_making_are_refused(model, tmp_path, change):
