@@ -6,14 +6,17 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 4)  # what splits over devices is tested on as many
 
 
-@pytest.fixture(scope="module")
-def quick_compilation():
+def compile_quickly():
     """Compile with few optimizations: small networks spend their time in the compiler, not in the program."""
     name = "jax_disable_most_optimizations"
     before = jax.config.values[name]
     jax.config.update(name, True)
     yield
     jax.config.update(name, before)
+
+
+quick_compilation = pytest.fixture(compile_quickly, scope="module", name="quick_compilation")
+quick_compilation_of_test = pytest.fixture(compile_quickly, name="quick_compilation_of_test")
 
 
 def pytest_terminal_summary(terminalreporter):

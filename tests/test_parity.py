@@ -76,6 +76,7 @@ def test_own_figures(path):
 
 
 @needs_folder
+@pytest.mark.usefixtures("quick_compilation_of_test")
 @pytest.mark.parametrize("path", parity.cases("inference"), ids=lambda path: path.stem)
 def test_inference(path):
     assert run_inference(path) < TOLERANCE
@@ -175,6 +176,7 @@ def run_training(path):
 
 
 @needs_folder
+@pytest.mark.usefixtures("quick_compilation_of_test")
 @pytest.mark.parametrize("path", parity.cases("train"), ids=lambda path: path.stem)
 def test_training(path):
     case, norms = run_training(path)

@@ -17,19 +17,19 @@ from aot_jax.checkpoint import load_params
 from aot_jax.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS = 16
+STEPS = 12
 FIELDS = (
     "model.encoder=small",
     "model.channels=32",
     "model.heads=2",
     "model.window=3",
-    "model.depth=2",
+    "model.depth=1",
     "data.datasets=(('generated',1),)",
     "data.generated.videos=3",
     "data.generated.frames=8",
     "data.generated.height=48",
     "data.generated.width=64",
-    "data.frames=3",
+    "data.frames=2",
     "data.crop=33",
     "data.short_edge=48",
     "data.min_reference_pixels=20",
@@ -38,7 +38,7 @@ FIELDS = (
     f"train.steps={STEPS}",
     "train.batch_size=2",
     "train.log_every=1",
-    "train.picture_every=8",
+    "train.picture_every=6",
     "train.checkpoint_every=2",
 )
 
