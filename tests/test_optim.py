@@ -9,7 +9,6 @@ from aot_jax.config import load_config, make_model
 from aot_jax.propagate import param_shapes
 from aot_jax.training.optim import make_optimizer
 
-
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 

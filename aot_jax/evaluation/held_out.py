@@ -1,8 +1,10 @@
 """Score a network on a split as eval.py does, and the baseline that copies the first mask. Called while training."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from aot_jax.checkpoint import Model
@@ -36,9 +38,9 @@ class CopyTracker:
         return self._mask
 
 
-def score_tracker(tracker: StepTracker, split: Split, folder: Path) -> Summary:
+def score_tracker(tracker: StepTracker, split: Split, folder: Path, title: str = "") -> Summary:
     """Run a tracker over a split, write its masks to `folder`, return J, F and J&F."""
-    run_split([tracker], split, folder)
+    run_split([tracker], split, folder, title=f"{split.name} {title}".strip())
     return summarise(score_split(split, folder, workers=1).scores)
 
 
@@ -48,9 +50,24 @@ def depths_of(model: Model) -> list[int]:
     return list(range(1, full + 1)) if model.config.model.scalable else [full]
 
 
+def score_depths(model: Model, split: Split, folder: Path) -> dict[int, Summary]:
+    """Score a network at each of its depths; masks go to `folder`/depthN."""
+    # On the CPU two at a time: each depth compiles and scores on one core for a part of its time.
+    workers = 2 if jax.default_backend() == "cpu" else 1
+    depths = depths_of(model)
+
+    def score(depth: int) -> Summary:
+        return score_tracker(Tracker(model, depth), split, folder / f"depth{depth}", f"depth {depth}")
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="depth") as pool:
+        # The deepest takes longest and so begins.
+        running = {depth: pool.submit(score, depth) for depth in reversed(depths)}
+        return {depth: running[depth].result() for depth in depths}
+
+
 def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
     """Score a network at its full depth; and, for scalable ones, at each smaller depth."""
-    summaries = {depth: _score_depth(model, depth, split, folder) for depth in depths_of(model)}
+    summaries = score_depths(model, split, folder)
     full = summaries[max(summaries)]
     figures = {"J&F": full.JF, "J": full.J, "F": full.F}
     if len(summaries) > 1:
@@ -61,9 +78,7 @@ def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
 def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str, Summary]:
     """Score the copied first mask, then the network at each of its depths: {what: figures}. Masks go to `folder`."""
     rows = {BASELINE: score_tracker(CopyTracker(), split, folder / "copy")}
-    for depth in depths_of(model):
-        rows[f"depth {depth}"] = _score_depth(model, depth, split, folder)
-    return rows
+    return rows | {f"depth {depth}": row for depth, row in score_depths(model, split, folder).items()}
 
 
 def format_comparison(rows: dict[str, Summary], split: Split) -> str:
@@ -86,10 +101,6 @@ def finish(model: Model, split: Split, run: Path) -> str:
         temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
     draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
-
-
-def _score_depth(model: Model, depth: int, split: Split, folder: Path) -> Summary:
-    return score_tracker(Tracker(model, depth), split, folder / f"depth{depth}")
 
 
 def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float = 10) -> None:

@@ -23,6 +23,7 @@ def run_split(
     journal: Journal | None = None,
     sequences: Sequence[layout.Sequence] | None = None,
     progress: bool = True,
+    title: str = "",
 ) -> dict[str, Timing]:
     """Segment every video of a split and write palette PNGs to `output`/[split.folder/]VIDEO/FRAME.png.
 
@@ -35,6 +36,7 @@ def run_split(
         journal: knows the videos that are finished already, and learns of those that this run finishes.
         sequences: videos of the split that are run over here; None: all.
         progress: draw a bar on a terminal.
+        title: of the bar; empty: the split's name.
 
     Returns:
         {video: timing} of `sequences`.
@@ -58,7 +60,7 @@ def run_split(
         total=sum(len(sequence.frames) for sequence in sequences),
         initial=sum(timing.all_frames for timing in timings.values()),
         unit="frame",
-        desc=split.name,
+        desc=title or split.name,
         disable=None if progress else True,
     )
 
