@@ -4,7 +4,7 @@ python track.py clip.mp4 --mask first_frame.png
 """
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import prepare_process
+    from aot_jax.start import prepare_process, run
 
     prepare_process()
 
@@ -96,4 +96,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

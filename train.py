@@ -4,7 +4,7 @@ python train.py --config configs/aost_r50.py
 """
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import prepare_process
+    from aot_jax.start import prepare_process, run
 
     prepare_process()
 
@@ -87,8 +87,11 @@ def main(argv: list[str] | None = None) -> int:
     except (CheckpointError, ConfigError, ConvertError, DataError, SplitError, TrainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the newest checkpoint", file=sys.stderr)
+        return 130
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

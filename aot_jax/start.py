@@ -8,9 +8,11 @@ import hashlib
 import importlib.util
 import os
 import platform
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 HUGE_PAGES = "glibc.malloc.hugetlb"  # tunable of glibc 2.35 and later; 1: ask for transparent huge pages
 KERNEL_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -21,6 +23,16 @@ def prepare_process() -> None:
     """Set up this process, first thing: Python may start again, and JAX reads its settings when it is loaded."""
     use_huge_pages()
     keep_compiled()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as under nohup
+        # Until all is loaded there is nothing to tell or to save: Ctrl-C just ends the process.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a command that is loaded and leave with its exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(main())
 
 
 def use_huge_pages() -> None:

@@ -1,6 +1,7 @@
 """How a command starts: huge pages are asked for where they can be had, compiled programs are kept."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,24 @@ def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_p
     assert tunables == "glibc.malloc.hugetlb=1"
     assert rest.startswith(f"['a b', '--flag'] True {tmp_path / 'aot-jax' / 'compiled'}")
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_ctrl_c_says_nothing_until_all_is_loaded(tmp_path, loaded):
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from aot_jax import start\n"
+        "start.use_huge_pages = lambda: None\n"
+        "start.prepare_process()\n"
+        "def main():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        return 130\n"
+        f"{'start.run(main)' if loaded else 'sys.exit(main())'}\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert process.returncode == (130 if loaded else -signal.SIGINT)
+    assert process.stderr == ""

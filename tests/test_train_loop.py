@@ -1,6 +1,7 @@
 """The loop with batches from any iterator: what it writes, what it keeps, when it refuses and stops."""
 
 import json
+import signal
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from aot_jax.checkpoint import load_params
 from aot_jax.config import load_config
-from aot_jax.training.loop import TrainError, train
+from aot_jax.training.loop import StopSignal, TrainError, train
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -82,3 +83,16 @@ def test_a_batch_that_devices_cannot_share(tmp_path):
         train(load(tmp_path, "train.batch_size=6"), batches)
     with pytest.raises(TrainError, match=r"with train.accumulate=2 cannot share: make it a multiple of 8"):
         train(load(tmp_path, "train.accumulate=2"), batches)
+
+
+def test_ctrl_c_asks_once_and_interrupts_the_second_time(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignal() as stop:
+        assert not stop.agreed(True)
+        signal.raise_signal(signal.SIGINT)
+        assert stop.agreed(False)
+        assert stop.asked == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "saving" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """Train: start or resume, step, log, save, evaluate. Called by `train.py` with any iterator of batches."""
 
+import contextlib
 import json
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,7 +110,7 @@ def train(
                 if stopping:
                     store.wait()
                     report.say(f"stopped at step {done}; the same command goes on from here")
-                    raise SystemExit(128 + signal.SIGTERM)
+                    raise SystemExit(128 + (stop.asked or signal.SIGTERM))
             store.wait()
         if jax.process_index() == 0:
             save_params(run / "weights", state.ema, config, source={"step": steps}, replace=True)
@@ -177,24 +179,32 @@ def check_batch(config: ConfigDict) -> None:
 
 
 class StopSignal:
-    """A context in which SIGTERM only sets `asked`, so that the loop can save and leave."""
+    """A context in which SIGTERM or Ctrl-C only sets `asked`, so that the loop can save and leave.
+
+    A second Ctrl-C interrupts at once. Outside of the main thread, where signals cannot be caught, it changes nothing.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
-        self._old: Any = None
+        self.asked: int | None = None  # the signal
+        self._old: dict[int, Any] = {}
 
-    def _ask(self, _: int, __: FrameType | None) -> None:
-        self.asked = True
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = number
+        print("\nsaving, then stopping; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
 
     def agreed(self, now: bool) -> bool:
         """Tell whether all processes stop at this step: once one was asked, at the next step with `now`."""
         if jax.process_count() == 1:
-            return self.asked
-        return now and bool(multihost_utils.process_allgather(np.array(self.asked)).any())
+            return self.asked is not None
+        return now and bool(multihost_utils.process_allgather(np.array(self.asked is not None)).any())
 
     def __enter__(self) -> "StopSignal":
-        self._old = signal.signal(signal.SIGTERM, self._ask)
+        with contextlib.suppress(ValueError):
+            self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._old)
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
