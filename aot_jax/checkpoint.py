@@ -6,16 +6,19 @@
 Called by `convert.py`, the training loop and every command that takes `--checkpoint`.
 """
 
+import functools
 import json
 import logging
 import os
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
@@ -43,6 +46,14 @@ class Model:
     module: AOT
     params: Params
     config: ConfigDict
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """Return a checksum of the parameters, by which a saved state knows its network."""
+        crc = 0
+        for leaf in jax.tree.leaves(self.params):
+            crc = zlib.crc32(np.asarray(leaf).tobytes(), crc)
+        return f"{crc:08x}"
 
 
 def default_path(config: ConfigDict) -> Path:

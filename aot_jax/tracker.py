@@ -285,6 +285,7 @@ class Tracker:
         """Return what a saved state depends on, as JSON."""
         return {
             "network": self.model.config.name,
+            "weights": self.model.checksum,
             "dtype": str(np.dtype(self.model.module.dtype)),
             "output_height": self.output_height,
             "augmentations": [list(pair) for pair in self._augmentations],

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -169,6 +171,9 @@ def test_states_that_do_not_fit(model, tmp_path):
     want = tracker.step(FRAMES[2])
     with pytest.raises(TrackError, match=r"is the state of another tracker: gap was 2, is 5"):
         Tracker(model, gap=5).load_state(path)
+    other = replace(model, params=jax.tree.map(lambda x: x + 1, model.params))
+    with pytest.raises(TrackError, match=r"is the state of another tracker: weights was '\w{8}', is '\w{8}'"):
+        Tracker(other, gap=2).load_state(path)
     whole = path.read_bytes()
     for name, content in {"half": whole[: len(whole) // 2], "empty": b"", "other": b"PK nothing"}.items():
         (tmp_path / name).write_bytes(content)
