@@ -110,18 +110,20 @@ def _double(taps: Sequence[Array], axis: int, align_corners: bool) -> Array:
 
 def _halves(x: Array, axis: int, align_corners: bool) -> tuple[Array, Array]:
     """Return the even and the odd cells of x at twice its length; with aligned corners the last odd one is 0."""
-    if not align_corners:
-        return tuple(0.75 * x + 0.25 * _moved(x, by, axis, "edge") for by in (1, -1))
-    outside = lax.broadcasted_iota(jnp.int32, x.shape, axis) == x.shape[axis] - 1
-    return x, jnp.where(outside, 0, 0.5 * (x + _moved(x, -1, axis)))
+    place = lax.broadcasted_iota(jnp.int32, x.shape, axis)
+    last = place == x.shape[axis] - 1
+    after = _moved(x, -1, axis)
+    if align_corners:
+        return x, jnp.where(last, 0, 0.5 * (x + after))
+    before, after = jnp.where(place == 0, x, _moved(x, 1, axis)), jnp.where(last, x, after)
+    return 0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after
 
 
-def _moved(x: Array, by: int, axis: int, fill: str = "constant") -> Array:
-    """Move the cells of x by 1 or -1 along an axis; zeros come in, or with "edge" the cell at the edge again."""
-    pads = [(0, 0)] * x.ndim
-    pads[axis] = (1, 0) if by > 0 else (0, 1)
-    start = 0 if by > 0 else 1
-    return lax.slice_in_dim(jnp.pad(x, pads, mode=fill), start, start + x.shape[axis], axis=axis)
+def _moved(x: Array, by: int, axis: int) -> Array:
+    """Move the cells of x by 1 or -1 along an axis; zeros come in."""
+    pads = [(0, 0, 0)] * x.ndim
+    pads[axis] = (by, -by, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), pads)
 
 
 def _doubled(size: Sequence[int], align_corners: bool) -> tuple[int, ...]:
