@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aot_jax.models import pyramid
 from aot_jax.models.convolution import convolve
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.models.pyramid import ConvUp, add_shared, conv_doubled
@@ -42,7 +43,8 @@ def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, alig
         ((4, 9), 3, 1),  # not twice the size: at once
     ],
 )
-def test_a_step_up_adds_the_finer_map_and_convolves(fine_size, channels, samples):
+def test_a_step_up_adds_the_finer_map_and_convolves(monkeypatch, fine_size, channels, samples):
+    monkeypatch.setattr(pyramid, "WORTH", 0)
     x, fine = draw(0, 6, 3, 5, 4), draw(1, samples, *fine_size, channels)
     adapter, adapter_bias = draw(2, channels, 4), draw(3, 4)
     module = ConvUp(6, True)

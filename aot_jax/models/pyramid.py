@@ -8,6 +8,7 @@ cells; and the finer map, which all groups of objects and all depths share, is c
 multiplied out where that has fewer channels.
 """
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -17,6 +18,8 @@ from jax import lax
 from aot_jax.models.convolution import same_conv
 from aot_jax.models.layers import bias_uniform, fans_uniform, resize_bilinear
 from aot_jax.typing import Array
+
+WORTH = 1e8  # products saved that are worth compiling more operations: about a millisecond
 
 
 class ConvUp(nn.Module):
@@ -57,10 +60,11 @@ class ConvUp(nn.Module):
             return add_shared(conv_doubled(x, kernel, self.align_corners), shared)
 
         doubled = _doubled(x.shape[1:3], self.align_corners) == fine.shape[1:3]
-        # In products of the kernel's taps for each cell of the fine map.
+        # In products of one tap of the kernel for each cell and feature of the fine map.
         in_full = x.shape[0] * channels
         less = in_full / 4 + fine.shape[0] * min(fine.shape[-1], channels)
-        cpu = in_parts if doubled and less < in_full else at_once
+        saved = (in_full - less) * 9 * math.prod(fine.shape[1:3]) * self.features
+        cpu = in_parts if doubled and saved > WORTH else at_once
         return lax.platform_dependent(*operands, cpu=cpu, default=at_once) + bias.astype(self.dtype)
 
 
