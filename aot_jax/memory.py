@@ -208,16 +208,17 @@ def grow(memory: Memory, capacity: int | None = None, frame_kv: Sequence[FrameKV
     def pad(x: Array, widths: dict[int, int], fill: float = 0) -> Array:
         return jnp.pad(x, [(0, widths.get(axis, 0)) for axis in range(x.ndim)], constant_values=fill)
 
+    def kept_by_layer(kind: str, name: str) -> tuple[Array, ...]:
+        slots, index = more_slots if kind == "long" else 0, ("keys", "values").index(name)
+        layers = enumerate(getattr(memory, f"{kind}_{name}"))
+        return tuple(pad(x, {0: added(layer, index), 2: slots}) for layer, x in layers)
+
     return replace(
         memory,
-        **{
-            f"{kind}_{name}": tuple(
-                pad(x, {0: added(layer, index), 2: more_slots if kind == "long" else 0})
-                for layer, x in enumerate(getattr(memory, f"{kind}_{name}"))
-            )
-            for kind in ("long", "short")
-            for index, name in enumerate(("keys", "values"))
-        },
+        long_keys=kept_by_layer("long", "keys"),
+        long_values=kept_by_layer("long", "values"),
+        short_keys=kept_by_layer("short", "keys"),
+        short_values=kept_by_layer("short", "values"),
         short_valid=pad(memory.short_valid, {0: more_samples}),
         long_valid=pad(memory.long_valid, {0: more_samples, 1: more_slots}),
         long_frame=pad(memory.long_frame, {0: more_slots}, EMPTY),
