@@ -23,7 +23,7 @@ def get_config():
 
     config.data.datasets = (("generated", 1),)
     config.data.frames = 3
-    config.data.crop = 96
+    config.data.crop = 128
     config.data.short_edge = 160
     config.data.scale = (0.8, 1.2)
     config.data.max_gap.generated = 4
@@ -32,9 +32,9 @@ def get_config():
     config.data.generated.videos = 120
     config.data.generated.objects = (1, 5)
 
-    config.train.steps = 900
-    config.train.batch_size = 4
-    config.train.learning_rate = 1.5e-3
+    config.train.steps = 1000
+    config.train.batch_size = 3
+    config.train.learning_rate = 1e-3
     config.train.min_learning_rate = 1e-4
     config.train.encoder_rate = 1.0
     config.train.bank_rate = 0.002
