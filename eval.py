@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 from aot_jax import Tracker
-from aot_jax.checkpoint import CheckpointError, default_checkpoint, find_params, load_model
-from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.checkpoint import CheckpointError, load_model
+from aot_jax.config import DTYPES, ConfigError, parse_args
 from aot_jax.evaluation import benchmark, files, splits, spread
 from aot_jax.flags import at_least
+from aot_jax.network import add_network_flags, find_network
 from aot_jax.training.distributed import add_distributed_flags, initialise
 
 SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
@@ -32,9 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
         "again goes on after the videos that are finished.",
     )
     parser.add_argument("--split", required=True, choices=splits.SPLITS, help="benchmark split")
-    add_config_flags(parser, "configs/aost_r50.py")
-    parser.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/CONFIG, else runs/CONFIG)")
-    parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+    add_network_flags(parser)
     parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
     parser.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, of scalable models (default: all)")
     parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
@@ -62,12 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     options = {"scales": scales, "flip": args.flip, "output_height": None if args.resolution == "480p" else 480}
     output = Path(args.output or "results")
     try:
-        config = load_config(args.config, overrides)
         initialise(args)
         split = splits.load_split(args.split, args.data, args.resolution, args.all_frames)
-        checkpoint = None
-        if not args.random_weights:
-            checkpoint = find_params(args.checkpoint) if args.checkpoint else default_checkpoint(config)
+        config, checkpoint = find_network(args, overrides)
         model = load_model(config, checkpoint, seed=config.seed)
         depth = Tracker(model, args.depth, **options).depth
         chosen = {"split": args.split, "all_frames": args.all_frames, "resolution": args.resolution, "depth": depth}

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from aot_jax.config import DTYPES, parse_args
 from aot_jax.flags import above_zero, at_least
-from aot_jax.tracking.command import DEFAULT_CONFIG, ERRORS, explain, run_command
+from aot_jax.network import add_network_flags
+from aot_jax.tracking.command import ERRORS, explain, run_command
 from aot_jax.tracking.exports import EXPORTS
 
 
@@ -38,14 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--mask_frame", type=at_least(0), metavar="N", help="of mask or boxes, from 0 (default: first)")
     what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
     how = parser.add_argument_group("network")
-    how.add_argument("--checkpoint", metavar="DIR", help="weights (default: checkpoints/CONFIG, else runs/CONFIG)")
-    how.add_argument(
-        "--config",
-        metavar="FILE",
-        help=f"config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
-        f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
-    )
-    how.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+    add_network_flags(how)
     how.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, for scalable models (default: all)")
     how.add_argument("--target_fps", type=above_zero, metavar="N", help="frames a second to hold, by giving up depth")
     memory = "frames in memory at most; 0: all (default: 50)"

@@ -74,19 +74,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure_objects(model: Model, depth: int, clips: list[Clip], rulers: Rulers) -> dict:
-    """Time a frame of each clip, and of the last one's objects ten by ten; times in seconds."""
+    """Time a frame of each clip, and of the last one's objects ten by ten; times in seconds.
 
-    def seconds(clip: Clip) -> float:
-        return statistics.median(time_clip(Tracker(model, depth), clip, rulers)[0])
-
-    share = model.config.model.identities
-    rows = [
-        {"objects": len(clip.ids), "groups": group_count(len(clip.ids), share), "seconds": seconds(clip)}
-        for clip in clips
-    ]
-    last = clips[-1]
+    All run there and back again, so that a machine that gets slower or faster does so for all of them.
+    """
+    share, last = model.config.model.identities, clips[-1]
     parts = [last.ids[i : i + share] for i in range(0, len(last.ids), share)]
-    separate = [seconds(last.only(ids)) for ids in parts] if len(parts) > 1 else []
+    runs = [*clips, *(last.only(ids) for ids in parts if len(parts) > 1)]
+    times: list[list[float]] = [[] for _ in runs]
+    for clip, seconds in (*zip(runs, times, strict=True), *zip(runs[::-1], times[::-1], strict=True)):
+        seconds.extend(time_clip(Tracker(model, depth), clip, rulers)[0])
+    medians = [statistics.median(seconds) for seconds in times]
+    rows = [
+        {"objects": len(clip.ids), "groups": group_count(len(clip.ids), share), "seconds": seconds}
+        for clip, seconds in zip(clips, medians, strict=False)
+    ]
+    separate = medians[len(clips) :]
     return {
         "clip": last.name,
         "frame": last.size,

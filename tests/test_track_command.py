@@ -172,12 +172,6 @@ def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, 
         np.testing.assert_array_equal(whole, parts)
 
 
-def test_a_checkpoint_knows_its_config(checkpoint):
-    config = command.config_of(checkpoint)
-    assert (config.name, config.model.encoder, config.model.depth, config.memory.gap) == ("aost", "tiny", 2, 2)
-    assert command.config_of(checkpoint, ["memory.gap=7"]).memory.gap == 7
-
-
 def test_without_a_checkpoint_it_is_said_how_to_get_one(clip, mask, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(clip, tmp_path / "out", "--mask", mask) == 2

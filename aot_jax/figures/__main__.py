@@ -11,9 +11,9 @@ from pathlib import Path
 from aot_jax.config import parse_args
 from aot_jax.figures import networks, speed
 from aot_jax.figures.page import FigureError, save_page
+from aot_jax.network import add_network_flags
 from aot_jax.tracking.command import ERRORS
 
-WEIGHTS = "folder of weights, or of a training run (default: checkpoints/<config name>, else its run)"
 SEVERAL = "; several are drawn side by side"
 
 
@@ -45,8 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         return own
 
     bank = add("bank", "cosine similarity of the identities of a bank (Fig. 8)", "--checkpoint runs/quickstart")
-    bank.add_argument("--checkpoint", nargs="+", metavar="DIR", help=WEIGHTS + SEVERAL)
-    _add_network_flags(bank)
+    add_network_flags(bank, "+", SEVERAL)
     maps = add(
         "attention",
         "masks that each layer's attentions carry from memory to a frame (Fig. 9)",
@@ -83,22 +82,12 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_network_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="config of the network (default: the checkpoint's own); --config.FIELD=VALUE overrides one of its fields",
-    )
-    parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
-
-
 def _add_video_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "video", nargs="*", metavar="VIDEO", help="a video, a folder of images or a glob (default: a generated one)"
     )
     parser.add_argument("--mask", metavar="PNG", help="mask of the objects in the first frame")
-    parser.add_argument("--checkpoint", metavar="DIR", help=WEIGHTS)
-    _add_network_flags(parser)
+    add_network_flags(parser)
 
 
 def draw(args: argparse.Namespace, overrides: list[str]) -> list[Path]:

@@ -13,7 +13,7 @@ from aot_jax.figures.clip import open_clip
 from aot_jax.figures.maps import draw_maps
 from aot_jax.figures.page import FigureError
 from aot_jax.figures.strips import choose_times, draw_strips, read_frames, read_masks, track_clip
-from aot_jax.tracking.command import find_network
+from aot_jax.network import find_network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

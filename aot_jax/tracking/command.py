@@ -1,6 +1,5 @@
 """Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
 
-import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import FREE_FIELDS, CheckpointError, Model, default_checkpoint, find_params, load_model
-from aot_jax.config import ConfigError, fields, load_config
+from aot_jax.checkpoint import CheckpointError, Model, load_model
+from aot_jax.config import ConfigError
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, open_source
+from aot_jax.network import find_network
 from aot_jax.tracker import Tracker, TrackError
 from aot_jax.tracking import limits
 from aot_jax.tracking.prompts import Prompts, read_prompts
@@ -21,8 +21,6 @@ from aot_jax.tracking.render import RenderError, render
 from aot_jax.tracking.run import track
 from aot_jax.tracking.stop import Stop
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"  # of this project, wherever it is run from
-DEFAULT_CONFIG = "configs/aost_r50.py"
 MANY_FRAMES = 10_000  # assumed of a video that does not state its length
 ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RecordError, RenderError)
 
@@ -81,57 +79,6 @@ def explain(error: OSError) -> str:
     if error.errno in DISK_FULL:
         return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
     return str(error)
-
-
-def find_network(args: Namespace, overrides: Sequence[str]) -> tuple[ConfigDict, Path | None]:
-    """Find config and checkpoint: a checkpoint knows its config; a config knows where its checkpoint is.
-
-    Args:
-        args: with the flags `checkpoint`, `config` and `random_weights`, each None or False where not given.
-        overrides: of config fields.
-
-    Returns:
-        The config, and the folder of its weights; None for random ones.
-
-    Raises:
-        ConfigError, CheckpointError: if there is none; the message says what to do.
-    """
-    if args.checkpoint and not args.config:
-        config = config_of(find_params(args.checkpoint), overrides)
-    else:
-        config = load_config(args.config or DEFAULT_CONFIG, overrides)
-    if args.random_weights:
-        return config, None
-    return config, find_params(args.checkpoint) if args.checkpoint else default_checkpoint(config)
-
-
-def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
-    """Return the config of the network that a checkpoint holds.
-
-    What it says is data: its name chooses among the configs of this project, and is never a file to run.
-
-    Raises:
-        CheckpointError: if its model.json is not readable.
-        ConfigError: if what it says is no network.
-    """
-    shipped = {path.stem: path for path in CONFIGS.glob("*.py")}
-    try:
-        saved = json.loads((checkpoint / "model.json").read_text())["config"]
-        file = shipped.get(saved["name"], shipped["common"])
-        base = load_config(file)
-        own = [
-            f"{part}.{name}={saved[part][name]}"
-            for part in ("model", "memory", "inference")
-            for name, value in fields(base[part]).items()
-            if name in saved[part] and saved[part][name] != value and name not in FREE_FIELDS
-        ]
-        return load_config(file, [*own, *overrides])
-    except ConfigError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise CheckpointError(
-            f"{checkpoint / 'model.json'} is not readable: {error!r}; copy the checkpoint again, or name its --config"
-        ) from error
 
 
 def _settings(
