@@ -1,15 +1,18 @@
 """What a trained network does, and one with drawn weights would not."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from aot_jax.config import make_model
 from aot_jax.evaluation import generated
 from aot_jax.metrics import region_similarity
 from aot_jax.tracker import Tracker
 from data_pipeline.generate import make_video, plan_video
 from tests import trained
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FRAMES, SIZE = 8, generated.SIZE
 
@@ -22,8 +25,9 @@ def videos():
     return [make_video(frames=FRAMES, height=SIZE[0], width=SIZE[1], **asdict(plan)) for plan in plans]
 
 
-def track(frames, mask, depth):
-    tracker = Tracker(trained.quickstart(), depth)
+def track(frames, mask, depth, dtype="float32"):
+    model = trained.quickstart()
+    tracker = Tracker(replace(model, module=make_model(model.config, dtype)), depth)
     return np.stack([tracker.step(frame, mask if t == 0 else None) for t, frame in enumerate(frames)])
 
 
@@ -50,3 +54,13 @@ def test_objects_are_tracked_and_swapped_ids_swap_in_the_answer(videos, depth):
     assert np.mean(similarity) > np.mean(copied) + 0.2
     assert min(same) > 0.7, "the answer's ids follow the reference mask's"
     assert max(changed) < 0.1
+
+
+def test_bfloat16_answers_as_float32_does(videos):
+    same = []
+    for frames, masks in videos[:2]:
+        whole, half = (track(frames, masks[0], 1, dtype)[1:] for dtype in ("float32", "bfloat16"))
+        foreground = (whole > 0) | (half > 0)
+        same.append(np.mean((whole == half)[foreground]))
+        assert (whole != half).any(), "both ran in the same type"
+    assert min(same) > 0.95
