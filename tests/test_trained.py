@@ -57,10 +57,7 @@ def test_objects_are_tracked_and_swapped_ids_swap_in_the_answer(videos, depth):
 
 
 def test_bfloat16_answers_as_float32_does(videos):
-    same = []
-    for frames, masks in videos[:2]:
-        whole, half = (track(frames, masks[0], 1, dtype)[1:] for dtype in ("float32", "bfloat16"))
-        foreground = (whole > 0) | (half > 0)
-        same.append(np.mean((whole == half)[foreground]))
-        assert (whole != half).any(), "both ran in the same type"
-    assert min(same) > 0.95
+    frames, masks = videos[0]
+    whole, half = (track(frames, masks[0], 1, dtype)[1:] for dtype in ("float32", "bfloat16"))
+    assert (whole != half).any(), "both ran in the same type"
+    assert np.mean((whole == half)[(whole > 0) | (half > 0)]) > 0.95
