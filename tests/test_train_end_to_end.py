@@ -81,10 +81,14 @@ def last_step(place, run):
     return json.loads(text[-1])["step"] if text else 0
 
 
-def kill_when(process, condition):
+def wait_until(process, condition):
     while not condition():
         assert process.poll() is None, finish(process)
         time.sleep(0.002)
+
+
+def kill_when(process, condition):
+    wait_until(process, condition)
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
@@ -97,41 +101,33 @@ def unharmed(place):
     return weights(place, "unharmed")
 
 
-def test_killed_and_resumed_is_never_stopped(place, unharmed):
+def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    first, second = sorted(rng.choice(np.arange(2, STEPS - 2), 2, replace=False))
-    checkpoints = place / "killed" / "aost" / "checkpoints"
-    kill_when(start(place, "killed"), lambda: last_step(place, "killed") >= first)
+    first, second, third = sorted(rng.choice(np.arange(2, STEPS - 4), 3, replace=False))
+    checkpoints = place / "stopped" / "aost" / "checkpoints"
+    kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= first)
     # Inside a save: orbax writes to a folder of another name and renames it when all is there.
-    kill_when(start(place, "killed"), lambda: any("tmp" in path.name for path in checkpoints.iterdir()))
-    kill_when(start(place, "killed"), lambda: last_step(place, "killed") >= second)
-    code, output = finish(start(place, "killed"))
-    assert code == 0, output
-    found = weights(place, "killed")
-    assert found.keys() == unharmed.keys()
-    for path, value in unharmed.items():
-        np.testing.assert_array_equal(found[path], value, err_msg=f"{path}, killed at {first} and {second}")
-
-
-def test_terminated_saves_and_goes_on(place, unharmed):
-    process = start(place, "terminated")
-    while last_step(place, "terminated") < 3:
-        assert process.poll() is None, finish(process)
-        time.sleep(0.01)
+    kill_when(start(place, "stopped"), lambda: any("tmp" in path.name for path in checkpoints.iterdir()))
+    kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= second)
+    # Asked to stop, it saves before it does.
+    process = start(place, "stopped")
+    wait_until(process, lambda: last_step(place, "stopped") >= third)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == 128 + signal.SIGTERM, output
-    saved = max(int(path.name) for path in (place / "terminated" / "aost" / "checkpoints").iterdir())
-    assert saved == last_step(place, "terminated")
+    assert max(int(path.name) for path in checkpoints.iterdir()) == last_step(place, "stopped")
     # Another config is refused, and shown.
-    code, output = finish(start(place, "terminated", "--config.train.learning_rate=0.5"))
+    code, output = finish(start(place, "stopped", "--config.train.learning_rate=0.5"))
     assert code == 2
     assert "train.learning_rate: 0.0002 -> 0.5" in output
-    code, output = finish(start(place, "terminated"))
+    code, output = finish(start(place, "stopped"))
     assert code == 0, output
-    for path, value in weights(place, "terminated").items():
-        np.testing.assert_array_equal(value, unharmed[path], err_msg=str(path))
-    assert (place / "terminated" / "aost" / "pictures" / f"{STEPS:07d}.jpg").is_file()
+    found = weights(place, "stopped")
+    assert found.keys() == unharmed.keys()
+    for path, value in unharmed.items():
+        moments = f"killed at {first} and {second}, asked to stop at {third}"
+        np.testing.assert_array_equal(found[path], value, err_msg=f"{path}, {moments}")
+    assert (place / "stopped" / "aost" / "pictures" / f"{STEPS:07d}.jpg").is_file()
 
 
 def test_two_processes_train_as_one(place, unharmed):
