@@ -2,6 +2,9 @@
 
 import jax
 import pytest
+import tiny
+
+from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # what splits over devices is tested on as many
 
@@ -17,6 +20,13 @@ def compile_quickly():
 
 quick_compilation = pytest.fixture(compile_quickly, scope="module", name="quick_compilation")
 quick_compilation_of_test = pytest.fixture(compile_quickly, name="quick_compilation_of_test")
+
+
+@pytest.fixture
+def tiny_encoder(monkeypatch):
+    """Let the tests' encoder be trained as others are: its first stages and its batch norm stand still."""
+    monkeypatch.setitem(optim.FROZEN, "tiny", [tiny.FROZEN])
+    monkeypatch.setattr(optim, "BATCH_NORM", r"^encoder/conv0/")
 
 
 def pytest_terminal_summary(terminalreporter):

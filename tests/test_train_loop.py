@@ -12,10 +12,10 @@ from aot_jax.checkpoint import load_params
 from aot_jax.config import load_config
 from aot_jax.training.loop import StopSignal, TrainError, train
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "kept_programs")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "kept_programs", "tiny_encoder")
 
 FIELDS = [
-    "model.encoder=small",
+    "model.encoder=tiny",
     "model.channels=32",
     "model.heads=2",
     "model.window=3",

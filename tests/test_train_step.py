@@ -9,20 +9,12 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict
 
-from aot_jax.training import optim
 from aot_jax.training.state import make_state
 from aot_jax.training.step import clip_overlap, make_train_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")
 
 SIZE, FRAMES, BATCH = 33, 2, 4
-FROZEN = r"^encoder/conv[01]/"
-
-
-@pytest.fixture(autouse=True)
-def freeze_tiny_encoder(monkeypatch):
-    monkeypatch.setitem(optim.FROZEN, "tiny", [FROZEN])
-    monkeypatch.setattr(optim, "BATCH_NORM", r"^encoder/conv0/")
 
 
 def batch(seed=0, first_index=0):

@@ -34,6 +34,7 @@ class TinyEncoder(nn.Module):
 
 
 ENCODERS["tiny"] = TinyEncoder
+FROZEN = r"^encoder/conv[01]/"  # while training
 
 SIZES = ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")
 
