@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from aot_jax.io.video_stream import open_video
+from aot_jax.io.video_stream import exact, open_video
 
 HELD_BY_MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"}  # codecs whose packets are copied
 PRIMING = Fraction(1, 10)  # seconds of encoder delay before time 0 that players skip
@@ -76,7 +76,7 @@ class Sound:
     def _copied(
         self, container: av.container.InputContainer, source: av.AudioStream, target: av.AudioStream
     ) -> Iterator[tuple[Fraction, av.Packet]]:
-        base = Fraction(source.time_base or 0)
+        base = exact(source.time_base)
         shift = round(self._start / base)
         for packet in container.demux(source):
             if packet.dts is None or packet.pts is None:
@@ -95,7 +95,7 @@ class Sound:
         base = Fraction(1, source.codec_context.sample_rate)
         resampler = av.AudioResampler(format="fltp", layout=target.layout, rate=source.codec_context.sample_rate)
         for frame in container.decode(source):
-            time = (frame.pts or 0) * Fraction(frame.time_base or 0) - self._start
+            time = (frame.pts or 0) * exact(frame.time_base) - self._start
             if time < -PRIMING:
                 continue
             for piece in resampler.resample(frame):
@@ -107,7 +107,7 @@ class Sound:
     @staticmethod
     def _timed(packets: list[av.Packet]) -> Iterator[tuple[Fraction, av.Packet]]:
         for packet in packets:
-            yield (packet.pts or 0) * Fraction(packet.time_base or 0), packet
+            yield (packet.pts or 0) * exact(packet.time_base), packet
 
     def _leave_out(self, reason: BaseException) -> None:
         self._packets, self._next = iter(()), None

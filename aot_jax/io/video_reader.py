@@ -21,6 +21,7 @@ from aot_jax.io.names import is_plain
 from aot_jax.io.video_stream import (
     average_rate,
     display_matrix,
+    exact,
     frame_time,
     open_video,
     reason_text,
@@ -70,7 +71,7 @@ class VideoReader:
                 stream = video_stream(container)
                 self.rate = average_rate(stream)  # frames a second on average, Fraction
                 self.count = stated_count(container, stream, self.rate)  # as the file states it; None: it does not
-                self.pixel_aspect = stream.sample_aspect_ratio or Fraction(1)  # width : height of a pixel
+                self.pixel_aspect = exact(stream.sample_aspect_ratio) or Fraction(1)  # width : height of a pixel
                 first = next(self._decode(container, stream), None)
         except FrameError:
             raise

@@ -6,7 +6,7 @@ the network nor other files, and a header must not claim all memory.
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -20,6 +20,22 @@ READERS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "obu", "ivf", "gif", "apng", "flv",
     "asf", "ogg", "mxf", "dv", "nut", "rm", "wtv", "mjpeg", "yuv4mpegpipe",
 )  # fmt: skip
+# Titles and comments need not be UTF-8; PyAV 19 and later never raise for them.
+LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
+
+class Ratio(Protocol):
+    """A rational number of PyAV: a Fraction before version 19, a type of its own since."""
+
+    @property
+    def numerator(self) -> int: ...
+    @property
+    def denominator(self) -> int: ...
+
+
+def exact(value: Ratio | None) -> Fraction:
+    """Return a rational number of PyAV as a Fraction; 0 for None."""
+    return Fraction(value.numerator, value.denominator) if value is not None and value.denominator else Fraction(0)
 
 
 def open_video(path: str | Path) -> av.container.InputContainer:
@@ -30,7 +46,7 @@ def open_video(path: str | Path) -> av.container.InputContainer:
     """
     # Without a folder before it, "12:30.mp4" would be a protocol.
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(READERS)}
-    return av.open(str(Path(path).absolute()), metadata_errors="ignore", options=options)
+    return av.open(str(Path(path).absolute()), options=options, **LENIENT)
 
 
 def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int] | None) -> np.ndarray:
@@ -83,8 +99,8 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
 
 def average_rate(stream: av.VideoStream) -> Fraction:
     """Return frames a second."""
-    rate = stream.average_rate or stream.guessed_rate
-    return Fraction(rate) if rate and 0 < rate <= MAX_RATE else DEFAULT_RATE
+    rate = exact(stream.average_rate) or exact(stream.guessed_rate)
+    return rate if 0 < rate <= MAX_RATE else DEFAULT_RATE
 
 
 def stated_count(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> int | None:
@@ -92,13 +108,13 @@ def stated_count(container: av.container.InputContainer, stream: av.VideoStream,
     if stream.frames:
         return stream.frames
     if stream.duration and stream.time_base:
-        return round(stream.duration * stream.time_base * rate)
+        return round(stream.duration * exact(stream.time_base) * rate)
     return round(container.duration * rate / 1_000_000) if container.duration and container.duration > 0 else None
 
 
 def frame_time(frame: av.VideoFrame) -> Fraction | None:
     """Return when a frame is shown, in seconds of the file's own time; None: it is not said."""
-    return None if frame.pts is None or frame.time_base is None else frame.pts * Fraction(frame.time_base)
+    return None if frame.pts is None or frame.time_base is None else frame.pts * exact(frame.time_base)
 
 
 def reason_text(reason: BaseException) -> str:

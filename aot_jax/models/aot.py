@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 from jax.lax import stop_gradient
 
 from aot_jax.models.decoder import Decoder
@@ -32,7 +33,7 @@ class AOT(nn.Module):
     """
 
     config: Any
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
         c = self.config

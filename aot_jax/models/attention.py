@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
+from flax.typing import Dtype
 from jax import lax
 
 from aot_jax.models.layers import Linear
@@ -148,7 +149,7 @@ class SelfAttention(nn.Module):
     """Attend within a frame; the position embedding joins queries and keys only (paper, section 4.2)."""
 
     heads: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, position: Array | None) -> Array:
@@ -168,7 +169,7 @@ class SelfAttention(nn.Module):
 class LongTermAttention(nn.Module):
     """Attend to every memory frame (paper, section 4.2): no input projections, one output projection."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, q: Array, keys: Array, values: Array, valid: Array | None) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.layers import Conv, GroupNorm, Linear
 from aot_jax.models.pyramid import ConvUp, Weights, add_shared
@@ -19,7 +20,7 @@ class ConvNorm(nn.Module):
 
     features: int
     kernel_size: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -35,7 +36,7 @@ class ConvUpNorm(nn.Module):
 
     features: int
     align_corners: bool
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, fine: Array, adapter: tuple[Array, Array]) -> Array:
@@ -57,7 +58,7 @@ class Decoder(nn.Module):
     last_only: bool
     align_corners: bool
     shortcut_gain: float = 1.0  # of the shortcuts' initial kernels
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
         half = self.channels // 2

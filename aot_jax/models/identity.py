@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.layers import bias_uniform
 from aot_jax.models.patches import embed_patches
@@ -43,7 +44,7 @@ class IdentityBank(nn.Module):
     align_corners: bool
     patch_wise: bool = True
     gain: float | None = None  # of the initial orthogonal kernel; None: 1 / pixels of a patch (release)
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, mask: Array, permutation: Array | None = None) -> Array:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax.typing import Dtype
 from jax import lax
 
 from aot_jax.models.convolution import convolve, depthwise_conv, same_conv
@@ -44,7 +45,7 @@ class Linear(nn.Module):
     use_bias: bool = True
     encoder: bool = False  # chooses the initial values
     gain: float = 1.0  # of the initial kernel, outside the encoder
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -71,7 +72,7 @@ class Conv(nn.Module):
     padding: int | None = None  # zeros on each side; None: dilation * (kernel_size - 1) // 2
     use_bias: bool = False
     encoder: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -98,7 +99,7 @@ class DepthwiseConv(nn.Module):
     stride: int = 1
     dilation: int = 1
     encoder: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -113,7 +114,7 @@ class FrozenBatchNorm(nn.Module):
     """Normalise channels by stored statistics; nothing here is ever trained (paper, section 5)."""
 
     epsilon: float = 1e-5
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:

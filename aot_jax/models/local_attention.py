@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
+from flax.typing import Dtype
 from jax import lax
 
 from aot_jax.models.attention import MASKED, merge_heads
@@ -171,7 +172,7 @@ class ShortTermAttention(nn.Module):
     relative_position: bool
     form: str
     locality: float | None = None  # fall of the initial bias with squared distance in cells; None: no fall
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, q: Array, keys: Array, values: Array, valid: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.attention import LongTermAttention, SelfAttention, split_heads
 from aot_jax.models.identity import LayerIdentity, fuse
@@ -49,7 +50,7 @@ class FrameKV(NamedTuple):
 class FeedForward(nn.Module):
     """Expand fourfold, GroupNorm, GELU, depthwise 5x5, reduce: (b, h, w, c) to the same."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -69,7 +70,7 @@ class LSTTBlock(nn.Module):
     relative_position: bool
     local_attention: str
     locality: float | None
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
         self.norm1 = LayerNorm(dtype=self.dtype)
@@ -176,7 +177,7 @@ class LSTT(nn.Module):
     local_attention: str
     locality: float | None
     drop_path: float
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
         count = 1 if self.share_blocks else self.depth

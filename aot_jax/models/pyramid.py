@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 from jax import lax
 
 from aot_jax.models.convolution import same_conv
@@ -27,7 +28,7 @@ class ConvUp(nn.Module):
 
     features: int
     align_corners: bool
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, fine: Array, adapter: Array, adapter_bias: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.layers import Conv, DepthwiseConv, FrozenBatchNorm, Linear
 from aot_jax.typing import Array
@@ -31,7 +32,7 @@ class InvertedResidual(nn.Module):
     features: int
     stride: int
     dilation: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -50,7 +51,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Encode images (b, h, w, 3) into maps of 24 (4x), 32 (8x), 96 (16x) and 1280 (16x) channels."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
     drop_path: float = 0.0  # unused: only Swin drops paths
 
     @nn.compact

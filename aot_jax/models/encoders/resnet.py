@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.layers import Conv, FrozenBatchNorm, Linear
 from aot_jax.typing import Array
@@ -15,7 +16,7 @@ class Bottleneck(nn.Module):
 
     width: int
     stride: int = 1
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -36,7 +37,7 @@ class Bottleneck(nn.Module):
 class ResNet50(nn.Module):
     """Encode images (b, h, w, 3) into maps of 256 (4x), 512 (8x), 1024 (16x) channels, the last one twice."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
     drop_path: float = 0.0  # unused: only Swin drops paths
 
     @nn.compact

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.layers import DepthwiseConv, LayerNorm, Linear
 from aot_jax.typing import Array
@@ -22,7 +23,7 @@ SHORTCUT_SCALE = 0.1
 class Block(nn.Module):
     """Look around within each channel, then mix channels; (b, h, w, c) to the same."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -36,7 +37,7 @@ class Block(nn.Module):
 class Small(nn.Module):
     """Encode images (b, h, w, 3) into maps of 48 (4x), 96 (8x), 192 (16x) and 192 (16x) channels."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
     drop_path: float = 0.0  # unused: only Swin drops paths
 
     @nn.compact

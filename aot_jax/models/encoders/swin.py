@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from flax import linen as nn
+from flax.typing import Dtype
 
 from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path, gelu
 from aot_jax.typing import Array
@@ -43,7 +44,7 @@ class WindowAttention(nn.Module):
     """Attend inside windows: (b, windows, 49, c) to the same, with a learned bias for each relative position."""
 
     heads: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, mask: np.ndarray | None) -> Array:
@@ -70,7 +71,7 @@ class SwinBlock(nn.Module):
 
     heads: int
     shifted: bool
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, kept: Array | None) -> Array:
@@ -99,7 +100,7 @@ class SwinBlock(nn.Module):
 class PatchMerging(nn.Module):
     """Halve the grid: (b, h, w, c) to (b, ceil(h / 2), ceil(w / 2), 2 c)."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -113,7 +114,7 @@ class PatchMerging(nn.Module):
 class SwinB(nn.Module):
     """Encode images (b, h, w, 3) into maps of 128 (4x), 256 (8x), 512 (16x) channels, the last one twice."""
 
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
     drop_path: float = 0.3  # of the last block; earlier ones in proportion, none in the frozen first stage
 
     @nn.compact
