@@ -21,6 +21,7 @@ from aot_jax.config import ConfigError, add_config_flags, load_config, parse_arg
 from aot_jax.convert import ConvertError
 from aot_jax.evaluation.held_out import finish, score_model
 from aot_jax.evaluation.splits import SplitError, load_split
+from aot_jax.start import load_tensorflow
 from aot_jax.training.distributed import add_distributed_flags, initialise
 from aot_jax.training.loop import TrainError, train
 from data_pipeline.errors import DataError
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
             return read_batches(args.packed, config, start, host, hosts)
         # TensorFlow starts slowly: only after the config is known to be good.
         try:
+            load_tensorflow()
             from data_pipeline.pipeline import iterate, make_dataset
         except ImportError as error:
             remedy = "pip install -r requirements.txt, or train on batches packed elsewhere with --packed"

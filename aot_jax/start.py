@@ -5,18 +5,28 @@ Called by `train.py`, `eval.py` and `track.py`. Loads neither JAX nor the rest o
 
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import os
 import platform
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 HUGE_PAGES = "glibc.malloc.hugetlb"  # tunable of glibc 2.35 and later; 1: ask for transparent huge pages
 KERNEL_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 KEPT_BYTES = 4 << 30  # of compiled programs; those used longest ago go first
+# What TensorFlow prints whenever it is loaded, whatever its log level.
+GREETINGS = (
+    "All log messages before absl::InitializeLog()",
+    "oneDNN custom operations are on.",
+    "This TensorFlow binary is optimized",
+    "To enable the following instructions",
+)
 
 
 def prepare_process() -> None:
@@ -69,6 +79,25 @@ def huge_page_tunables(environment: Mapping[str, str], libc: tuple[str, str], mo
     if HUGE_PAGES in tunables:
         return None
     return ":".join(filter(None, [tunables, f"{HUGE_PAGES}=1"]))
+
+
+def load_tensorflow() -> ModuleType:
+    """Import TensorFlow without its greetings, which no setting of it turns off; anything else it prints is kept.
+
+    Raises:
+        ImportError: it is not installed, or does not start.
+    """
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said, os.fdopen(os.dup(2), "wb") as stderr:
+        os.dup2(said.fileno(), 2)
+        try:
+            return importlib.import_module("tensorflow")
+        finally:
+            os.dup2(stderr.fileno(), 2)
+            said.seek(0)
+            stderr.writelines(line for line in said if not any(words.encode() in line for words in GREETINGS))
 
 
 def cache_folder() -> Path:

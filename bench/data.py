@@ -11,6 +11,7 @@ import os
 import time
 from pathlib import Path
 
+from aot_jax.start import load_tensorflow
 from configs.common import get_config
 
 
@@ -61,8 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run one measurement and print it."""
     arguments = make_parser().parse_args(argv)
     # TensorFlow starts slowly: only after the flags are known to be good.
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     from data_pipeline.pipeline import Samples, describe, map_samples
 
     data = get_config().data

@@ -30,6 +30,7 @@ from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, add_config_flags, load_config, make_model, parse_args
 from aot_jax.convert import ConvertError
 from aot_jax.preprocess import MEAN, STD
+from aot_jax.start import load_tensorflow
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import make_state
 from aot_jax.training.step import make_train_step, place
@@ -132,6 +133,7 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
         DataError: if data are missing, or TensorFlow is.
     """
     try:
+        load_tensorflow()
         from data_pipeline.pipeline import iterate, make_dataset
     except ImportError as error:
         raise DataError(f"the data pipeline cannot start ({error}): leave out --data") from error

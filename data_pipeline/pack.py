@@ -22,6 +22,7 @@ from tqdm import tqdm
 from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
 from aot_jax.io.npz import read_npz
 from aot_jax.io.whole import clear_remains, whole
+from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
 
 # What decides the contents of a batch; workers, folders and the like do not.
@@ -131,11 +132,15 @@ def main(argv: list[str] | None = None) -> int:
     args, overrides = parse_args(make_parser(), argv)
     try:
         config = load_config(args.config, overrides)
+        load_tensorflow()
         from data_pipeline.pipeline import iterate, make_dataset
 
         dataset = make_dataset(config.data, seed=config.seed, batch_size=config.train.batch_size)
         count = args.batches or config.train.steps
         write_batches(args.folder, config, iterate(dataset), count)
+    except ImportError as error:
+        print(f"error: the data pipeline cannot start ({error}): pip install -r requirements.txt", file=sys.stderr)
+        return 2
     except (ConfigError, DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -75,3 +75,28 @@ def test_ctrl_c_says_nothing_until_all_is_loaded(tmp_path, loaded):
     process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
     assert process.returncode == (130 if loaded else -signal.SIGINT)
     assert process.stderr == ""
+
+
+def test_tensorflow_is_loaded_without_its_greetings_and_with_all_else_it_says(tmp_path):
+    says = "oneDNN custom operations are on. You may\\nE: no GPU for you\\n"
+    (tmp_path / "tensorflow.py").write_text(f"import os\nos.write(2, b'{says}')\nversion = 3\n")
+    script = tmp_path / "command.py"
+    script.write_text(
+        "import os\n"
+        "from aot_jax.start import load_tensorflow\n"
+        "assert load_tensorflow().version == load_tensorflow().version == 3\n"
+        "os.write(2, b'afterwards')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
+    process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "E: no GPU for you\nafterwards")
+
+
+def test_a_tensorflow_that_does_not_start_is_an_import_error_with_what_it_says(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'no AVX\\n')\nraise ImportError('broken')\n")
+    script = tmp_path / "command.py"
+    script.write_text("from aot_jax.start import load_tensorflow\nload_tensorflow()\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
+    process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert process.stderr.startswith("no AVX\nTraceback")
+    assert process.stderr.endswith("ImportError: broken\n")

@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from aot_jax.io.masks import DAVIS_PALETTE
+from aot_jax.start import load_tensorflow
 
 
 class Report:
@@ -30,10 +31,8 @@ class Report:
             run.mkdir(parents=True, exist_ok=True)
             self._lines = (run / "figures.jsonl").open("a")
             with contextlib.suppress(ImportError):
-                import tensorflow as tf
-
-                self._tf = tf
-                self._board = tf.summary.create_file_writer(str(run / "tensorboard"))
+                self._tf = load_tensorflow()
+                self._board = self._tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def advance(self, loss: float | None = None, overlap: float | None = None) -> None:
         """Move the bar by one step, with the newest figures if there are any."""
