@@ -51,7 +51,13 @@ class Report:
         lines += [f"    {problem}" for problem in self.problems[:limit]]
         if limit is not None and len(self.problems) > limit:
             lines.append(f"    ... and {len(self.problems) - limit} more (--all shows them)")
-        lines.append(f"  to use it: --config.data.root={self.root} --config.data.datasets=\"(('{self.dataset}', 1),)\"")
+        name, _, held_out = self.dataset.partition(":")
+        if held_out:
+            lines.append(f"  held out: the {held_out} split of {name} is there for scores (eval.py), not for training")
+        else:
+            lines.append(
+                f"  to train on it: --config.data.root={self.root} --config.data.datasets=\"(('{name}', 1),)\""
+            )
         return lines
 
 

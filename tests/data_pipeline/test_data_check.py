@@ -44,6 +44,16 @@ def test_good_folders_are_counted(raw):
     ]
 
 
+def test_sets_for_training_say_how_and_held_out_ones_that_they_are_not(raw):
+    found = reports(raw)
+    assert found["davis17"].lines()[-1].endswith("--config.data.datasets=\"(('davis17', 1),)\"")
+    assert (
+        found["davis16:val"]
+        .lines()[-1]
+        .endswith("the val split of davis16 is there for scores (eval.py), not for training")
+    )
+
+
 def test_every_kind_of_problem_is_named(raw, tmp_path):
     root = tmp_path / "mine"
     shutil.copytree(raw / "Videos", root)
