@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(made, tmp_path, monke
     assert run(monkeypatch, made, tmp_path / "whole")[0] == 0
     # Its order is late (5 frames), plain (4), still (1): it dies in the middle of the second.
     process = start(7, made, tmp_path / "out")
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == -9, errors
     assert [path.name for path in (tmp_path / "out/.run/videos").iterdir()] == ["late.json"]
     assert not list((tmp_path / "out").glob("*.zip"))
@@ -143,7 +143,7 @@ def free_port():
 def hosts(made, output):
     more = ["--coordinator", f"localhost:{free_port()}", "--processes", "2", "--process"]
     processes = [start(0, made, output, *more, str(i)) for i in range(2)]
-    outputs = [process.communicate(timeout=240) for process in processes]
+    outputs = [process.communicate(timeout=900) for process in processes]
     return [process.returncode for process in processes], outputs
 
 

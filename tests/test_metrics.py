@@ -356,7 +356,7 @@ def test_command_line_ends_with_the_figures(folders, tmp_path):
     (tmp_path / "val.txt").write_text("dog\n")
     command = [sys.executable, "-m", "aot_jax.metrics", "--ground_truth", folders[0], "--prediction", folders[1]]
     options = ["--workers", "2", "--csv", tmp_path / "scores.csv"]
-    run = subprocess.run([*map(str, [*command, *options])], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = subprocess.run([*map(str, [*command, *options])], cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert run.stderr == ""
     assert run.returncode == 0
     assert run.stdout.splitlines()[-1] == "J&F 0.8333  J 0.8333  F 0.8333"

@@ -63,6 +63,7 @@ def test_ctrl_c_says_nothing_until_all_is_loaded(tmp_path, loaded):
         "import os, signal, sys\n"
         "from aot_jax import start\n"
         "start.use_huge_pages = lambda: None\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # tests in the background inherit: ignored
         "start.prepare_process()\n"
         "def main():\n"
         "    try:\n"

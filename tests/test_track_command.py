@@ -377,7 +377,7 @@ def test_a_killed_process_leaves_nothing_that_resume_does_not_mend(painter, clip
     here = Path(__file__).resolve().parent
     code = KILLED.format(paths=[str(here), str(here.parent)])
     child = [sys.executable, "-c", code, str(clip), "--output", str(out), *map(str, flags)]
-    assert subprocess.run(child, timeout=300).returncode == -signal.SIGKILL
+    assert subprocess.run(child, timeout=900).returncode == -signal.SIGKILL
     assert len(list(out.glob("masks/.00004.png.*"))) == 1
     assert not (out / "masks" / "00004.png").exists()
     assert run(clip, out, *flags, "--resume") == 0

@@ -66,8 +66,12 @@ def start(place, run, *flags):
 
 
 def finish(process):
-    output = process.communicate(timeout=300)[0].decode(errors="replace")
-    return process.returncode, output
+    try:
+        output = process.communicate(timeout=900)[0]  # a run that hangs, not one that is slow
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output = process.communicate()[0]
+    return process.returncode, output.decode(errors="replace")
 
 
 def weights(place, run):
