@@ -259,10 +259,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ) from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # whose words tell how to load it in spite of the danger
+        other = re.search(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)", str(error))
+        if other:
+            raise ConvertError(
+                f"{path} holds more than tensors ({other[1]}), which is not unpickled, as that can run code; save the "
+                "tensors alone, torch.save(model.state_dict(), FILE)"
+            ) from error
         raise ConvertError(
-            f"{path} is not a checkpoint that holds only tensors: {error}\nOther objects are not unpickled: save the "
-            "tensors alone, torch.save(model.state_dict(), FILE)"
+            f"{path} is no file of PyTorch weights, or was cut off; check the path or download it again"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):

@@ -287,7 +287,7 @@ def test_files_of_numpy(aott, tmp_path):
     np.savez(tmp_path / "weights.npz", **arrays)
     assert same(load_weights(tmp_path / "weights.npz", config), params)
     (tmp_path / "broken.npz").write_bytes(b"PK not a zip")
-    with pytest.raises(ConvertError, match=r"broken.npz is not a readable .npz file"):
+    with pytest.raises(ConvertError, match=r"broken.npz is not a readable .npz file: it is no zip"):
         read_arrays(tmp_path / "broken.npz")
     with pytest.raises(ConvertError, match=r"no file at .*absent.pth"):
         read_arrays(tmp_path / "absent.pth")
@@ -332,8 +332,16 @@ def test_files_of_torch(tmp_path, nest):
 def test_files_of_torch_are_never_unpickled(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"a": Path("x")}, tmp_path / "weights.pth")
-    with pytest.raises(ConvertError, match="not a checkpoint that holds only tensors"):
+    with pytest.raises(ConvertError, match=r"weights.pth holds more than tensors \(pathlib.\w+\)"):
         read_arrays(tmp_path / "weights.pth")
+
+
+def test_what_is_no_file_of_torch_is_an_error_in_our_words(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "weights.pth").write_bytes(b"-not weights-")
+    with pytest.raises(ConvertError, match=r"weights.pth is no file of PyTorch weights") as error:
+        read_arrays(tmp_path / "weights.pth")
+    assert "weights_only" not in str(error.value)
 
 
 FLAGS = ("--config.model.channels=32", "--config.model.heads=2", "--config.model.window=3")

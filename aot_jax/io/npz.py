@@ -1,5 +1,6 @@
 """Read arrays that others packed, without unpickling and within bounds. Called by `convert.py` and packed training."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         Exception: of many kinds, if the file is broken, holds objects to be unpickled, or claims too much.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            "it is no zip archive, or was cut off"
+        )  # NumPy would tell how to load it in spite of the danger
     with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         claimed = sum(entry.file_size for entry in file.zip.infolist())
         if claimed > MAX_BYTES:
