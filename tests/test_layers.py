@@ -65,6 +65,21 @@ def test_depthwise_conv_equals_grouped_convolution(size, kernel, stride, dilatio
         np.testing.assert_allclose(mine, theirs, atol=2e-5)
 
 
+def test_depthwise_conv_rounds_only_its_result_to_bfloat16():
+    x, taps, cotangent = draw(0, 1, 6, 5, 8).astype(jnp.bfloat16), draw(1, 3, 3, 8), draw(2, 1, 6, 5, 8)
+
+    @jax.jit
+    def run(x, taps):
+        out, pull = jax.vjp(depthwise_conv, x, taps)
+        return out, *pull(cotangent.astype(jnp.bfloat16).astype(out.dtype))
+
+    half, full = run(x, taps), run(x.astype(jnp.float32), taps)
+    assert [y.dtype for y in half] == [jnp.bfloat16, jnp.bfloat16, jnp.float32]
+    np.testing.assert_array_equal(half[0], full[0].astype(jnp.bfloat16))
+    np.testing.assert_array_equal(half[1], full[1].astype(jnp.bfloat16))
+    np.testing.assert_allclose(half[2], full[2], rtol=1e-5)
+
+
 def bilinear_pixel(x, i, j, size, align_corners):
     """Interpolate one output pixel of a map (h, w, c), by the formula."""
 
@@ -116,6 +131,16 @@ def test_frozen_batch_norm_normalises_and_is_never_trained():
     for name, gradient in of_params.items():
         np.testing.assert_array_equal(gradient, 0, err_msg=name)
     assert np.abs(of_x).min() > 0
+
+
+def test_frozen_batch_norm_cancels_before_it_rounds():
+    params = {"scale": 1.0, "bias": 0.01, "mean": 300.0, "var": 0.01}
+    params = {name: jnp.full(1, value, jnp.float32) for name, value in params.items()}
+    x = jnp.array([300.0, 302.0]).reshape(1, 2, 1, 1).astype(jnp.bfloat16)
+    got = FrozenBatchNorm(dtype=jnp.bfloat16).apply({"params": params}, x)
+    want = FrozenBatchNorm().apply({"params": params}, x.astype(jnp.float32))
+    np.testing.assert_allclose(want.ravel(), [0.01, 20.0], atol=0.02)
+    np.testing.assert_array_equal(got, want.astype(jnp.bfloat16))
 
 
 def test_drop_path_zeroes_whole_samples_and_keeps_the_expectation():

@@ -66,11 +66,13 @@ same_conv.defvjp(_same_conv_forward, _same_conv_backward)
 def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
     """Convolve each channel with its own k x k kernel, as a sum of k*k shifted products.
 
-    XLA's grouped convolution is an order of magnitude slower on the CPU; this form fuses into one loop everywhere.
+    XLA's grouped convolution is an order of magnitude slower on the CPU; this form fuses into one loop everywhere. It
+    adds up in float32, and rounds to the type of x at the end.
 
     Args:
         x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
-        kernel: (k, k, c), k odd.
+        kernel: (k, k, c) float32, k odd. Few weights, which cost nothing in full: in bfloat16 their errors are most of
+            the network's.
         stride: of the output grid, in cells of x.
         dilation: distance between taps, in cells of x.
 
@@ -83,9 +85,10 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
     def tap(i: int, j: int) -> Array:
         top, left = i * dilation, j * dilation
         last = top + (rows - 1) * stride + 1, left + (columns - 1) * stride + 1
-        return padded[:, top : last[0] : stride, left : last[1] : stride] * kernel[i, j]
+        window = padded[:, top : last[0] : stride, left : last[1] : stride]
+        return window.astype(jnp.float32) * kernel[i, j]
 
-    return functools.reduce(operator.add, (tap(i, j) for i, j in np.ndindex(size, size)))
+    return functools.reduce(operator.add, (tap(i, j) for i, j in np.ndindex(size, size))).astype(x.dtype)
 
 
 def _pad_for_taps(x: Array, size: int, stride: int, dilation: int) -> tuple[Array, int, int]:
@@ -109,7 +112,7 @@ def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], 
     def tap(index: Array) -> Array:
         top, left = index // size * dilation, index % size * dilation
         window = lax.dynamic_slice(padded, (0, top, left, 0), (x.shape[0], *spread, x.shape[3]))
-        return (window[:, ::stride, ::stride] * grad).sum(axis=(0, 1, 2))
+        return (window[:, ::stride, ::stride].astype(jnp.float32) * grad).sum(axis=(0, 1, 2))
 
     kernel_grad = lax.map(tap, jnp.arange(size * size)).reshape(kernel.shape)
     pads = [(0, x.shape[axis + 1] - spread[axis], stride - 1) for axis in range(2)]

@@ -107,7 +107,7 @@ class DepthwiseConv(nn.Module):
         fan_out = channels * taps  # as the release counts it, groups or not
         kernel_init = fan_out_normal(fan_out) if self.encoder else fans_uniform(taps, fan_out)
         kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, channels))
-        return depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.dilation)
+        return depthwise_conv(x.astype(self.dtype), kernel, self.stride, self.dilation)
 
 
 class FrozenBatchNorm(nn.Module):
@@ -124,7 +124,7 @@ class FrozenBatchNorm(nn.Module):
         mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
         factor = scale * lax.rsqrt(var + self.epsilon)
         factor, offset = lax.stop_gradient((factor, bias - mean * factor))
-        return x * factor.astype(self.dtype) + offset.astype(self.dtype)
+        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # both are large where they cancel
 
 
 # Two-pass variance: the one-pass form loses digits that parity needs.
