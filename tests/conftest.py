@@ -1,5 +1,8 @@
 """Fixtures that several files use."""
 
+import os
+import shutil
+
 import jax
 import pytest
 import tiny
@@ -7,6 +10,19 @@ import tiny
 from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # what splits over devices is tested on as many
+
+KEPT_BYTES = 1 << 30  # of compiled programs; a run makes 60 MB
+
+
+def pytest_configure(config):
+    """Keep compiled programs between tests, workers and runs: most of the time goes into making them."""
+    folder = config.rootpath / ".pytest_cache" / "compiled"
+    if not hasattr(config, "workerinput") and sum(path.stat().st_size for path in folder.glob("*")) > KEPT_BYTES:
+        shutil.rmtree(folder)
+    settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)  # of the processes that tests start
 
 
 def compile_quickly():

@@ -55,8 +55,6 @@ def command(place, run, *flags):
 
 def start(place, run, *flags):
     environment = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
@@ -107,15 +105,15 @@ def unharmed(place):
 
 def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    first, second, third = sorted(rng.choice(np.arange(2, STEPS - 4), 3, replace=False))
+    first, second = sorted(rng.choice(np.arange(2, STEPS - 4), 2, replace=False))
     checkpoints = place / "stopped" / "aost" / "checkpoints"
     kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= first)
     # Inside a save: orbax writes to a folder of another name and renames it when all is there.
     kill_when(start(place, "stopped"), lambda: any("tmp" in path.name for path in checkpoints.iterdir()))
-    kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= second)
     # Asked to stop, it saves before it does.
+    second = max(second, last_step(place, "stopped") + 1)  # once it is running
     process = start(place, "stopped")
-    wait_until(process, lambda: last_step(place, "stopped") >= third)
+    wait_until(process, lambda: last_step(place, "stopped") >= second)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == 128 + signal.SIGTERM, output
@@ -129,7 +127,7 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     found = weights(place, "stopped")
     assert found.keys() == unharmed.keys()
     for path, value in unharmed.items():
-        moments = f"killed at {first} and {second}, asked to stop at {third}"
+        moments = f"killed at {first}, asked to stop at {second}"
         np.testing.assert_array_equal(found[path], value, err_msg=f"{path}, {moments}")
     assert (place / "stopped" / "aost" / "pictures" / f"{STEPS:07d}.jpg").is_file()
 

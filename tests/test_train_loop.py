@@ -6,13 +6,12 @@ import signal
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from aot_jax.checkpoint import load_params
 from aot_jax.config import load_config
 from aot_jax.training.loop import StopSignal, TrainError, train
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "kept_programs", "tiny_encoder")
+pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")
 
 FIELDS = [
     "model.encoder=tiny",
@@ -27,22 +26,6 @@ FIELDS = [
     "train.checkpoint_every=2",
     "train.evaluate_every=1",
 ]
-
-
-@pytest.fixture(scope="module")
-def kept_programs(tmp_path_factory):
-    """Keep compiled programs: each run builds the same update anew."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for values in (settings, before):
-        compilation_cache.reset_cache()
-        for name, value in values.items():
-            jax.config.update(name, value)
-        if values is settings:
-            yield
 
 
 def load(tmp_path, *overrides):
