@@ -6,7 +6,6 @@ Called by `train.py`, `eval.py` and `track.py`. Loads neither JAX nor the rest o
 import contextlib
 import hashlib
 import importlib
-import importlib.util
 import os
 import platform
 import signal
@@ -16,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
+
+from filelock import FileLock, Timeout
 
 HUGE_PAGES = "glibc.malloc.hugetlb"  # tunable of glibc 2.35 and later; 1: ask for transparent huge pages
 KERNEL_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -111,16 +112,28 @@ def keep_compiled() -> None:
     JAX's own variables come first: JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=false
     keeps nothing.
     """
-    settings = {
-        # Programs may use every instruction of this processor: hosts that differ but share a home keep them apart.
-        "JAX_COMPILATION_CACHE_DIR": str(cache_folder() / "compiled" / _processor()),
-        # Even a short compilation takes longer than reading its result.
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    if importlib.util.find_spec("filelock"):  # with which JAX counts bytes
-        settings["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(KEPT_BYTES)
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
+    # Even a short compilation takes longer than reading its result.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user's, who may keep other things there
+        return
+    # Programs may use every instruction of this processor: hosts that differ but share a home keep them apart.
+    folder = cache_folder() / "compiled" / _processor()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(KEPT_BYTES))
+    _remove_unfinished(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove programs that were written without their time of use, as by a process that was killed.
+
+    Before 0.12 JAX writes no program any more where it finds one, and warns each time; and what was cut off is no use.
+    """
+    with contextlib.suppress(OSError, Timeout):
+        if folder.is_dir():
+            with FileLock(folder / ".lockfile", timeout=10):  # JAX's own
+                for program in folder.glob("*-cache"):
+                    if not program.with_name(program.name.removesuffix("-cache") + "-atime").exists():
+                        program.unlink()
 
 
 def _processor() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aot_jax import start
 from aot_jax.start import huge_page_tunables
 
 MADVISE = "always [madvise] never"
@@ -54,6 +55,32 @@ def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_p
     assert tunables == "glibc.malloc.hugetlb=1"
     assert rest.startswith(f"['a b', '--flag'] True {tmp_path / 'aot-jax' / 'compiled'}")
     assert len(lines) == 3
+
+
+def test_programs_that_were_cut_off_are_removed_from_our_own_folder_only(tmp_path, monkeypatch):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE"):
+        monkeypatch.setenv(name, "")  # and put back afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    start.keep_compiled()
+    folder = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    assert folder.is_relative_to(tmp_path / "aot-jax" / "compiled")
+    names = ["half-cache", "whole-cache", "whole-atime"]
+
+    def leave_behind():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).write_bytes(b"x")
+
+    leave_behind()
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    start.keep_compiled()
+    assert sorted(path.name for path in folder.glob("*-*")) == names[2:] + names[1:2]
+    leave_behind()
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_MAX_SIZE")
+    start.keep_compiled()  # the variable is still set, as if by the user
+    assert len(list(folder.glob("*-*"))) == 3
+    assert "JAX_COMPILATION_CACHE_MAX_SIZE" not in os.environ
 
 
 @pytest.mark.parametrize("loaded", [False, True])
