@@ -163,6 +163,17 @@ def check_model(model: ConfigDict) -> None:
         raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
 
 
+def check_crop(config: ConfigDict) -> None:
+    """Raise ConfigError unless the network takes clips of the size that `config.data` makes."""
+    crop, rest = config.data.crop, 1 if config.model.align_corners else 0
+    if crop % 16 != rest:
+        near = max(round((crop - rest) / 16), 1) * 16 + rest
+        raise ConfigError(
+            f"data.crop is {crop}, but with model.align_corners={config.model.align_corners} the network takes "
+            f"{'16 n + 1' if rest else '16 n'} pixels, such as {near}"
+        )
+
+
 def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:
     """Build the network of a config, with arithmetic in `dtype` (default: `config.inference.dtype`).
 

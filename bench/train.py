@@ -27,7 +27,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, add_config_flags, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, make_model, parse_args
 from aot_jax.convert import ConvertError
 from aot_jax.preprocess import MEAN, STD
 from aot_jax.start import load_tensorflow
@@ -89,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     print(describe_machine())
     try:
         config = load_config(args.config, [*overrides, *data_fields(args.data)])
+        check_crop(config)
         check_batch(config)
         if args.steps <= WARM_UP:
             raise TrainError(f"--steps is {args.steps}, but the first {WARM_UP} updates do not count")

@@ -19,7 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, parse_args
 from aot_jax.io.npz import read_npz
 from aot_jax.io.whole import clear_remains, whole
 from aot_jax.start import load_tensorflow
@@ -132,6 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     args, overrides = parse_args(make_parser(), argv)
     try:
         config = load_config(args.config, overrides)
+        check_crop(config)
         load_tensorflow()
         from data_pipeline.pipeline import iterate, make_dataset
 

@@ -1,11 +1,12 @@
 """Configs: every file loads, overrides are typed, mistakes are explained."""
 
 import argparse
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from aot_jax.config import ConfigError, add_config_flags, fields, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, add_config_flags, check_crop, fields, load_config, make_model, parse_args
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "common"))
@@ -131,6 +132,21 @@ def test_mistakes_are_explained(override, message):
 def test_block_sharing_needs_a_scalable_model():
     with pytest.raises(ConfigError, match=r"share_blocks needs model\.scalable=True"):
         load_config("aotl", ["model.share_blocks=True"])
+
+
+@pytest.mark.parametrize(
+    ("name", "crop", "message"),
+    [
+        ("aost", 465, None),
+        ("aost", 464, r"data.crop is 464, but with model.align_corners=True the network takes 16 n \+ 1 .* as 465"),
+        ("aotl_swinb", 464, None),
+        ("aotl_swinb", 465, "data.crop is 465, but with model.align_corners=False the network takes 16 n .* as 464"),
+    ],
+)
+def test_the_networks_take_the_crops_of_the_data(name, crop, message):
+    config = load_config(name, [f"data.crop={crop}"])
+    with pytest.raises(ConfigError, match=message) if message else contextlib.nullcontext():
+        check_crop(config)
 
 
 def test_dtype_is_checked():

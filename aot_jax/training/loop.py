@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import Model, load_params, save_params
-from aot_jax.config import make_model
+from aot_jax.config import check_crop, make_model
 from aot_jax.convert import load_weights
 from aot_jax.propagate import init_params
 from aot_jax.training.report import Report
@@ -54,9 +54,11 @@ def train(
         The network with its averaged weights.
 
     Raises:
+        ConfigError: if the network does not take clips of the data's size.
         TrainError: if the batch does not fit the devices, or too many updates in a row were not finite.
         CheckpointError: if weights or checkpoints cannot be read or written, or belong to another config.
     """
+    check_crop(config)
     run = Path(config.train.output) / config.name
     model = make_model(config, train_dtype(config))
     devices = jax.local_device_count()

@@ -14,7 +14,7 @@ FIELDS = [
     "data.generated.height=48",
     "data.generated.width=64",
     "data.frames=2",
-    "data.crop=32",
+    "data.crop=33",
     "data.short_edge=48",
     "train.batch_size=4",
     "train.steps=3",
@@ -68,7 +68,7 @@ def test_what_cannot_be_read(config, tmp_path):
     write_batches(tmp_path, config, batches(), 1)
     other = load_config("aott", [*FIELDS, "data.crop=48", "seed=3", "data.workers=1"])
     with pytest.raises(
-        DataError, match=r"(?s)crop: 32 in the files, 48 in the config.*seed: 0 in the files, 3"
+        DataError, match=r"(?s)crop: 33 in the files, 48 in the config.*seed: 0 in the files, 3"
     ) as error:
         read_batches(tmp_path, other, 0, 0, 1)
     assert "workers" not in str(error.value)
