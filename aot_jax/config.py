@@ -20,6 +20,7 @@ from aot_jax.models.aot import AOT
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.local_attention import FORMS
 from aot_jax.models.lstt import BLOCKS
+from aot_jax.preprocess import inference_size
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -165,12 +166,12 @@ def check_model(model: ConfigDict) -> None:
 
 def check_crop(config: ConfigDict) -> None:
     """Raise ConfigError unless the network takes clips of the size that `config.data` makes."""
-    crop, rest = config.data.crop, 1 if config.model.align_corners else 0
-    if crop % 16 != rest:
-        near = max(round((crop - rest) / 16), 1) * 16 + rest
+    crop, aligned = config.data.crop, config.model.align_corners
+    near, _ = inference_size(crop, crop, align_corners=aligned)
+    if crop != near:
         raise ConfigError(
-            f"data.crop is {crop}, but with model.align_corners={config.model.align_corners} the network takes "
-            f"{'16 n + 1' if rest else '16 n'} pixels, such as {near}"
+            f"data.crop is {crop}, but with model.align_corners={aligned} the network takes "
+            f"{'16 n + 1' if aligned else '16 n'} pixels, such as {near}"
         )
 
 

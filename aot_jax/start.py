@@ -128,7 +128,7 @@ def _remove_unfinished(folder: Path) -> None:
 
     Before 0.12 JAX writes no program any more where it finds one, and warns each time; and what was cut off is no use.
     """
-    with contextlib.suppress(OSError, Timeout):
+    with contextlib.suppress(OSError, Timeout, NotImplementedError):  # the last one: files that cannot be locked
         if folder.is_dir():
             with FileLock(folder / ".lockfile", timeout=10):  # JAX's own
                 for program in folder.glob("*-cache"):

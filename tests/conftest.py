@@ -1,28 +1,22 @@
 """Fixtures that several files use."""
 
-import os
-import shutil
-
 import jax
 import pytest
 import tiny
+from jax.experimental.compilation_cache import compilation_cache
 
 from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # what splits over devices is tested on as many
 
-KEPT_BYTES = 1 << 30  # of compiled programs; a run makes 60 MB
 
-
-def pytest_configure(config):
-    """Keep compiled programs between tests, workers and runs: most of the time goes into making them."""
-    folder = config.rootpath / ".pytest_cache" / "compiled"
-    if not hasattr(config, "workerinput") and sum(path.stat().st_size for path in folder.glob("*")) > KEPT_BYTES:
-        shutil.rmtree(folder)
-    settings = {"jax_compilation_cache_dir": str(folder), "jax_persistent_cache_min_compile_time_secs": 0}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-        os.environ[name.upper()] = str(value)  # of the processes that tests start
+@pytest.fixture(scope="session", autouse=True)
+def kept_programs(tmp_path_factory):
+    """Keep this process' compiled programs: many tests build the same networks anew."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # with a limit it locks, for tests in threads
+    compilation_cache.reset_cache()  # what was set counts from the first compilation on, which may be at an import
 
 
 def compile_quickly():

@@ -124,7 +124,7 @@ class FrozenBatchNorm(nn.Module):
         mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
         factor = scale * lax.rsqrt(var + self.epsilon)
         factor, offset = lax.stop_gradient((factor, bias - mean * factor))
-        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # both are large where they cancel
+        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # large terms cancel
 
 
 # Two-pass variance: the one-pass form loses digits that parity needs.

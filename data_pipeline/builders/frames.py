@@ -5,7 +5,7 @@ and `frame` (names). The builder's metadata holds what sampling needs without re
 frames in order and each frame's object pixel counts, and the files that were left out with the reason.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     VERSION = tfds.core.Version("1.0.0")
     kind = ""  # decides the largest gap between sampled frames
+    _find: Callable[[Any], Source]  # lists the raw data in a folder; a method of each subclass that stores such data
     code_path = epath.Path(__file__)  # TFDS's own look-up imports a package that TFDS does not declare
 
     def __init__(self, *, source: Source | None = None, on_bad_file: str = "stop", **kwargs: Any) -> None:
@@ -63,9 +64,6 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         source = self._source or self._find(dl_manager.manual_dir)
         return {source.split: self._generate_examples(source)}
-
-    def _find(self, root: Any) -> Source:
-        raise NotImplementedError
 
     def _generate_examples(self, source: Any) -> Iterator[tuple[int, dict]]:
         total = sum(len(video.frames) for video in source.videos)
