@@ -16,8 +16,8 @@ from tqdm import tqdm
 from aot_jax.config import DTYPES, parse_args
 from aot_jax.flags import above_zero, at_least
 from aot_jax.network import add_network_flags
-from aot_jax.tracking.command import ERRORS, explain, run_command
-from aot_jax.tracking.exports import EXPORTS
+from aot_jax.video.command import ERRORS, explain, run_command
+from aot_jax.video.exports import EXPORTS
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aot_jax.checkpoint import load_model
-    from aot_jax.tracker import Tracker
+    from aot_jax.tracker.tracker import Tracker
 
 __all__ = ["Tracker", "load_model"]
 
@@ -16,7 +16,7 @@ def __getattr__(name: str) -> object:
 
         return load_model
     if name == "Tracker":
-        from aot_jax.tracker import Tracker
+        from aot_jax.tracker.tracker import Tracker
 
         return Tracker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

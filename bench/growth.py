@@ -23,7 +23,7 @@ if __name__ == "__main__":  # before anything else is loaded
 from aot_jax.checkpoint import Model, load_model
 from aot_jax.config import add_config_flags, load_config, parse_args
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 from bench.inference import ERRORS, check_depth
 from bench.measure import Rulers, add_json_flag, describe_machine, format_table, numbers, write_json
 from bench.steps import WARM_UP, time_clip, time_frames

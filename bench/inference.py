@@ -31,7 +31,7 @@ from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, m
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 from bench import peer
 from bench.batch import time_batch
 from bench.measure import (

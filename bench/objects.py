@@ -21,8 +21,8 @@ if __name__ == "__main__":  # before anything else is loaded
 
 from aot_jax.checkpoint import Model, load_model
 from aot_jax.config import add_config_flags, load_config, parse_args
-from aot_jax.grouping import group_count
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.groups import group_count
+from aot_jax.tracker.tracker import Tracker
 from bench.inference import ERRORS, check_depth
 from bench.measure import Rulers, add_json_flag, describe_machine, format_table, numbers, write_json
 from bench.steps import WARM_UP, time_clip

@@ -4,7 +4,7 @@
     with probe:
         tracker.step(frame)
 
-The programs are those that the tracker itself runs (`aot_jax.stream`): each is waited for before the next starts.
+The programs are those of the tracker itself (`aot_jax.tracker.stream`); each is waited for before the next starts.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from typing import Any
 
 import jax
 
-from aot_jax import stream
 from aot_jax.memory import Memory
 from aot_jax.models.aot import AOT, Features
-from aot_jax.slots import Slots
-from aot_jax.tracker import Tracker
+from aot_jax.tracker import stream
+from aot_jax.tracker.slots import Slots
+from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import Array, Params
 from bench.flops import count_flops
 from bench.measure import Compilations
 
-# Functions of `aot_jax.stream`, in the order of a frame, and what a table calls them.
+# Functions of `aot_jax.tracker.stream`, in the order of a frame, and what a table calls them.
 PROGRAMS = {
     "_prepare": "input",
     "_encode": "encode",

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 from bench.measure import Compilations, Rulers
 from bench.probe import Probe, memory_frames
 from bench.videos import Clip

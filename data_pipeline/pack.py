@@ -20,8 +20,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, parse_args
+from aot_jax.io.files import clear_remains, whole
 from aot_jax.io.npz import read_npz
-from aot_jax.io.whole import clear_remains, whole
 from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
 

@@ -17,7 +17,7 @@ EXAMPLES = {
     "aot_jax.metrics": ["region_similarity", "boundary_measure", "score_sequence", "summarise", "object_ids"],
     "aot_jax.preprocess": ["inference_size"],
     "aot_jax.propagate": ["mask_unused"],
-    "aot_jax.tracker": ["Tracker"],
+    "aot_jax.tracker.tracker": ["Tracker"],
     "data_pipeline.generate": ["make_video"],
 }
 

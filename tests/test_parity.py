@@ -18,7 +18,7 @@ from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.metrics import score_sequence, summarise
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 from aot_jax.training.clip import clip_loss
 from aot_jax.training.optim import (
     BATCH_NORM,

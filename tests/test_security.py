@@ -30,7 +30,7 @@ from aot_jax.io.names import is_plain
 from aot_jax.io.sources import open_source
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.network import config_of
-from aot_jax.tracker import TrackError
+from aot_jax.tracker.tracker import TrackError
 from data_pipeline import check, masks, sources
 from data_pipeline.errors import DataError
 

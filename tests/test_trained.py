@@ -8,7 +8,7 @@ import pytest
 from aot_jax.config import make_model
 from aot_jax.evaluation import generated
 from aot_jax.metrics import region_similarity
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 from data_pipeline.generate import make_video, plan_video
 from tests import trained
 

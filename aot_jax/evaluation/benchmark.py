@@ -21,7 +21,7 @@ from aot_jax.evaluation.truth import score_split
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.metrics import MetricsError, Scores, summarise
-from aot_jax.tracker import TrackError
+from aot_jax.tracker.tracker import TrackError
 
 
 class HostError(RuntimeError):

@@ -12,13 +12,13 @@ from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
 from aot_jax.evaluation.splits import Sequence, Split
 from aot_jax.evaluation.truth import score_split
+from aot_jax.io.files import whole
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
-from aot_jax.io.video import VideoWriter
-from aot_jax.io.whole import whole
+from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 
 BASELINE = "copied first mask"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.layout import Sequence
 from aot_jax.evaluation.timing import Timing
-from aot_jax.io.whole import clear_remains, whole
+from aot_jax.io.files import clear_remains, whole
 
 FOLDER = ".run"
 PATIENCE = 60.0  # seconds that files of other hosts may take to be seen on a shared disk

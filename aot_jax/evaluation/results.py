@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.layout import Split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
-from aot_jax.io.whole import whole
+from aot_jax.io.files import whole
 from aot_jax.metrics import Scores, Summary, summarise
 
 Timings = Mapping[str, Timing]

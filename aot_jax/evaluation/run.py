@@ -12,8 +12,8 @@ from aot_jax.evaluation import layout
 from aot_jax.evaluation.journal import Journal
 from aot_jax.evaluation.segment import StepTracker, segment
 from aot_jax.evaluation.timing import Timing
-from aot_jax.io.whole import clear_remains
-from aot_jax.writer import MaskWriter
+from aot_jax.io.files import clear_remains
+from aot_jax.io.mask_writer import MaskWriter
 
 
 def run_split(

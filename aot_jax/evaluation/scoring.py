@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from aot_jax.io.files import whole
 from aot_jax.io.frames import FrameError, list_frames
 from aot_jax.io.masks import MaskError, read_mask
-from aot_jax.io.whole import whole
 from aot_jax.metrics import VOID, MetricsError, ObjectScore, Scores, object_ids, score_sequence, summarise
 
 MAX_PROBLEMS = 20  # that one error message lists

@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 from aot_jax.evaluation.layout import Split
-from aot_jax.io.whole import whole
+from aot_jax.io.files import whole
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same masks make the same bytes
 

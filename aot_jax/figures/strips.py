@@ -15,7 +15,7 @@ from aot_jax.checkpoint import Model
 from aot_jax.figures.clip import Clip
 from aot_jax.figures.page import FigureError, make_page, show_frame
 from aot_jax.io.masks import read_mask
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

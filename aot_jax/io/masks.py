@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from aot_jax.io.files import whole
 from aot_jax.io.frames import PNG, decode_image
-from aot_jax.io.whole import whole
 
 MAX_GREY_LEVELS = 64  # of an 8-bit grey mask without palette; more are taken for antialiasing or a picture
 MAX_COLOURS = 255  # of an RGB mask, besides black

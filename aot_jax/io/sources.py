@@ -1,6 +1,6 @@
 """What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface.
 
-Called by `aot_jax.tracking`.
+Called by `aot_jax.video`.
 """
 
 import math

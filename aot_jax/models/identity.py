@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from aot_jax.models.layers import bias_uniform
-from aot_jax.models.patches import embed_patches
+from aot_jax.ops.patches import embed_patches
 from aot_jax.typing import Array
 
 

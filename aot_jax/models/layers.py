@@ -15,7 +15,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jax import lax
 
-from aot_jax.models.convolution import convolve, depthwise_conv, same_conv
+from aot_jax.ops.convolution import convolve, depthwise_conv, same_conv
 from aot_jax.typing import Array
 
 Initializer = Callable[..., Array]

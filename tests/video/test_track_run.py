@@ -1,0 +1,250 @@
+"""Masks through a whole video: both ways, later masks, stopped and resumed at every frame, records that fit."""
+
+import json
+
+import clips
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from aot_jax.io.masks import MaskError, read_mask, write_mask
+from aot_jax.io.sources import open_source
+from aot_jax.video.prompts import read_prompts
+from aot_jax.video.record import Record, RecordError
+from aot_jax.video.run import track
+
+SIZE = (24, 32)
+COUNT = 9
+
+
+class Witness:
+    """Steps like a tracker; its labels depend on everything it has seen, in order."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        self.seen, self.ids = 0, []
+
+    def step(self, frame, mask=None):
+        given = np.zeros(frame.shape[:2], np.int32) if mask is None else mask
+        self.seen = (self.seen * 31 + int(frame.sum()) + int(given.sum())) % 251
+        self.ids += [i for i in np.unique(given[given > 0]).tolist() if i not in self.ids]
+        labels = np.where(given > 0, given, 0)
+        labels[-1, : len(self.ids)] = self.ids
+        labels[0, 0] = self.seen
+        return labels
+
+    def save_state(self, path):
+        path.write_text(json.dumps([self.seen, self.ids]))
+
+    def load_state(self, path):
+        self.seen, self.ids = json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("video")
+    for i in range(COUNT):
+        Image.fromarray(clips.picture(i, *SIZE)).save(folder / f"{i:05d}.png")
+    return open_source([folder])
+
+
+def prompts_on(folder, video, **ids_on):
+    for name, ids in ids_on.items():
+        write_mask(folder / "given" / f"{int(name[1:]):05d}.png", tiny.mask(*SIZE, ids))
+    return read_prompts(video, [str(folder / "given")])
+
+
+def expected(video, prompts, last=True):
+    """What one walk each way gives."""
+    frames = list(video.frames())
+    labels = {}
+    forward = Witness()
+    for i in range(prompts.first, COUNT):
+        labels[i] = forward.step(frames[i].pixels, prompts.at(i))
+    backward = Witness()
+    for i in range(prompts.first, -1, -1):
+        label = backward.step(frames[i].pixels, prompts.at(i) if i == prompts.first else None)
+        labels.setdefault(i, label)
+    return [labels[i] for i in range(COUNT)]
+
+
+def masks_of(folder):
+    return [read_mask(path) for path in sorted((folder / "masks").iterdir())]
+
+
+def assert_same(found, wanted):
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def after(count):
+    """Stop after so many frames."""
+    left = [count]
+
+    def stopped():
+        left[0] -= 1
+        return left[0] < 0
+
+    return stopped
+
+
+@pytest.mark.parametrize("given", [{"_0": (1,)}, {"_4": (1, 3)}, {"_8": (2,)}, {"_3": (1,), "_5": (1, 7), "_8": (9,)}])
+def test_forward_then_backward(tmp_path, video, given):
+    prompts = prompts_on(tmp_path, video, **given)
+    record = Record(tmp_path / "out", {})
+    assert track(Witness(), video, prompts, record, quiet=True)
+    assert_same(masks_of(tmp_path / "out"), expected(video, prompts))
+    assert record.progress.stage == "done"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks", "progress.json"]
+
+
+def test_frames_before_the_first_mask_may_stay_empty(tmp_path, video):
+    prompts = prompts_on(tmp_path, video, _4=(1,))
+    assert track(Witness(), video, prompts, Record(tmp_path / "out", {}), backward=False, quiet=True)
+    found = masks_of(tmp_path / "out")
+    assert_same(found[4:], expected(video, prompts)[4:])
+    assert [mask.any() for mask in found[:4]] == [False] * 4
+
+
+@pytest.mark.parametrize("save_every", [1, 3, 100])
+def test_stopped_and_resumed_at_every_frame_is_never_stopped(tmp_path, video, save_every):
+    prompts = prompts_on(tmp_path, video, _3=(1,), _5=(4,))
+    wanted = expected(video, prompts)
+    for count in range(COUNT + 1):
+        out, tries = tmp_path / f"out{count}", 0
+        while not track(
+            Witness(),
+            video,
+            prompts,
+            Record(out, {}, resume=True),
+            save_every=save_every,
+            stopped=after(count),
+            quiet=True,
+        ):
+            tries += 1
+            assert tries < 20
+            assert len(list(out.glob("state-*"))) == 1
+            kept = masks_of(out)
+            assert kept
+        assert tries == {0: 10}.get(count, tries)
+        assert_same(masks_of(out), wanted)
+        assert not list(out.glob("state-*"))
+
+
+def test_killed_between_saves_and_resumed_is_never_stopped(tmp_path, video):
+    prompts = prompts_on(tmp_path, video, _3=(1,), _5=(4,))
+
+    class Dies(Witness):
+        left = 99
+
+        def step(self, frame, mask=None):
+            Dies.left -= 1
+            if Dies.left < 0:
+                raise KeyboardInterrupt
+            return super().step(frame, mask)
+
+    for count in range(1, 10):
+        out = tmp_path / f"out{count}"
+        Dies.left = count
+        with pytest.raises(KeyboardInterrupt):
+            track(Dies(), video, prompts, Record(out, {}), save_every=2, quiet=True)
+        assert track(Witness(), video, prompts, Record(out, {}, resume=True), quiet=True)
+        assert_same(masks_of(out), expected(video, prompts))
+
+
+def test_masks_beyond_the_end_are_told(tmp_path):
+    clip = open_source([clips.write_clip(tmp_path / "a.mp4", 4, SIZE)])
+    for i in (2, 7):
+        write_mask(tmp_path / "given" / f"{i:05d}.png", tiny.mask(*SIZE, (1,)))
+    warnings = []
+    prompts = read_prompts(clip, [str(tmp_path / "given")])
+    assert track(Witness(), clip, prompts, Record(tmp_path / "out", {}), quiet=True, warn=warnings.append)
+    assert warnings == ["masks for frames after 3, the last of a, were not used"]
+    assert len(masks_of(tmp_path / "out")) == 4
+    prompts = read_prompts(clip, [str(tmp_path / "given" / "00007.png")])
+    with pytest.raises(MaskError, match="the first mask is for frame 7, but a has only 4 frames"):
+        track(Witness(), clip, prompts, Record(tmp_path / "out2", {}), quiet=True)
+
+
+def test_a_failed_write_keeps_the_masks_before(tmp_path, video, monkeypatch):
+    prompts = prompts_on(tmp_path, video, _0=(1,))
+
+    def full(path, labels):
+        if path.name >= "00004.png":
+            raise OSError(28, "No space left on device")
+        write_mask(path, labels)
+
+    monkeypatch.setattr("aot_jax.io.mask_writer.write_mask", full)
+    with pytest.raises(OSError, match="No space left"):
+        track(Witness(), video, prompts, Record(tmp_path / "out", {}), save_every=2, quiet=True)
+    assert len(masks_of(tmp_path / "out")) == 4
+    monkeypatch.undo()
+    assert track(Witness(), video, prompts, Record(tmp_path / "out", {}, resume=True), quiet=True)
+    assert_same(masks_of(tmp_path / "out"), expected(video, prompts))
+
+
+def test_results_are_not_overwritten_unasked(tmp_path):
+    out = tmp_path / "out"
+    (out / "notes").mkdir(parents=True)
+    with pytest.raises(RecordError, match="holds something already: continue that run with --resume"):
+        Record(out, {"depth": 2})
+    record = Record(out, {"depth": 2}, overwrite=True)
+    write_mask(out / "masks" / "00000.png", np.ones((2, 2), int))
+    (out / "overlay.mp4").write_text("")
+    record.save("forward", 0)
+    with pytest.raises(RecordError, match="holds something already"):
+        Record(out, {"depth": 2})
+    with pytest.raises(RecordError, match="with other settings: depth was 2 and is 3"):
+        Record(out, {"depth": 3}, resume=True)
+    assert Record(out, {"depth": 2}, resume=True).progress.frame == 0
+    assert Record(out, {"depth": 3}, overwrite=True).progress.frame is None
+    assert list((out / "masks").iterdir()) == []
+    assert not (out / "overlay.mp4").exists()
+    assert (out / "notes").is_dir()
+
+
+def test_a_run_that_did_nothing_may_begin_again(tmp_path):
+    Record(tmp_path / "out", {"depth": 2})
+    assert Record(tmp_path / "out", {"depth": 3}).progress.frame is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"progress": {"stage": "up"}, "settings": {}}', '"\\ud800"', "[" * 100_000]
+)
+def test_records_that_are_broken_are_refused(tmp_path, content):
+    (tmp_path / "progress.json").write_text(content)
+    with pytest.raises(RecordError, match=r"progress\.json"):
+        Record(tmp_path, {}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        {"frame": 3, "state": "../secret"},
+        {"frame": 3, "state": "state-forward-4"},
+        {"frame": "../../secret", "state": "state-forward-../../secret"},
+        {"frame": "3"},
+        {"frame": [3]},
+        {"stage": ["forward"]},
+        {"state": 3},
+    ],
+)
+def test_records_of_another_making_are_refused(tmp_path, progress):
+    (tmp_path / "secret").write_text("")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "state-forward-4").write_text("")
+    (tmp_path / "out" / "progress.json").write_text(json.dumps({"progress": progress, "settings": {}}))
+    with pytest.raises(RecordError, match=r"progress\.json does not fit what is beside it"):
+        Record(tmp_path / "out", {}, resume=True)
+
+
+def test_a_record_without_its_state_is_refused(tmp_path):
+    record = Record(tmp_path, {})
+    record.save("forward", 3, Witness().save_state)
+    record.state_path().unlink()
+    with pytest.raises(RecordError, match="does not fit what is beside it"):
+        Record(tmp_path, {}, resume=True)
