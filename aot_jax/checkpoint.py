@@ -1,9 +1,7 @@
 """Save and load a network's parameters: an orbax checkpoint with a small JSON beside it. Nothing is ever unpickled.
 
-    DIR/params/      orbax, the parameters
-    DIR/model.json   config, and where the weights came from
-
-Called by `convert.py`, the training loop and every command that takes `--checkpoint`.
+DIR/params/      orbax, the parameters
+DIR/model.json   config, and where the weights came from
 """
 
 import functools

@@ -1,7 +1,4 @@
-"""Load a config file, apply overrides, refuse unknown fields; build the network that it describes.
-
-Called by every command and by `aot_jax.load_model`.
-"""
+"""Load a config file, apply overrides, refuse unknown fields; build the network that it describes."""
 
 import argparse
 import ast

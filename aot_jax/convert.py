@@ -3,8 +3,7 @@
     python -m aot_jax.convert R50_AOST.pth --config configs/aost_r50.py --output checkpoints/aost_r50
     python -m aot_jax.convert mobilenet_v2.pth --part encoder --config configs/aost.py --output checkpoints/imagenet
 
-One table maps every parameter of a network to its name in the release. Called by `load_weights` too, which training
-uses for ImageNet weights.
+One table maps every parameter of a network to its name in the release.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Types of command-line flags that refuse a number out of range in one line. Called by `track.py` and `eval.py`."""
+"""Types of command-line flags that refuse a number out of range in one line."""
 
 import argparse
 import math

@@ -1,7 +1,7 @@
 """The memory that a video's recurrence carries: fixed capacity, valid slots, writes and shifts (paper, section 4.2).
 
-Called by `propagate.py`. Nothing here has parameters. All shapes are fixed, so one compiled program serves every frame;
-a tracker grows the capacity through a few sizes with `grow`.
+Nothing here has parameters. All shapes are fixed, so one compiled program serves every frame; a tracker grows the
+capacity through a few sizes with `grow`.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """J and F of label maps against ground truth, computed as the official DAVIS toolkit computes them.
 
-Called by `evaluation.scoring`, which reads folders, and from a shell:
-
     python -m aot_jax.metrics --ground_truth DAVIS/Annotations/480p --prediction results/davis17 \
         --sequences DAVIS/ImageSets/2017/val.txt
 

@@ -1,7 +1,4 @@
-"""Which network a command runs: its flags, and how config and checkpoint are found from each other.
-
-Called by `eval.py`, `track.py` and `aot_jax.figures`.
-"""
+"""Which network a command runs: its flags, and how config and checkpoint are found from each other."""
 
 import argparse
 import json

@@ -1,6 +1,6 @@
 """How a command starts: memory in huge pages, and compiled programs kept for the next start.
 
-Called by `train.py`, `eval.py` and `track.py`. Loads neither JAX nor the rest of the package by itself.
+Loads neither JAX nor the rest of the package by itself.
 """
 
 import contextlib

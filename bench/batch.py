@@ -1,4 +1,4 @@
-"""Track several videos on one device at once, a compiled program a frame, for throughput. For `inference.py --batch`.
+"""Track several videos on one device at once, a compiled program a frame, for throughput.
 
 Nothing waits for the device: labels are copied to the host while later frames run.
 """

@@ -3,7 +3,6 @@
 XLA's own cost analysis counts the body of a loop once, and the attentions here loop over blocks of queries, rows of
 tiles and memory frames. This counts in the traced program instead: matrix products and convolutions exactly (taps
 that fall on padding are left out, as XLA leaves them out), element by element arithmetic and reductions as one each.
-Called by `bench/probe.py`.
 """
 
 from collections.abc import Sequence

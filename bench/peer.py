@@ -1,8 +1,7 @@
 """Time the authors' PyTorch code, if a checkout of it is at hand, in the order in which this project works.
 
-Called by `bench/inference.py` and `bench/train.py` for `--peer PATH`. Only its public entry points are used
-(`configs.default`, `networks.models.build_vos_model`, `networks.engines.build_engine`), as its own evaluation and
-training call them; its weights are drawn, in float32.
+Only its public entry points are used (`configs.default`, `networks.models.build_vos_model`,
+`networks.engines.build_engine`), as its own evaluation and training call them; its weights are drawn, in float32.
 """
 
 import contextlib

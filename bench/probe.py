@@ -1,4 +1,4 @@
-"""Time the compiled programs of a tracker one by one while it runs, and count their arithmetic. For `inference.py`.
+"""Time the compiled programs of a tracker one by one while it runs, and count their arithmetic.
 
     probe = Probe()
     with probe:

@@ -1,4 +1,4 @@
-"""Time the frames of a tracker, with the unit measured in between. Called by the benchmarks of tracking."""
+"""Time the frames of a tracker, with the unit measured in between."""
 
 import time
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Miniatures of the official layouts, made of generated video, and an oracle that knows their masks.
 
-Used by tests/test_eval_*.py. Object 9 of `late` appears at its fourth annotated frame; `still` has one frame; sizes are
-odd. All-frames videos reach beyond the annotated frames on both sides.
+Object 9 of `late` appears at its fourth annotated frame; `still` has one frame; sizes are odd. All-frames videos reach
+beyond the annotated frames on both sides.
 """
 
 import contextlib

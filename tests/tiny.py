@@ -1,4 +1,4 @@
-"""Small networks with random weights that compile fast. Used by the tests of memory, tracker and models."""
+"""Small networks with random weights that compile fast."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""The whole of an evaluation: run what is left, score, pack, write the figures down. Called by `eval.py`."""
+"""The whole of an evaluation: run what is left, score, pack, write the figures down."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Say which file of a run could not be written, and what to do. Called by `eval.py`."""
+"""Say which file of a run could not be written, and what to do."""
 
 import errno
 from pathlib import Path

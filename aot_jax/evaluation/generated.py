@@ -1,4 +1,4 @@
-"""The held-out set that needs no data: procedural videos, written once as a DAVIS tree. Called by `splits.py`.
+"""The held-out set that needs no data: procedural videos, written once as a DAVIS tree.
 
 20 videos of 20 frames, one to five objects (three on average), two of them alike in a quarter of the videos. Their
 seed, and so every shape, texture and path, differs from those of training (`config.data.generated.seed`).

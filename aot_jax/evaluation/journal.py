@@ -1,4 +1,4 @@
-"""What a run has finished, so that a killed one goes on. Called by `run.py` and `benchmark.py`.
+"""What a run has finished, so that a killed one goes on.
 
 OUTPUT/.run/settings.json      what the masks were made with
 OUTPUT/.run/videos/VIDEO.json  a finished video: its timing. Written when all of its masks are on disk

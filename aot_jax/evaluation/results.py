@@ -1,4 +1,4 @@
-"""Figures of a run: what eval.py prints, and scores.csv and scores.json. Called by `benchmark.py`."""
+"""Figures of a run: what eval.py prints, and scores.csv and scores.json."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Run trackers over the videos of a split, one tracker a device. Called by `benchmark.py` and `held_out.py`."""
+"""Run trackers over the videos of a split, one tracker a device."""
 
 import threading
 from collections import deque

@@ -1,7 +1,4 @@
-"""Score folders of masks in parallel processes, lay the figures out, write them down.
-
-Called by `evaluation.truth` and, as a command, through `python -m aot_jax.metrics`.
-"""
+"""Score folders of masks in parallel processes, lay the figures out, write them down."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""Segment one video: read ahead, give each object's first mask, step, write behind. Called by `run.py`."""
+"""Segment one video: read ahead, give each object's first mask, step, write behind."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The splits that `eval.py` knows, by name. Called by every command that scores on one.
+"""The splits that `eval.py` knows, by name.
 
 `trees.py` finds DAVIS and folders like it, `youtubevos.py` YouTube-VOS; `generated.py` makes the set without data.
 """

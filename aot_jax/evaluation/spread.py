@@ -1,4 +1,4 @@
-"""Spread the videos of a split over hosts, and a network over this host's devices. Called by `benchmark.py`."""
+"""Spread the videos of a split over hosts, and a network over this host's devices."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Pack masks as a benchmark's server takes them. Called by `benchmark.py`."""
+"""Pack masks as a benchmark's server takes them."""
 
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How long videos take. Called by `segment.py`."""
+"""How long videos take."""
 
 import math
 import threading

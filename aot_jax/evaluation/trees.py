@@ -1,7 +1,4 @@
-"""DAVIS, and folders laid out like it: JPEGImages/[480p/]SEQUENCE and Annotations/[480p/]SEQUENCE.
-
-Called by `splits.py`.
-"""
+"""DAVIS, and folders laid out like it: JPEGImages/[480p/]SEQUENCE and Annotations/[480p/]SEQUENCE."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Score a split's masks, as far as there is ground truth. Called by `benchmark.py` and `held_out.py`."""
+"""Score a split's masks, as far as there is ground truth."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""YouTube-VOS 2018 and 2019, validation: videos, objects and their frames from meta.json. Called by `splits.py`."""
+"""YouTube-VOS 2018 and 2019, validation: videos, objects and their frames from meta.json."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
 """What each LSTT layer's attentions bring from memory to a frame: masks carried by its attention maps (paper, Fig. 9).
 
-Called by `networks.py`. The network runs as it always does; each of its attentions is then asked once more, with the
-same queries, keys and parameters, but with masks in the place of values.
+The network runs as it always does; each of its attentions is then asked once more, with the same queries, keys and
+parameters, but with masks in the place of values.
 """
 
 import functools

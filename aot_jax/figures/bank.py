@@ -1,4 +1,4 @@
-"""How alike the identities of a bank are: cosine similarity of every two (paper, Fig. 8). Called by `__main__.py`."""
+"""How alike the identities of a bank are: cosine similarity of every two (paper, Fig. 8)."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

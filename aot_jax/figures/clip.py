@@ -1,4 +1,4 @@
-"""The video that a figure is drawn from, with the mask of its first frame. Called by `networks.py`."""
+"""The video that a figure is drawn from, with the mask of its first frame."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

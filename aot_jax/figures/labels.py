@@ -1,4 +1,4 @@
-"""Labels beside points, where they cover little. Called by `speed.py`."""
+"""Labels beside points, where they cover little."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

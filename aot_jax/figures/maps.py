@@ -1,4 +1,4 @@
-"""Draw what attentions carry: coloured masks in each layer (paper, Fig. 9). Called by `networks.py`."""
+"""Draw what attentions carry: coloured masks in each layer (paper, Fig. 9)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The figures that need a network: from flags to a page. Called by `__main__.py`."""
+"""The figures that need a network: from flags to a page."""
 
 from argparse import Namespace
 from collections import Counter

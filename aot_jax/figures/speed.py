@@ -1,4 +1,4 @@
-"""Speed against accuracy (paper, Fig. 1), from bench/results.json and from what eval.py wrote. Called by `__main__.py`.
+"""Speed against accuracy (paper, Fig. 1), from bench/results.json and from what eval.py wrote.
 
     {"published": [{"name": ..., "curve": ..., "split": ..., "fps": ..., "score": ..., "source": ...}, ...],
      "measured": [{... the same with "device" and "command" in the place of "source" ...}, ...]}

@@ -1,7 +1,4 @@
-"""Qualitative strips: frames of a video at chosen times with the masks of each method (paper, Fig. 6).
-
-Called by `networks.py`.
-"""
+"""Qualitative strips: frames of a video at chosen times with the masks of each method (paper, Fig. 6)."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all. Called wherever results are written.
+"""Write a file whole or not at all.
 
 What is being written lies beside its place, as `.NAME.RANDOM.tmp`: nobody can have put a link there before, and what a
 killed run leaves is known by that name.

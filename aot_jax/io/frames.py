@@ -1,8 +1,4 @@
-"""Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays.
-
-Called by the tracker's and the evaluation's readers, by the dataset builders, and by `aot_jax.io.masks` for the
-guarded decoding that masks need as well.
-"""
+"""Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays."""
 
 import io
 import re

@@ -1,7 +1,4 @@
-"""Write masks in the background, each whole or not at all, while the next frames are computed.
-
-Called by `evaluation.segment`.
-"""
+"""Write masks in the background, each whole or not at all, while the next frames are computed."""
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,6 @@
 """Mask files: read strictly into arrays of object ids, written as palette PNGs with the DAVIS colours.
 
-Called wherever annotations come in (tracker, evaluation, metrics, dataset builders) and label maps go out. A mask is
-an array of ids: 0 background, 255 void where the source has it, anything else an object.
+A mask is an array of ids: 0 background, 255 void where the source has it, anything else an object.
 """
 
 from pathlib import Path

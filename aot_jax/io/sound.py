@@ -1,7 +1,4 @@
-"""Carry a video's sound into an MP4: packets as they are where MP4 can hold them, else encoded anew as AAC.
-
-Called by `video.py` while frames are written, so that only the packets between two frames are held.
-"""
+"""Carry a video's sound into an MP4: packets as they are where MP4 can hold them, else encoded anew as AAC."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction

@@ -1,7 +1,4 @@
-"""What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface.
-
-Called by `aot_jax.video`.
-"""
+"""What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Read a video file frame by frame, upright, forward or backward, in bounded memory. Called by `sources.py`.
+"""Read a video file frame by frame, upright, forward or backward, in bounded memory.
 
 Frames are numbered in the order in which they are shown; each comes with its presentation time, so that a variable
 frame rate is no special case. A file that breaks off, or holds packets that cannot be decoded, gives the frames that it

@@ -1,7 +1,7 @@
 """Open a video file, and what it says about its frames: which way is up, rate, length, times.
 
-Called by `video_reader.py` and `sound.py`. Files come from strangers: a playlist, whatever its name, must reach neither
-the network nor other files, and a header must not claim all memory.
+Files come from strangers: a playlist, whatever its name, must reach neither the network nor other files, and a header
+must not claim all memory.
 """
 
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Write videos as H.264 in MP4, through PyAV. Called by training's last picture and by `aot_jax.video`."""
+"""Write videos as H.264 in MP4, through PyAV."""
 
 import math
 from fractions import Fraction

@@ -1,7 +1,7 @@
 """Multi-head attention over tokens: the LSTT's self-attention and its long-term attention (paper, Eq. 1).
 
-Called by `lstt.py`. Heads come before tokens throughout, so that a head's scores are one contiguous matrix and the
-memory is never transposed.
+Heads come before tokens throughout, so that a head's scores are one contiguous matrix and the memory is never
+transposed.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""The FPN head that reads identities out of the LSTT's outputs (paper, section 4.1 and "Network Details").
-
-Called by `aot.py`.
-"""
+"""The FPN head that reads identities out of the LSTT's outputs (paper, section 4.1 and "Network Details")."""
 
 from collections.abc import Sequence
 

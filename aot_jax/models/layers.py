@@ -1,7 +1,7 @@
 """Layers that the encoders, the LSTT and the decoder share: linear, convolutions, frozen norm, drop path, resizing.
 
-Called by every module of `aot_jax.models`. Initial values follow the release: kaiming normal (fan-out) in encoders,
-Xavier uniform elsewhere, biases uniform within 1/sqrt(fan-in).
+Initial values follow the release: kaiming normal (fan-out) in encoders, Xavier uniform elsewhere, biases uniform within
+1/sqrt(fan-in).
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Short-term attention: each cell attends to a window around it in the previous frames (paper, section 4.2).
 
-Called by `lstt.py`. Two forms with equal results: `patches` is the literal one over
-`jax.lax.conv_general_dilated_patches` and the tested reference; `tiles` lets 8 x 8 queries share the keys around them.
+Two forms with equal results: `patches` is the literal one over `jax.lax.conv_general_dilated_patches` and the tested
+reference; `tiles` lets 8 x 8 queries share the keys around them.
 
     score(q at p, offset o) = q . k(p + o) / sqrt(d) + relative(q)[o]
     out(p)                  = sum_o softmax(score)[o] (v(p + o) + relative_v[o])

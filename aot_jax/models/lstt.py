@@ -1,7 +1,7 @@
 """The Long Short-Term Transformer: block v1 (paper, section 4.2), block v2 and scalable depth (section 4.3).
 
-Called by `aot.py`. A block reads the current frame and one layer's memory and returns the frame's own key and value,
-to which `propagate.memorize` adds identities later.
+A block reads the current frame and one layer's memory and returns the frame's own key and value, to which
+`propagate.memorize` adds identities later.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Convolutions as functions, with gradients that XLA's CPU backend computes fast. Called by `layers.py`."""
+"""Convolutions as functions, with gradients that XLA's CPU backend computes fast."""
 
 import functools
 import operator

@@ -1,4 +1,4 @@
-"""The patch-wise identity bank's product: one-hot patches times a kernel (paper, Eq. 2). Called by `identity.py`.
+"""The patch-wise identity bank's product: one-hot patches times a kernel (paper, Eq. 2).
 
 Masks are mostly uniform: where all pixels of a patch have one id, the product is the sum of the kernel over the patch,
 one row of a small table. On the CPU only the other patches are multiplied, block by block.

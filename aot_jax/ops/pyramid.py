@@ -2,7 +2,7 @@
 
     y = conv(resize(x) + features A + a)
 
-Called by `decoder.py`. On the CPU, arithmetic is what this costs, and most of it can be saved: matrices over the
+On the CPU, arithmetic is what this costs, and most of it can be saved: matrices over the
 channels commute with resizing, so each tap of the kernel is applied to the coarse map, where there are a quarter of the
 cells; and the finer map, which all groups of objects and all depths share, is convolved once, with A and the kernel
 multiplied out where that has fewer channels.

@@ -1,4 +1,4 @@
-"""What a tracker takes as a frame and as a mask. Called by `tracker.py`."""
+"""What a tracker takes as a frame and as a mask."""
 
 from collections.abc import Collection
 

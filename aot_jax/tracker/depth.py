@@ -1,4 +1,4 @@
-"""Choose the depth of a scalable network while it runs, to keep a number of frames a second. Called by `tracker.py`."""
+"""Choose the depth of a scalable network while it runs, to keep a number of frames a second."""
 
 SMOOTHING = 0.2  # weight of the newest frame in the average time
 TOO_SLOW = 1.05  # times the time that a frame may take: one layer less

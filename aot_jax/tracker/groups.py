@@ -1,4 +1,4 @@
-"""More than ten objects: groups of ten as the batch axis, joined by soft aggregation. Called by `stream.py`.
+"""More than ten objects: groups of ten as the batch axis, joined by soft aggregation.
 
 Objects hold slots 1, 2, 3 ... of a video; slot s is identity (s - 1) % M + 1 of group (s - 1) // M.
 """

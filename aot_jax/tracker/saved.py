@@ -1,4 +1,4 @@
-"""A tracker's state in one file, so that a job can stop and go on. Called by `tracker.py`.
+"""A tracker's state in one file, so that a job can stop and go on.
 
 An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/memory/FIELD/LAYER`, `STREAM/logits`, `STREAM/latest/…`
 and `STREAM/references/INDEX/…` are what each stream carries. bfloat16 arrays are stored as their 16-bit patterns.

@@ -1,4 +1,4 @@
-"""Which slot each object holds: a person's ids in, slots 1, 2, 3 ... of the network's groups out. For `tracker.py`.
+"""Which slot each object holds: a person's ids in, slots 1, 2, 3 ... of the network's groups out.
 
 An object keeps its slot for the whole video; one that is removed leaves its slot to the next that comes.
 """

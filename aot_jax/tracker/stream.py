@@ -1,7 +1,6 @@
 """The recurrence over one video at one scale and flip: a frame and labels in slots, in; logits and labels, out.
 
-Called by `tracker.py`, which owns ids and policy, and by `tta.py`. A frame runs a few compiled programs, one after the
-other, and nothing waits for the host in between.
+A frame runs a few compiled programs, one after the other, and nothing waits for the host in between.
 """
 
 import dataclasses

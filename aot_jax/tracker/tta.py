@@ -1,6 +1,6 @@
 """Test-time augmentation: average the probabilities of a tracker's streams at the frame's size (paper, section 6).
 
-Called by `tracker.py`. Each stream is one scale and flip with a memory of its own.
+Each stream is one scale and flip with a memory of its own.
 """
 
 import functools

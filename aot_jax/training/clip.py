@@ -1,6 +1,6 @@
 """The loss of a batch of clips: the tracker's own recurrence, unrolled over time and differentiated.
 
-Called by `step.py`. Frame 0 is the reference; every other frame is predicted from the memory of those before.
+Frame 0 is the reference; every other frame is predicted from the memory of those before.
 """
 
 from typing import Any, NamedTuple

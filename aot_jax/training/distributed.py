@@ -1,4 +1,4 @@
-"""Join the processes of a run on many hosts. Called by `train.py` and `eval.py` before anything touches a device."""
+"""Join the processes of a run on many hosts."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Train: start or resume, step, log, save, evaluate. Called by `train.py` with any iterator of batches."""
+"""Train: start or resume, step, log, save, evaluate."""
 
 import contextlib
 import json

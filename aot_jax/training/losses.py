@@ -1,4 +1,4 @@
-"""Losses of one frame: half bootstrapped cross-entropy, half soft Jaccard (paper, section 5). Called by `clip.py`."""
+"""Losses of one frame: half bootstrapped cross-entropy, half soft Jaccard (paper, section 5)."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""A run's checkpoints: saved while training goes on, kept by age, restored whole. Called by `loop.py`.
+"""A run's checkpoints: saved while training goes on, kept by age, restored whole.
 
     RUN/checkpoints/STEP/state    orbax: step, parameters, optimizer, average, counters
     RUN/checkpoints/STEP/config   JSON

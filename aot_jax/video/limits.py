@@ -1,4 +1,4 @@
-"""Estimate what a run needs of memory and disk, and say beforehand when it will not fit. Called by `command.py`."""
+"""Estimate what a run needs of memory and disk, and say beforehand when it will not fit."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""What a person gives to say which objects to track: mask files or boxes, each for one frame. Called by `command.py`.
+"""What a person gives to say which objects to track: mask files or boxes, each for one frame.
 
 A mask named like a frame belongs to it: by number in a video (`00120.png`, the first frame being 0), by name in a
 folder of images. A single mask with another name belongs to the first frame, or to the one that is asked for.

@@ -1,10 +1,10 @@
-"""What a run has done so far, kept beside its results so that it can be continued. Called by `run.py`, `command.py`.
+"""What a run has done so far, kept beside its results so that it can be continued.
 
     OUTPUT/progress.json         settings, stage, last finished frame, name of the tracker's state
     OUTPUT/state-STAGE-FRAME     the tracker's state after that frame
 
-The state is written before the record that names it, and that one replaces its predecessor at once: a run killed at
-any moment finds a pair that fits.
+The state is written before the record that names it, and that one replaces its predecessor at once: a run killed at any
+moment finds a pair that fits.
 """
 
 import errno

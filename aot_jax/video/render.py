@@ -1,4 +1,4 @@
-"""Make the overlay and the exports of a tracked video in one more pass over it. Called by `command.py`.
+"""Make the overlay and the exports of a tracked video in one more pass over it.
 
 They come after the masks, since masks may come backward, and in several runs.
 """

@@ -1,4 +1,4 @@
-"""Carry masks through a video, forward and then backward, frame by frame. Called by `command.py`.
+"""Carry masks through a video, forward and then backward, frame by frame.
 
 Masks are on disk before the record counts their frames. Nothing here holds more than a few frames.
 """

@@ -1,4 +1,4 @@
-"""Let Ctrl-C, or SIGTERM, end a run after the frame at hand. Called by `command.py`."""
+"""Let Ctrl-C, or SIGTERM, end a run after the frame at hand."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""Outlines of a mask as polygons along pixel edges. Called by `yolo.py`."""
+"""Outlines of a mask as polygons along pixel edges."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Run-length encoding of masks as COCO stores it. Called by `coco.py`.
+"""Run-length encoding of masks as COCO stores it.
 
 Runs go down the columns and alternate between 0 and 1, beginning with 0. Each length after the second is stored as its
 difference from the one two before; a number becomes characters of five bits from the lowest, with a sixth bit that says
