@@ -16,7 +16,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-VOID = 255  # ground-truth pixels of this id count for nothing
+from aot_jax.typing import VOID
+
 TOLERANCE = 0.008  # of F: how far apart two boundaries may lie, as a fraction of the image's diagonal
 
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.masks import read_mask
+from aot_jax.typing import VOID
 from data_pipeline.generate import make_video
-
-VOID = 255  # id of palette masks that belongs to no object
 
 
 class ClipError(ValueError):

@@ -14,9 +14,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from aot_jax.io.frames import JPEG_OR_PNG, explain_errors, open_image
+from aot_jax.typing import VOID
 from data_pipeline import sources
 from data_pipeline.errors import DataError
-from data_pipeline.masks import VOID, count_pixels, image_size, read_mask
+from data_pipeline.masks import count_pixels, image_size, read_mask
 
 _NAMES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "static": "still images", "videos": "own videos"}
 

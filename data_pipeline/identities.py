@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from data_pipeline.masks import VOID
+from aot_jax.typing import VOID
 from data_pipeline.sampling import Seed, uniform
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from aot_jax.io.frames import JPEG_OR_PNG, PNG, decode_image, explain_errors, open_image
 from aot_jax.io.masks import MaskError, mask_values
+from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
 
-VOID = 255  # ignored in losses; in a 0/255 mask it is the object (see `sequences.py`)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
+from aot_jax.typing import VOID
 from data_pipeline.augment import Clip
 from data_pipeline.identities import are_objects, count_ids, renumber
-from data_pipeline.masks import VOID
 from data_pipeline.sampling import Seed
 
 

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, parse_args
-from aot_jax.io.files import clear_remains, whole
+from aot_jax.io.files import atomic_write, clear_remains
 from aot_jax.io.npz import read_npz
 from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
@@ -52,13 +52,13 @@ def write_batches(folder: Path, config: ConfigDict, batches: Iterator[dict[str, 
     if description.exists():
         _check(folder, config)
     else:
-        with whole(description) as temporary:
+        with atomic_write(description) as temporary:
             temporary.write_text(json.dumps(recipe(config), indent=2) + "\n")
     for number in tqdm(range(count), desc=f"pack {folder}", unit="batch", disable=None):
         batch: dict[str, Any] = next(batches)
         path = folder / f"{number:08d}.npz"
         if not path.exists():
-            with whole(path) as temporary, temporary.open("wb") as stream:
+            with atomic_write(path) as temporary, temporary.open("wb") as stream:
                 np.savez_compressed(stream, **batch)
 
 

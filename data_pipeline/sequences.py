@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
-from data_pipeline.masks import VOID
 from data_pipeline.prepare import PreparedSet
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.layout import Sequence
 from aot_jax.evaluation.timing import Timing
-from aot_jax.io.files import clear_remains, whole
+from aot_jax.io.files import atomic_write, clear_remains
 
 FOLDER = ".run"
 PATIENCE = 60.0  # seconds that files of other hosts may take to be seen on a shared disk
@@ -55,7 +55,7 @@ class Journal:
             clear_remains(folder)
         old = _read(path)
         if old is None:
-            with whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps(settings, indent=2) + "\n")
         elif old != settings:
             different = [
@@ -84,7 +84,7 @@ class Journal:
 
     def finish(self, sequence: Sequence, timing: Timing) -> None:
         """Record a video; all of its masks must be on disk."""
-        with whole(self._folder / "videos" / f"{sequence.name}.json") as temporary:
+        with atomic_write(self._folder / "videos" / f"{sequence.name}.json") as temporary:
             temporary.write_text(json.dumps(asdict(timing)) + "\n")
 
     def all_finished(self, sequences: Iterable[Sequence]) -> dict[str, Timing]:

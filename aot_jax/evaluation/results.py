@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.layout import Split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
-from aot_jax.io.files import whole
+from aot_jax.io.files import atomic_write
 from aot_jax.metrics import Scores, Summary, summarise
 
 Timings = Mapping[str, Timing]
@@ -66,7 +66,7 @@ def write_results(output: Path, split: Split, scores: Scores, timings: Timings, 
         "videos": {name: {"frames": t.all_frames, "fps": _number(t.fps)} for name, t in timings.items()},
     }
     if scores:
-        with whole(output / "scores.csv") as temporary, temporary.open("w", newline="") as stream:
+        with atomic_write(output / "scores.csv") as temporary, temporary.open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(["sequence", "object", "J", "F", "J&F", "fps"])
             writer.writerows(_rows(scores, timings))
@@ -79,7 +79,7 @@ def write_results(output: Path, split: Split, scores: Scores, timings: Timings, 
             name: {str(i): {"J": score.J_mean, "F": score.F_mean} for i, score in objects.items()}
             for name, objects in scores.items()
         }
-    with whole(output / "scores.json") as temporary:
+    with atomic_write(output / "scores.json") as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from aot_jax.io.files import whole
+from aot_jax.io.files import atomic_write
 from aot_jax.io.frames import FrameError, list_frames
 from aot_jax.io.masks import MaskError, read_mask
-from aot_jax.metrics import VOID, MetricsError, ObjectScore, Scores, object_ids, score_sequence, summarise
+from aot_jax.metrics import MetricsError, ObjectScore, Scores, object_ids, score_sequence, summarise
+from aot_jax.typing import VOID
 
 MAX_PROBLEMS = 20  # that one error message lists
 
@@ -87,7 +88,7 @@ def format_table(scores: Scores) -> str:
 def write_csv(path: str | Path, scores: Scores) -> None:
     """Write the table with six digits and a last row `mean` over objects. Missing folders are made."""
     summary = summarise(scores)
-    with whole(Path(path)) as temporary, temporary.open("w", newline="") as stream:
+    with atomic_write(Path(path)) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["sequence", "object", "J", "F", "J&F"])
         for name, i, *figures in [*_rows(scores), ("mean", "", summary.J, summary.F, summary.JF)]:

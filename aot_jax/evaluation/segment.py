@@ -15,8 +15,9 @@ from aot_jax.evaluation.timing import CompileCount, Timing
 from aot_jax.io.frames import read_frame
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.io.masks import MaskError, binarise, read_mask
-from aot_jax.metrics import VOID, object_ids
+from aot_jax.metrics import object_ids
 from aot_jax.tracker.tracker import TrackError
+from aot_jax.typing import VOID
 
 AHEAD = 4  # frames decoded before they are needed
 

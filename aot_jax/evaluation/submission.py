@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 from aot_jax.evaluation.layout import Split
-from aot_jax.io.files import whole
+from aot_jax.io.files import atomic_write
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same masks make the same bytes
 
@@ -18,7 +18,7 @@ def write_archive(split: Split, output: Path) -> Path:
         OSError: a mask is missing, or the archive cannot be written.
     """
     archive = output / split.archive
-    with whole(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as pack:
+    with atomic_write(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as pack:
         for sequence in split.sequences:
             for stem in sequence.stems:
                 path = output / split.folder / sequence.name / f"{stem}.png"

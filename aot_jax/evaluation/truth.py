@@ -10,7 +10,8 @@ from tqdm import tqdm
 from aot_jax.evaluation import layout
 from aot_jax.evaluation.scoring import FolderScores, run_jobs, score_folders
 from aot_jax.io.masks import MaskError, read_mask
-from aot_jax.metrics import VOID, MetricsError, ObjectScore, boundary_measure, object_ids, region_similarity
+from aot_jax.metrics import MetricsError, ObjectScore, boundary_measure, object_ids, region_similarity
+from aot_jax.typing import VOID
 
 Lists = Mapping[int, tuple[str, ...]]  # the frames of each object; the first is given, the others are scored
 

@@ -20,7 +20,7 @@ def beside(path: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a place beside `path` to write to; what is there at the end is moved to `path`. Folders are made.
 
     Raises:

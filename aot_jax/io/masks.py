@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from aot_jax.io.files import whole
+from aot_jax.io.files import atomic_write
 from aot_jax.io.frames import PNG, decode_image
 
 MAX_GREY_LEVELS = 64  # of an 8-bit grey mask without palette; more are taken for antialiasing or a picture
@@ -153,7 +153,7 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
     else:
         image = Image.fromarray(mask.astype(np.uint8))
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         image.save(temporary, format="PNG")
 
 

@@ -123,7 +123,7 @@ class LSTTBlock(nn.Module):
         x = x + drop_path(attended, None if kept is None else kept[:, 0])
         own = self.project(self.norm2(x))
         if identity is not None:
-            memory = itself(own, identity)
+            memory = self_memory(own, identity)
         assert memory is not None, "a frame without identities needs a memory"
         matched = self.long_attention(own.key, memory.long_keys, memory.long_values, memory.long_valid)
         if self.short_term_frames:
@@ -152,7 +152,7 @@ class LSTTBlockV2(LSTTBlock):
         return LayerIdentity(split_heads(gate, self.heads), split_heads(value, self.heads))
 
 
-def itself(own: FrameKV, identity: LayerIdentity) -> LayerMemory:
+def self_memory(own: FrameKV, identity: LayerIdentity) -> LayerMemory:
     """Make a reference frame its own memory: the attentions become self-attentions (paper, section 4.2)."""
     key, value = fuse(own.key, own.value, identity)
     key, value = jnp.broadcast_to(key, value.shape)[:, :, None], value[:, :, None]

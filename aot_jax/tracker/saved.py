@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aot_jax.io.files import whole
+from aot_jax.io.files import atomic_write
 from aot_jax.memory import Memory, empty_memory
 from aot_jax.propagate import encode, step
 from aot_jax.tracker.stream import Reference, Stream
@@ -115,7 +115,7 @@ def write_snapshot(path: str | Path, meta: dict, streams: Sequence[Stream]) -> N
     meta = meta | {"version": VERSION, "counters": counters}
     plain: dict[str, Any] = {name: np.asarray(x) for name, x in arrays.items()}
     plain = {name: x.view(np.uint16) if x.dtype == jnp.bfloat16 else x for name, x in plain.items()}
-    with whole(Path(path)) as temporary, temporary.open("wb") as file:
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez(file, meta=np.array(json.dumps(meta)), **plain)
 
 

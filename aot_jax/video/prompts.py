@@ -14,9 +14,7 @@ import numpy as np
 from aot_jax.io.frames import order_frames
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.sources import GLOB_SIGNS, Source
-from aot_jax.typing import Size
-
-VOID = 255  # in masks of up to 8 bits
+from aot_jax.typing import VOID, Size
 
 
 @dataclass(frozen=True)

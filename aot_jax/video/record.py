@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aot_jax.io.files import clear_remains, whole
+from aot_jax.io.files import atomic_write, clear_remains
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STAGES = ("forward", "backward", "done")
@@ -129,7 +129,7 @@ class Record:
 
     def _write(self) -> None:
         content = {"settings": self._settings, "progress": asdict(self.progress)}
-        with whole(self._path) as temporary:
+        with atomic_write(self._path) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n")
 
     def _clear(self) -> None:

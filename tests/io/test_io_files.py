@@ -4,21 +4,21 @@ import errno
 
 import pytest
 
-from aot_jax.io.files import beside, clear_remains, whole
+from aot_jax.io.files import atomic_write, beside, clear_remains
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "scores.csv"
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("older")
         assert not path.exists()
     with path.open() as reader:
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("old")
         assert reader.read() == "older"  # who has it open keeps what he has opened
 
     def fail(error):
-        with whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("ne")
             raise error
 
@@ -38,7 +38,7 @@ def test_a_link_that_lies_there_is_not_written_through(tmp_path):
     results.mkdir()
     for name in ("scores.csv", ".scores.csv.tmp"):
         (results / name).symlink_to(own)
-    with whole(results / "scores.csv") as temporary:
+    with atomic_write(results / "scores.csv") as temporary:
         temporary.write_text("scores")
     assert own.read_text() == "mine"
     assert (results / "scores.csv").read_text() == "scores"
