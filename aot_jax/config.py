@@ -15,8 +15,8 @@ from ml_collections.config_dict import FieldReference
 
 from aot_jax.models.aot import AOT
 from aot_jax.models.encoders import ENCODERS
-from aot_jax.models.local_attention import FORMS
 from aot_jax.models.lstt import BLOCKS
+from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import inference_size
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
