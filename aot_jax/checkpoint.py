@@ -132,6 +132,8 @@ def read_description(path: Path) -> dict[str, Any]:
             description = json.loads((path / "model.json").read_text())
         if not isinstance(description["config"]["model"], dict):
             raise TypeError("its config has no model")
+        if not isinstance(description["config"].get("name"), str | None):
+            raise TypeError("its config has no name")
         return description
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         file_name = path if path.suffix == SUFFIX else path / "model.json"

@@ -16,16 +16,15 @@ from aot_jax.config import CONFIGS, ConfigError, fields, load_config, override
 from aot_jax.io.names import is_plain
 from aot_jax.models.aot import AOT
 from aot_jax.models.encoders import ENCODERS
-from aot_jax.models.local_attention import FORMS
 from aot_jax.models.lstt import BLOCKS
+from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import inference_size
+from aot_jax.runs import deciding
 from aot_jax.typing import Array, Params
 from aot_jax.weights import SHIPPED
 
 DEFAULT_CONFIG = "configs/aost_r50.py"
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-# Fields of config.model that do not change what the parameters mean.
-FREE_FIELDS = {"bank_gain", "shortcut_gain", "locality", "drop_path", "encoder_drop_path", "local_attention"}
 
 
 @dataclass(frozen=True)
@@ -147,10 +146,11 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     """
     path = find_params(path)
     saved = read_description(path)["config"]
+    theirs = deciding(saved, "weights")  # may lack fields that are newer; then shapes tell
     different = [
-        f"  model.{name}: {saved['model'].get(name)!r} in the checkpoint, {value!r} in the config"
-        for name, value in fields(config.model).items()
-        if name not in FREE_FIELDS and saved["model"].get(name) != value
+        f"  {name}: {theirs[name]!r} in the checkpoint, {value!r} in the config"
+        for name, value in deciding(config, "weights").items()
+        if theirs.get(name, value) != value
     ]
     if different:
         raise CheckpointError(
@@ -250,15 +250,16 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
         ConfigError: if what it says is no network.
     """
     saved = read_description(checkpoint)["config"]
-    name = saved["name"] if isinstance(saved.get("name"), str) and is_plain(saved["name"]) else "unnamed"
+    name = saved["name"] if is_plain(saved.get("name") or "") else "unnamed"
     file = CONFIGS / f"{name}.py"
     config = load_config(file if file.is_file() else CONFIGS / "common.py")
     try:
+        theirs = deciding(saved, "weights")
+        theirs |= {field: value for field, value in deciding(saved, "masks").items() if not field.startswith("model.")}
         own = [
-            f"{part}.{field}={saved[part][field]}"
-            for part in ("model", "memory", "inference")
-            for field, value in fields(config[part]).items()
-            if field in saved[part] and saved[part][field] != value and field not in FREE_FIELDS
+            f"{field}={theirs[field]}"
+            for field, value in fields(config).items()
+            if field in theirs and theirs[field] != value
         ]
         return override(config, [f"name={name}", *own, *overrides])
     except ConfigError:

@@ -15,16 +15,16 @@ from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import FoundNetwork, Model, find_network
+from aot_jax.runs import DISK_FULL, Run, RunError, deciding
 from aot_jax.tracker.tracker import Tracker, TrackError
 from aot_jax.video import limits
 from aot_jax.video.prompts import Prompts, read_prompts
-from aot_jax.video.record import DISK_FULL, Record, RecordError
 from aot_jax.video.render import RenderError, render
-from aot_jax.video.run import track
+from aot_jax.video.run import RESULTS, read_progress, track
 from aot_jax.video.stop import Stop
 
 MANY_FRAMES = 10_000  # assumed of a video that does not state its length
-ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RecordError, RenderError)
+ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RunError, RenderError)
 
 
 def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str], None]) -> Path | None:
@@ -47,12 +47,20 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     if not args.quiet:
         tqdm.write(str(network), file=sys.stderr)
     output = Path(args.output or Path("results") / "track" / source.name)
-    record = Record(
-        output,
-        _settings(args, overrides, source, prompts, network),
-        resume=args.resume,
-        overwrite=args.overwrite,
-    )
+    settings = _settings(args, source, prompts, network)
+    with Run(output, settings, resume=args.resume, overwrite=args.overwrite, results=RESULTS) as run:
+        return output if _work(args, source, prompts, network, run, warn) else None
+
+
+def _work(
+    args: Namespace,
+    source: Source,
+    prompts: Prompts,
+    network: FoundNetwork,
+    run: Run,
+    warn: Callable[[str], None],
+) -> bool:
+    read_progress(run)
     model = network.load(args.dtype)
     options = {} if args.target_fps is None else {"target_fps": args.target_fps}
     tracker = Tracker(
@@ -63,7 +71,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
         output_height=args.output_height,
         **options,
     )
-    _warn_of_limits(args, source, prompts, model, tracker, output, warn)
+    _warn_of_limits(args, source, prompts, model, tracker, run.folder, warn)
     with Stop() as stop:
 
         def stopped() -> bool:
@@ -71,11 +79,11 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
 
         common: dict[str, Any] = {"stopped": stopped, "quiet": args.quiet or None, "warn": warn}
         done = track(
-            tracker, source, prompts, record, backward=not args.no_backward, save_every=args.save_every, **common
+            tracker, source, prompts, run, backward=not args.no_backward, save_every=args.save_every, **common
         ) and render(
-            source, output, prompts.ids, overlay=not args.no_overlay, exports=tuple(args.export or ()), **common
+            source, run.folder, prompts.ids, overlay=not args.no_overlay, exports=tuple(args.export or ()), **common
         )
-    return output if done else None
+    return done
 
 
 def explain(error: OSError) -> str:
@@ -87,7 +95,6 @@ def explain(error: OSError) -> str:
 
 def _settings(
     args: Namespace,
-    overrides: Sequence[str],
     source: Source,
     prompts: Prompts,
     network: FoundNetwork,
@@ -98,7 +105,7 @@ def _settings(
         "size": list(source.size),
         "prompts": prompts.digest,
         "config": network.config.name,
-        "overrides": list(overrides),
+        **deciding(network.config, "masks"),
         "checkpoint": str(network.checkpoint.absolute()) if network.checkpoint else "random weights",
         "depth": args.depth,
         "dtype": args.dtype,
