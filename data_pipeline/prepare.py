@@ -18,16 +18,16 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from aot_jax.io.generated import VERSION, Recipe
 from aot_jax.start import cache_folder
 from data_pipeline import sources
 from data_pipeline.builders.davis import Davis
 from data_pipeline.builders.frames import FrameBuilder
-from data_pipeline.builders.generated import Generated, Recipe
+from data_pipeline.builders.generated import Generated
 from data_pipeline.builders.own_videos import OwnVideos
 from data_pipeline.builders.static_images import StaticImages
 from data_pipeline.builders.youtube_vos import YoutubeVos
 from data_pipeline.errors import DataError
-from data_pipeline.generate import VERSION
 
 _BUILDERS: dict[str, tuple[type[FrameBuilder], str | None]] = {
     "static": (StaticImages, None),

@@ -19,8 +19,8 @@ import tiny
 from PIL import Image
 
 from aot_jax import Tracker, convert
-from aot_jax.checkpoint import CheckpointError, load_params, save_params
-from aot_jax.config import ConfigError, load_config, make_model
+from aot_jax.checkpoint import CheckpointError, save_params
+from aot_jax.config import ConfigError, load_config
 from aot_jax.evaluation.layout import SplitError
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io import npz
@@ -29,7 +29,7 @@ from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.names import is_plain
 from aot_jax.io.sources import open_source
 from aot_jax.io.video_reader import VideoReader
-from aot_jax.network import config_of
+from aot_jax.network import config_of, load_params, make_model
 from aot_jax.tracker.tracker import TrackError
 from data_pipeline import check, masks, sources
 from data_pipeline.errors import DataError

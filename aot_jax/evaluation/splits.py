@@ -1,13 +1,15 @@
 """The splits that `eval.py` knows, by name.
 
-`trees.py` finds DAVIS and folders like it, `youtubevos.py` YouTube-VOS; `generated.py` makes the set without data.
+`trees.py` finds DAVIS and folders like it, `youtubevos.py` YouTube-VOS.
 """
 
 import os
 from pathlib import Path
 
-from aot_jax.evaluation import generated, trees, youtubevos
+from aot_jax.evaluation import trees, youtubevos
 from aot_jax.evaluation.layout import Sequence, Split, SplitError
+from aot_jax.io import generated
+from aot_jax.start import cache_folder
 
 __all__ = ["SPLITS", "Sequence", "Split", "SplitError", "data_root", "load_split"]
 
@@ -37,7 +39,11 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
     if all_frames and not name.startswith("youtubevos"):
         raise SplitError(f"split {name} has no other frames: leave --all_frames out; youtubevos18 and 19 take it")
     if name == "generated":
-        return trees.listed(name, generated.held_out_folder(), "480p", "2017/val.txt")
+        recipe = generated.HELD_OUT
+        size = f"{recipe.videos}x{recipe.frames}-{recipe.height}x{recipe.width}"
+        folder = cache_folder() / f"generated-{recipe.seed}-{size}"
+        generated.write_davis_tree(recipe, folder)
+        return trees.listed(name, folder, "480p", "2017/val.txt")
     if name == "folder":
         return trees.folder(data_root(data))
     if name.startswith("youtubevos"):

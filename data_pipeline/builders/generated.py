@@ -1,31 +1,18 @@
-"""TFDS builder of procedural videos (`data_pipeline.generate`): made in seconds, nothing downloaded."""
+"""TFDS builder of procedural videos (`aot_jax.io.generated`): made in seconds, nothing downloaded."""
 
 import io
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from aot_jax.io.generated import Recipe, make_videos
 from data_pipeline.builders.frames import EncodedFrame, FrameBuilder
-from data_pipeline.generate import make_video, plan_video
 from data_pipeline.masks import count_pixels
 
-__all__ = ["Generated", "Recipe", "make_video", "plan_video"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the generated videos, all of it."""
-
-    seed: int = 0
-    videos: int = 60
-    frames: int = 20
-    height: int = 160  # pixels
-    width: int = 208  # pixels
-    objects: tuple[int, int] = (1, 6)  # fewest and most objects of a video
-    lookalikes: float = 0.25  # share of videos in which two objects look the same
+__all__ = ["Generated", "Recipe"]
 
 
 class Generated(FrameBuilder):
@@ -42,14 +29,14 @@ class Generated(FrameBuilder):
 
     def _generate_examples(self, source: Any) -> Iterator[tuple[int, dict]]:
         recipe: Recipe = source
-        names = (f"{recipe.seed}-{index:04d}" for index in range(recipe.videos))
-        videos = ((name, "generated", _encode(recipe, index)) for index, name in enumerate(names))
+        videos = (
+            (f"{recipe.seed}-{index:04d}", "generated", _encode(images, masks))
+            for index, (images, masks) in enumerate(make_videos(recipe))
+        )
         yield from self._store(videos, recipe.videos * recipe.frames, "generated videos")
 
 
-def _encode(recipe: Recipe, index: int) -> Iterator[EncodedFrame]:
-    plan = plan_video(recipe.seed, index, recipe.objects, recipe.lookalikes)
-    images, masks = make_video(frames=recipe.frames, height=recipe.height, width=recipe.width, **asdict(plan))
+def _encode(images: np.ndarray, masks: np.ndarray) -> Iterator[EncodedFrame]:
     for t, (image, mask) in enumerate(zip(images, masks, strict=True)):
         jpeg, png = io.BytesIO(), io.BytesIO()
         Image.fromarray(image).save(jpeg, "JPEG", quality=95)
