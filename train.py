@@ -17,10 +17,11 @@ import jax
 import numpy as np
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
 from aot_jax.evaluation.held_out import finish, score_model
 from aot_jax.evaluation.splits import load_split
+from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.start import load_tensorflow
 from aot_jax.training.distributed import add_distributed_flags, initialise
 from aot_jax.training.loop import TrainError, train

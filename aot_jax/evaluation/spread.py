@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from aot_jax.checkpoint import Model
 from aot_jax.evaluation import splits
+from aot_jax.network import Model
 
 
 def share(sequences: Sequence[splits.Sequence], host: int, hosts: int) -> list[splits.Sequence]:
