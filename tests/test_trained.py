@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from aot_jax.config import make_model
 from aot_jax.io.generated import HELD_OUT, make_video, plan_video
 from aot_jax.metrics import region_similarity
+from aot_jax.network import make_model
 from aot_jax.tracker.tracker import Tracker
 from tests import trained
 

@@ -1,18 +1,20 @@
 """Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from tqdm import tqdm
 
-from aot_jax.checkpoint import CheckpointError, Model, load_model
+from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError
+from aot_jax.flags import network_choice
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, open_source
-from aot_jax.network import find_network
+from aot_jax.network import FoundNetwork, Model, find_network
 from aot_jax.runs import DISK_FULL, Run, RunError, deciding
 from aot_jax.tracker.tracker import Tracker, TrackError
 from aot_jax.video import limits
@@ -41,24 +43,25 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     """
     source = open_source(args.video, args.fps, warn)
     prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
-    config, checkpoint = find_network(args, overrides)
+    network = find_network(network_choice(args, overrides))
+    if not args.quiet:
+        tqdm.write(str(network), file=sys.stderr)
     output = Path(args.output or Path("results") / "track" / source.name)
-    settings = _settings(args, source, prompts, config, checkpoint)
+    settings = _settings(args, source, prompts, network)
     with Run(output, settings, resume=args.resume, overwrite=args.overwrite, results=RESULTS) as run:
-        return output if _work(args, source, prompts, config, checkpoint, run, warn) else None
+        return output if _work(args, source, prompts, network, run, warn) else None
 
 
 def _work(
     args: Namespace,
     source: Source,
     prompts: Prompts,
-    config: ConfigDict,
-    checkpoint: Path | None,
+    network: FoundNetwork,
     run: Run,
     warn: Callable[[str], None],
 ) -> bool:
     read_progress(run)
-    model = load_model(config, checkpoint, seed=config.seed, dtype=args.dtype)
+    model = network.load(args.dtype)
     options = {} if args.target_fps is None else {"target_fps": args.target_fps}
     tracker = Tracker(
         model,
@@ -94,17 +97,16 @@ def _settings(
     args: Namespace,
     source: Source,
     prompts: Prompts,
-    config: ConfigDict,
-    checkpoint: Path | None,
+    network: FoundNetwork,
 ) -> dict[str, object]:
     """Return what must not change between a run and its continuation."""
     return {
         "video": [str(Path(item).absolute()) for item in args.video],
         "size": list(source.size),
         "prompts": prompts.digest,
-        "config": config.name,
-        **deciding(config, "masks"),
-        "checkpoint": str(checkpoint.absolute()) if checkpoint else "random weights",
+        "config": network.config.name,
+        **deciding(network.config, "masks"),
+        "checkpoint": str(network.checkpoint.absolute()) if network.checkpoint else "random weights",
         "depth": args.depth,
         "dtype": args.dtype,
         "target_fps": args.target_fps,

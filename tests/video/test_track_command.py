@@ -21,11 +21,12 @@ from PIL import Image
 
 import track as script
 from aot_jax.checkpoint import save_params
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io.masks import DAVIS_PALETTE, read_mask, write_mask
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.io.video_writer import VideoWriter
+from aot_jax.network import make_model
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.video import command, limits
 
