@@ -11,7 +11,7 @@ from pathlib import Path
 from aot_jax.figures import networks, speed
 from aot_jax.figures.page import FigureError, save_page
 from aot_jax.flags import add_network_flags, parse_args
-from aot_jax.video.command import ERRORS
+from aot_jax.video.run import ERRORS
 
 SEVERAL = "; several are drawn side by side"
 

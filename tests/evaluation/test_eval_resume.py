@@ -14,8 +14,8 @@ import pytest
 import tiny
 from miniature import COUNTS, SIZES, Miniature, Oracle, patch_command
 
-import eval as command
 from aot_jax import Tracker
+from aot_jax.commands import eval as command
 from aot_jax.evaluation.journal import Journal, JournalError
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import Sequence, Split
