@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from aot_jax.io.mask_sets import read_masks
     from aot_jax.network import load_model
     from aot_jax.tracker.tracker import Tracker
 
-__all__ = ["Tracker", "load_model"]
+__all__ = ["Tracker", "load_model", "read_masks"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,6 +16,10 @@ def __getattr__(name: str) -> object:
         from aot_jax.network import load_model
 
         return load_model
+    if name == "read_masks":
+        from aot_jax.io.mask_sets import read_masks
+
+        return read_masks
     if name == "Tracker":
         from aot_jax.tracker.tracker import Tracker
 

@@ -106,7 +106,7 @@ def _data() -> ConfigDict:
     static.zoom = (0.9, 1.1)  # scale of a frame after the first
     static.shear = 10.0  # degrees within -+ this, in x only, of a frame after the first
     data.static = static
-    # Procedural videos, for runs without data: see `data_pipeline.builders.generated.Recipe`.
+    # Procedural videos, for runs without data: see `aot_jax.io.generated.Recipe`.
     data.generated = ConfigDict()
     data.generated.seed = 0  # another seed: other shapes, textures and paths
     data.generated.videos = 60

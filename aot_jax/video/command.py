@@ -127,7 +127,7 @@ def _warn_of_limits(
     if args.output_height:
         masks = (args.output_height, -(-width * args.output_height // height))
     edge = _long_edge(args, model)
-    frames = source.count or MANY_FRAMES
+    frames = source.expected or MANY_FRAMES
     memory = (tracker.depth, len(prompts.ids), frames, args.max_frames, edge)
     needed = limits.memory_needed(model, source.size, masks, *memory)
     state = limits.state_needed(model, source.size, *memory)

@@ -198,7 +198,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     monkeypatch.delenv("VOS_DATA", raising=False)
     assert command.main(["--split", "youtubevos18"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: split youtubevos18 needs data/YouTubeVOS/2018/valid/meta.json, which does not")
+    assert message.startswith("error: data/YouTubeVOS/2018/valid/meta.json does not exist")
     assert "https://youtube-vos.org" in message
     made = build(tmp_path / "data", "youtubevos18", truth=False)
     assert command.main(["--split", "youtubevos18"]) == 2
@@ -214,7 +214,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     assert (tmp_path / "results/youtubevos18/aost_r50_depth1/youtubevos18.zip").is_file()
     assert command.main(["--split", "youtubevos18", "--all_frames"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: split youtubevos18 needs data/YouTubeVOS/2018/valid_all_frames/JPEGImages")
+    assert message.startswith("error: data/YouTubeVOS/2018/valid_all_frames/JPEGImages does not exist")
     assert command.main(["--split", "davis17", "--all_frames"]) == 2
     assert "split davis17 has no other frames" in capsys.readouterr().err
 
