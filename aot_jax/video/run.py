@@ -1,11 +1,8 @@
 """A run over a person's own video, in order: open, check, track, render."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError
@@ -42,7 +39,7 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
     prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
     network = find_network(options.network)
     if not options.quiet:
-        tqdm.write(str(network), file=sys.stderr)
+        print(network, flush=True)
     folder = Path(options.output or Path("results") / "track" / source.name)
     settings = run_settings(options, source, prompts, network)
     with Run(folder, settings, resume=options.resume, overwrite=options.overwrite, results=RESULTS) as run:
