@@ -10,6 +10,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 EXAMPLES = {
     "aot_jax.checkpoint": ["load_model"],
     "aot_jax.config": ["load_config", "fields", "make_model"],
+    "aot_jax.evaluation.ground_truth": ["numbering_hint"],
     "aot_jax.io.frames": ["list_frames", "read_frame"],
     "aot_jax.io.masks": ["read_mask", "write_mask", "binarise"],
     "aot_jax.io.overlay": ["draw_overlay"],
