@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from aot_jax.io.frames import list_frames, read_frame
+from aot_jax.io.generated import make_video
 from aot_jax.io.masks import read_mask
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
 from bench.measure import BenchError, Compilations, Rulers
-from data_pipeline.generate import make_video
 
 WARM_UP = 2  # frames after the reference that do not count
 RULER_EVERY = 3  # frames between measurements of the unit

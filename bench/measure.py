@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aot_jax.config import parse_args
+from aot_jax.flags import parse_args
 
 SIDE = 2048  # of the unit's matrices
 LARGE_SIDE = 8192  # of the matrices that tell an accelerator's rate: smaller ones do not fill it

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from aot_jax.checkpoint import Model
 from aot_jax.memory import Memory, empty_memory
 from aot_jax.models.aot import AOT
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import encode, mask_unused, memorize, step
 from aot_jax.tracker.groups import resized_labels, split_groups, used_identities

@@ -10,10 +10,11 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.lstt import FrameKV
-from aot_jax.propagate import empty_memory, init_params, memorize, step
+from aot_jax.network import init_params, make_model
+from aot_jax.propagate import empty_memory, memorize, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
