@@ -1,12 +1,9 @@
 """Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError
@@ -45,7 +42,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
     network = find_network(network_choice(args, overrides))
     if not args.quiet:
-        tqdm.write(str(network), file=sys.stderr)
+        print(network)
     output = Path(args.output or Path("results") / "track" / source.name)
     settings = _settings(args, source, prompts, network)
     with Run(output, settings, resume=args.resume, overwrite=args.overwrite, results=RESULTS) as run:

@@ -93,7 +93,7 @@ def painter(monkeypatch):
         pass
 
     monkeypatch.setattr(command, "Tracker", Own)
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr(limits, "memory_needed", lambda *_: 0)
     monkeypatch.setattr(limits, "state_needed", lambda *_: 0)
     monkeypatch.setattr(command, "_long_edge", lambda *_: 0)
@@ -148,7 +148,7 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
 
 def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, tmp_path, monkeypatch):
     model = tiny.load("aost", "model.depth=2", "memory.gap=2")
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: model)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: model)
     mask = mask.rename(tmp_path / "00002.png")
     flags = ("--mask", mask, "--random_weights", "--depth", 1, "--no_overlay")
     assert run(clip, tmp_path / "whole", *flags) == 0
@@ -283,7 +283,7 @@ def test_refusals_are_one_line(painter, clip, mask, tmp_path, capsys, monkeypatc
 def test_a_folder_that_cannot_be_written_is_told_before_the_network_is_loaded(
     painter, clip, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: pytest.fail("loaded"))
     (tmp_path / "file").write_text("")
     assert run(clip, tmp_path / "file" / "out", "--box", "0,0,9,9", "--random_weights") == 2
     assert capsys.readouterr().err == (
