@@ -9,11 +9,12 @@ import pytest
 import tiny
 from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
+from aot_jax.network import make_model, param_shapes
 from aot_jax.ops import attention, forms
 from aot_jax.ops.convolution import depthwise_conv, same_conv
 from aot_jax.ops.local_attention import attend_tiles
-from aot_jax.propagate import empty_memory, memorize, param_shapes, step
+from aot_jax.propagate import empty_memory, memorize, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
