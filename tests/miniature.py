@@ -160,9 +160,6 @@ class Oracle:
         return true
 
 
-NETWORK = "network: aost_r50, random weights (--random_weights)\n"  # what the command says first
-
-
 def patch_command(monkeypatch, make_tracker) -> None:
     """Let eval.py run with another tracker, without a network, on one device, scoring in this process."""
     monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)

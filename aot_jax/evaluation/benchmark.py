@@ -1,7 +1,6 @@
 """A whole evaluation: run over what is left of a split, score it, pack it, write the figures."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,7 +98,7 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
     split = load_split(options.split, options.data, options.resolution, options.all_frames)
     network = find_network(choice)
     if jax.process_index() == 0:
-        print(network, file=sys.stderr)
+        print(network, flush=True)
     model = network.load()
     depth = Tracker(model, options.depth, **options.tracking).depth
     output = options.output or Path("results") / options.split / run_name(network.config, options, depth)
