@@ -11,9 +11,10 @@ import tiny
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.config import load_config, make_model
+from aot_jax.memory import empty_memory
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.lstt import FrameKV
-from aot_jax.propagate import empty_memory, init_params, memorize, step
+from aot_jax.propagate import begin, init_params, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -98,8 +99,7 @@ def two_frames(model, depth=None, mask=None, permutation=None):
     def run(params, first, second, mask, permutation):
         options = {"depth": depth, "permutation": permutation}
         logits, frame_kv = step(model.module, params, None, first, mask=mask, **options)
-        memory = empty_memory(frame_kv, 2, model.config.model.short_term_frames)
-        memory = memorize(model.module, params, memory, frame_kv, mask, 1, reference=True, permutation=permutation)
+        memory = begin(model.module, params, frame_kv, mask, 2, permutation=permutation)
         later, _ = step(model.module, params, memory, second, **options)
         return logits, later
 
