@@ -13,12 +13,14 @@ import argparse
 import sys
 from pathlib import Path
 
+import jax
+
 from aot_jax import Tracker
-from aot_jax.checkpoint import CheckpointError, load_model
-from aot_jax.config import DTYPES, ConfigError, parse_args
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.config import ConfigError
 from aot_jax.evaluation import benchmark, files, splits, spread
-from aot_jax.flags import at_least
-from aot_jax.network import add_network_flags, find_network
+from aot_jax.flags import add_network_flags, at_least, network_choice, parse_args
+from aot_jax.network import DTYPES, find_network
 from aot_jax.training.distributed import add_distributed_flags, initialise
 
 SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
@@ -63,17 +65,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         initialise(args)
         split = splits.load_split(args.split, args.data, args.resolution, args.all_frames)
-        config, checkpoint = find_network(args, overrides)
-        model = load_model(config, checkpoint, seed=config.seed)
+        network = find_network(network_choice(args, overrides))
+        if jax.process_index() == 0:
+            print(network, file=sys.stderr)
+        model = network.load()
         depth = Tracker(model, args.depth, **options).depth
         chosen = {"split": args.split, "all_frames": args.all_frames, "resolution": args.resolution, "depth": depth}
         if not args.output:
-            output = output / args.split / benchmark.run_name(config, chosen | options)
+            output = output / args.split / benchmark.run_name(model.config, chosen | options)
         outcome = benchmark.evaluate(
             lambda videos: [Tracker(own, depth, **options) for own in spread.on_devices(model, videos, args.devices)],
             split,
             output,
-            benchmark.describe(config, checkpoint, chosen | options),
+            benchmark.describe(model.config, network.checkpoint, chosen | options),
             args.overwrite,
         )
     except (ConfigError, CheckpointError, *benchmark.ERRORS) as error:

@@ -13,9 +13,8 @@ import sys
 
 from tqdm import tqdm
 
-from aot_jax.config import DTYPES, parse_args
-from aot_jax.flags import above_zero, at_least
-from aot_jax.network import add_network_flags
+from aot_jax.flags import above_zero, add_network_flags, at_least, parse_args
+from aot_jax.network import DTYPES
 from aot_jax.video.command import ERRORS, explain, run_command
 from aot_jax.video.exports import EXPORTS
 

@@ -17,10 +17,11 @@ import jax
 import numpy as np
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, add_config_flags, load_config, parse_args
+from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
 from aot_jax.evaluation.held_out import finish, score_model
-from aot_jax.evaluation.splits import SplitError, load_split
+from aot_jax.evaluation.splits import load_split
+from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.start import load_tensorflow
 from aot_jax.training.distributed import add_distributed_flags, initialise
 from aot_jax.training.loop import TrainError, train
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         model = train(config, batches, evaluate, args.allow_config_change)
         if split is not None and config.train.final_scores and jax.process_index() == 0:
             print(finish(model, split, Path(config.train.output) / config.name))
-    except (CheckpointError, ConfigError, ConvertError, DataError, SplitError, TrainError, OSError) as error:
+    except (CheckpointError, ConfigError, ConvertError, DataError, TrainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -20,9 +20,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from aot_jax import checkpoint
-from aot_jax.config import ConfigError, add_config_flags, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, load_config
+from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.io.npz import read_npz
-from aot_jax.propagate import init_params, param_shapes
+from aot_jax.network import default_path, init_params, make_model, param_shapes
 from aot_jax.typing import Params
 
 
@@ -319,7 +320,7 @@ def main(argv: list[str] | None = None) -> int:
     args, overrides = parse_args(make_parser(), argv)
     try:
         config = load_config(args.config, overrides)
-        output = Path(args.output or checkpoint.default_path(config))
+        output = Path(args.output or default_path(config))
         params = load_weights(args.weights, config, encoder_only=args.part == "encoder", seed=config.seed)
         source = {"file": str(args.weights), "sha256": sha256(args.weights), "part": args.part}
         checkpoint.save_params(output, params, config, source=source)

@@ -165,21 +165,3 @@ def mask_unused(logits: Array, used: Array) -> Array:
     if used.ndim == 1:
         used = jnp.arange(logits.shape[-1]) <= used[:, None]
     return jnp.where(used[:, None, None], logits, jnp.asarray(UNUSED, logits.dtype))
-
-
-def init_params(model: AOT, seed: int = 0) -> Params:
-    """Draw a network's initial parameters."""
-    # Hundreds of draws that run once: on the CPU, optimising them takes far longer than running them.
-    cpu = jax.default_backend() == "cpu"
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} if cpu else None
-    return jax.jit(model.init, compiler_options=options)(jax.random.key(seed), *_example(model))["params"]
-
-
-def param_shapes(model: AOT) -> Params:
-    """Return the shapes and types of a network's parameters, without computing any."""
-    return jax.eval_shape(model.init, jax.random.key(0), *_example(model))["params"]
-
-
-def _example(model: AOT) -> tuple[Array, Array]:
-    side = 33 if model.config.align_corners else 32
-    return jnp.zeros((1, side, side, 3)), jnp.zeros((1, side, side), jnp.int32)

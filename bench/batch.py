@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from aot_jax.checkpoint import Model
 from aot_jax.memory import Memory
 from aot_jax.models.aot import AOT
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import begin, mask_unused, memorize, step
 from aot_jax.tracker.groups import resized_labels, used_identities

@@ -26,10 +26,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import CheckpointError, Model, load_model
-from aot_jax.config import DTYPES, ConfigError, add_config_flags, load_config, make_model, parse_args
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.config import ConfigError, load_config
+from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
+from aot_jax.network import DTYPES, Model, load_model, make_model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.tracker import Tracker
 from bench import peer

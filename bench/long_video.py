@@ -22,8 +22,9 @@ if __name__ == "__main__":  # before anything else is loaded
 
     use_huge_pages()
 
-from aot_jax.checkpoint import Model, load_model
-from aot_jax.config import add_config_flags, load_config, parse_args
+from aot_jax.config import load_config
+from aot_jax.flags import add_config_flags, parse_args
+from aot_jax.network import Model, load_model
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.checks import TrackError
 from aot_jax.tracker.tracker import Tracker

@@ -27,8 +27,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
+from aot_jax.flags import add_config_flags, parse_args
+from aot_jax.io.generated import make_video
+from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
 from aot_jax.start import load_tensorflow
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
@@ -46,7 +49,6 @@ from bench.measure import (
     write_json,
 )
 from data_pipeline.errors import DataError
-from data_pipeline.generate import make_video
 
 Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from aot_jax.io.frames import list_frames, read_frame
+from aot_jax.io.generated import make_video
 from aot_jax.io.masks import read_mask
 from aot_jax.typing import VOID
-from data_pipeline.generate import make_video
 
 
 class ClipError(ValueError):

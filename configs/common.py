@@ -106,7 +106,7 @@ def _data() -> ConfigDict:
     static.zoom = (0.9, 1.1)  # scale of a frame after the first
     static.shear = 10.0  # degrees within -+ this, in x only, of a frame after the first
     data.static = static
-    # Procedural videos, for runs without data: see `data_pipeline.builders.generated.Recipe`.
+    # Procedural videos, for runs without data: see `aot_jax.io.generated.Recipe`.
     data.generated = ConfigDict()
     data.generated.seed = 0  # another seed: other shapes, textures and paths
     data.generated.videos = 60
@@ -167,11 +167,16 @@ def _train() -> ConfigDict:
     return train
 
 
-def static_stage(config: ConfigDict) -> ConfigDict:
-    """Turn a variant's recipe into that of the first stage: clips made of static images (paper, section 5; release).
+def at_stage(config: ConfigDict, stage: str | None) -> ConfigDict:
+    """Return a variant's recipe for a stage of training; None: the last one.
 
-    The second stage then starts from its weights: --config.init_from=runs/pretrain_NAME.
+    Stage `pretrain` is the first: clips made of static images (paper, section 5; release). The last one then starts
+    from its weights: --config.init_from=runs/pretrain_NAME.
     """
+    if stage is None:
+        return config
+    if stage != "pretrain":
+        raise ValueError(f"there is no stage {stage!r}; it is pretrain, or none for the last one")
     config.name = f"pretrain_{config.name}"
     config.data.stage = "static"
     config.data.datasets = (("static", 1),)

@@ -19,9 +19,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, parse_args
+from aot_jax.config import ConfigError, load_config
+from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.io.files import atomic_write, clear_remains
 from aot_jax.io.npz import read_npz
+from aot_jax.network import check_crop
 from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
 

@@ -16,8 +16,8 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
+from aot_jax.io.generated import Recipe
 from data_pipeline import augment
-from data_pipeline.builders.generated import Recipe
 from data_pipeline.errors import DataError
 from data_pipeline.merge import merge
 from data_pipeline.prepare import PreparedSet, prepare

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.io.frames import FrameError, read_frame
+from aot_jax.io.generated import make_video
 from aot_jax.io.masks import binarise, write_mask
-from data_pipeline.generate import make_video
 
 IDS = (1, 4, 9)
 SIZES = {"late": (33, 47), "plain": (40, 52), "still": (35, 33)}

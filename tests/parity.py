@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import Model
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.convert import from_torch, release_tensors
+from aot_jax.network import Model, make_model
 
 OWN = Path(__file__).resolve().parent / "figures"
 FOLDER = Path(os.environ.get("AOT_PARITY_DIR") or Path(__file__).resolve().parents[2] / "shared" / "parity")

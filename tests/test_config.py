@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aot_jax.config import ConfigError, add_config_flags, check_crop, fields, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, fields, load_config
+from aot_jax.flags import add_config_flags, parse_args
+from aot_jax.network import check_crop, make_model
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "common"))
@@ -39,7 +41,7 @@ def test_every_file_loads_under_its_own_name(name):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_both_stages_of_a_variant_train_the_same_network(name):
-    first, second = load_config(f"pretrain/{name}"), load_config(name)
+    first, second = load_config(f"{name}:pretrain"), load_config(name)
     assert first.name == f"pretrain_{name}"
     assert first.model == second.model
     stated = ("learning_rate", "weight_decay", "auxiliary", "steps", "batch_size")
@@ -126,12 +128,12 @@ def test_later_overrides_win():
 )
 def test_mistakes_are_explained(override, message):
     with pytest.raises(ConfigError, match=message):
-        load_config("aost", [override])
+        make_model(load_config("aost", [override]))
 
 
 def test_block_sharing_needs_a_scalable_model():
     with pytest.raises(ConfigError, match=r"share_blocks needs model\.scalable=True"):
-        load_config("aotl", ["model.share_blocks=True"])
+        make_model(load_config("aotl", ["model.share_blocks=True"]))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,26 @@ def test_a_file_of_ones_own_may_import_the_projects(tmp_path, monkeypatch):
     file = tmp_path / "mine.py"
     file.write_text("from configs import aost\n\ndef get_config():\n    return aost.get_config()\n")
     assert load_config("mine.py").name == "aost"
+
+
+def test_a_stage_is_an_argument(tmp_path, capsys):
+    assert load_config("configs/aott.py:pretrain", ["seed=3"]).name == "pretrain_aott"
+    with pytest.raises(ConfigError, match=r"aott.py: there is no stage 'first'; it is pretrain"):
+        load_config("aott:first")
+    with pytest.raises(ConfigError, match=r"quickstart.py has one stage: .* leave :pretrain out"):
+        load_config("quickstart:pretrain")
+    with pytest.raises(ConfigError, match=r"no config at aotx:pretrain: did you mean "):
+        load_config("aotx:pretrain")
+    assert capsys.readouterr().err == ""
+    for old in ("configs/pretrain/aott.py", "pretrain/aott"):
+        assert load_config(old) == load_config("aott:pretrain")
+        assert capsys.readouterr().err == f"note: {old} is aott:pretrain now\n"
+
+
+def test_a_file_with_a_colon_in_its_name(tmp_path):
+    file = tmp_path / "mine:v2.py"
+    file.write_text("from configs import aost\n\ndef get_config():\n    return aost.get_config()\n")
+    assert load_config(file).name == "aost"
 
 
 def flags(*argv):

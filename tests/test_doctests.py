@@ -18,7 +18,7 @@ EXAMPLES = {
     "aot_jax.preprocess": ["inference_size"],
     "aot_jax.propagate": ["mask_unused"],
     "aot_jax.tracker.tracker": ["Tracker"],
-    "data_pipeline.generate": ["make_video"],
+    "aot_jax.io.generated": ["make_video"],
 }
 
 

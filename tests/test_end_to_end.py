@@ -10,12 +10,14 @@ from PIL import Image
 
 import eval as command
 from aot_jax.checkpoint import save_params
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.splits import SplitError, load_split
+from aot_jax.evaluation.splits import load_split
 from aot_jax.evaluation.truth import score_split
+from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
+from aot_jax.network import make_model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -159,9 +161,9 @@ def test_missing_data_is_explained_once(tmp_path, capsys, monkeypatch):
     assert "ImageSets/2016/val.txt" in message
     assert "https://davischallenge.org" in message
     monkeypatch.setenv("VOS_DATA", str(tmp_path / "elsewhere"))
-    with pytest.raises(SplitError, match="elsewhere/DAVIS"):
+    with pytest.raises(DataError, match="elsewhere/DAVIS"):
         load_split("davis16")
-    with pytest.raises(SplitError, match="there is no split 'davis18'; there are davis16, davis17"):
+    with pytest.raises(DataError, match="there is no split 'davis18'; there are davis16, davis17"):
         load_split("davis18")
 
 

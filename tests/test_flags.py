@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from aot_jax.config import parse_args
+from aot_jax.flags import parse_args
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aot_jax.config import load_config, parse_args
+from aot_jax.config import load_config
+from aot_jax.flags import parse_args
 
 ROOT = Path(__file__).resolve().parents[1]
 # What is typed after `python`, and the module that has its parser.

@@ -9,12 +9,11 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from aot_jax.checkpoint import Model
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.models.aot import Features
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.layers import Conv
-from aot_jax.propagate import param_shapes
+from aot_jax.network import Model, make_model, param_shapes
 from aot_jax.typing import Params
 
 

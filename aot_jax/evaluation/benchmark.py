@@ -11,13 +11,14 @@ from ml_collections import ConfigDict
 
 from aot_jax.config import fields
 from aot_jax.evaluation.journal import Journal, JournalError
-from aot_jax.evaluation.layout import Split, SplitError
 from aot_jax.evaluation.results import Timings, format_results, format_speed, write_results
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
+from aot_jax.evaluation.splits import Split
 from aot_jax.evaluation.spread import any_failed, share
 from aot_jax.evaluation.submission import write_archive
 from aot_jax.evaluation.truth import score_split
+from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.metrics import MetricsError, Scores, summarise
@@ -29,7 +30,7 @@ class HostError(RuntimeError):
 
 
 # What finding a split and `evaluate` raise for input that cannot be used, besides OSError.
-ERRORS = (SplitError, JournalError, HostError, FrameError, MaskError, TrackError, MetricsError)
+ERRORS = (DataError, JournalError, HostError, FrameError, MaskError, TrackError, MetricsError)
 
 
 @dataclass(frozen=True)

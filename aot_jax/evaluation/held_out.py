@@ -7,7 +7,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from aot_jax.checkpoint import Model
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
 from aot_jax.evaluation.splits import Sequence, Split
@@ -18,6 +17,7 @@ from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
+from aot_jax.network import Model
 from aot_jax.tracker.tracker import Tracker
 
 BASELINE = "copied first mask"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from aot_jax.evaluation.layout import Sequence
+from aot_jax.evaluation.splits import Sequence
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.files import atomic_write, clear_remains
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from aot_jax.evaluation.layout import Split
+from aot_jax.evaluation.splits import Split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
 from aot_jax.io.files import atomic_write
 from aot_jax.metrics import Scores, Summary, summarise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from aot_jax.evaluation import layout
+from aot_jax.evaluation import splits
 from aot_jax.evaluation.journal import Journal
 from aot_jax.evaluation.segment import StepTracker, segment
 from aot_jax.evaluation.timing import Timing
@@ -18,10 +18,10 @@ from aot_jax.io.mask_writer import MaskWriter
 
 def run_split(
     trackers: Sequence[StepTracker],
-    split: layout.Split,
+    split: splits.Split,
     output: Path,
     journal: Journal | None = None,
-    sequences: Sequence[layout.Sequence] | None = None,
+    sequences: Sequence[splits.Sequence] | None = None,
     progress: bool = True,
     title: str = "",
 ) -> dict[str, Timing]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from aot_jax.evaluation.layout import Sequence
+from aot_jax.evaluation.splits import Sequence
 from aot_jax.evaluation.timing import CompileCount, Timing
 from aot_jax.io.frames import read_frame
 from aot_jax.io.mask_writer import MaskWriter

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from aot_jax.checkpoint import Model
-from aot_jax.evaluation import layout
+from aot_jax.evaluation import splits
+from aot_jax.network import Model
 
 
-def share(sequences: Sequence[layout.Sequence], host: int, hosts: int) -> list[layout.Sequence]:
+def share(sequences: Sequence[splits.Sequence], host: int, hosts: int) -> list[splits.Sequence]:
     """Return one host's videos, in the split's order: the longest goes first, to the host with the fewest frames."""
     load = [0] * hosts
     own = set()

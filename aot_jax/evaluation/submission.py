@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from aot_jax.evaluation.layout import Split
+from aot_jax.evaluation.splits import Split
 from aot_jax.io.files import atomic_write
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same masks make the same bytes

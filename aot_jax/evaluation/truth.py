@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from aot_jax.evaluation import layout
+from aot_jax.evaluation import splits
 from aot_jax.evaluation.scoring import FolderScores, run_jobs, score_folders
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.metrics import MetricsError, ObjectScore, boundary_measure, object_ids, region_similarity
@@ -16,7 +16,7 @@ from aot_jax.typing import VOID
 Lists = Mapping[int, tuple[str, ...]]  # the frames of each object; the first is given, the others are scored
 
 
-def score_split(split: layout.Split, output: Path, workers: int | None = None, progress: bool = True) -> FolderScores:
+def score_split(split: splits.Split, output: Path, workers: int | None = None, progress: bool = True) -> FolderScores:
     """Score what `run_split` wrote. Videos without ground truth in every frame that counts are left out.
 
     DAVIS is scored as by its toolkit. With `split.scoring` "objects", every object is scored from the frame after the
@@ -138,7 +138,7 @@ def _score_video(
     return name, scores, remarks, []
 
 
-def _scored_stems(split: layout.Split, sequence: layout.Sequence) -> set[str]:
+def _scored_stems(split: splits.Split, sequence: splits.Sequence) -> set[str]:
     """Return the frames whose ground truth is needed."""
     if sequence.objects:
         return {stem for thing in sequence.objects.values() for stem in thing.frames[1:]}
@@ -147,7 +147,7 @@ def _scored_stems(split: layout.Split, sequence: layout.Sequence) -> set[str]:
     return set(sequence.stems[1:-1])
 
 
-def _given_stems(sequence: layout.Sequence) -> set[str]:
+def _given_stems(sequence: splits.Sequence) -> set[str]:
     """Return the frames whose masks may be there without being ground truth."""
     if sequence.objects:
         return {thing.frames[0] for thing in sequence.objects.values()}

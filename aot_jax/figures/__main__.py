@@ -8,10 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from aot_jax.config import parse_args
 from aot_jax.figures import networks, speed
 from aot_jax.figures.page import FigureError, save_page
-from aot_jax.network import add_network_flags
+from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.video.command import ERRORS
 
 SEVERAL = "; several are drawn side by side"

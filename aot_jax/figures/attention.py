@@ -16,12 +16,14 @@ from flax import linen as nn
 from jax import lax
 
 from aot_jax import propagate
-from aot_jax.checkpoint import Model
 from aot_jax.figures.page import FigureError
 from aot_jax.memory import EMPTY, Memory
 from aot_jax.models.aot import AOT
-from aot_jax.models.attention import LongTermAttention, attend
-from aot_jax.models.local_attention import FORMS, ShortTermAttention
+from aot_jax.models.attention import LongTermAttention
+from aot_jax.models.local_attention import ShortTermAttention
+from aot_jax.network import Model
+from aot_jax.ops.attention import attend
+from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.groups import split_groups
 from aot_jax.tracker.slots import Slots

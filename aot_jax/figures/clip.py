@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from aot_jax.figures.page import FigureError
+from aot_jax.io.generated import make_video, plan_video
 from aot_jax.io.masks import read_mask
 from aot_jax.io.sources import open_source
-from data_pipeline.generate import make_video, plan_video
 
 SEED = 1_000_000  # of the video that is drawn where none is given: far from those that training sees
 FRAMES = 20  # of that video

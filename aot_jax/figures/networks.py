@@ -1,19 +1,19 @@
 """The figures that need a network: from flags to a page."""
 
+import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aot_jax.checkpoint import Model, load_model
 from aot_jax.figures.attention import carried_masks
 from aot_jax.figures.bank import bank_similarity, draw_bank
 from aot_jax.figures.clip import open_clip
 from aot_jax.figures.maps import draw_maps
 from aot_jax.figures.page import FigureError
 from aot_jax.figures.strips import choose_times, draw_strips, read_frames, read_masks, track_clip
-from aot_jax.network import find_network
+from aot_jax.network import Model, NetworkChoice, find_network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def load_network(args: Namespace, overrides: Sequence[str], checkpoint: str | None) -> Model:
     """Load the network that the flags name."""
-    wanted = Namespace(checkpoint=checkpoint, config=args.config, random_weights=args.random_weights)
-    config, folder = find_network(wanted, overrides)
-    return load_model(config, folder, seed=config.seed)
+    network = find_network(NetworkChoice(args.config, checkpoint, args.random_weights, tuple(overrides)))
+    print(network, file=sys.stderr)
+    return network.load()
 
 
 def draw_bank_of(args: Namespace, overrides: Sequence[str]) -> "Figure":

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from aot_jax.checkpoint import Model
 from aot_jax.figures.clip import Clip
 from aot_jax.figures.page import FigureError, make_page, show_frame
 from aot_jax.io.masks import read_mask
+from aot_jax.network import Model
 from aot_jax.tracker.tracker import Tracker
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax import propagate
-from aot_jax.checkpoint import Model
 from aot_jax.memory import Memory, drop_predicted, grow, rewrite, shrink
 from aot_jax.models.aot import AOT, Features
 from aot_jax.models.layers import resize_bilinear
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import attach, begin, mask_unused, memorize, step
 from aot_jax.tracker.groups import join_logits, resized_labels, split_groups

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from aot_jax.checkpoint import Model
+from aot_jax.network import Model
 from aot_jax.preprocess import resize_nearest
 from aot_jax.tracker.checks import TrackError, check_frame, check_mask
 from aot_jax.tracker.depth import Pace

@@ -15,10 +15,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import Model, load_params, save_params
-from aot_jax.config import check_crop, make_model
+from aot_jax.checkpoint import save_params
 from aot_jax.convert import load_weights
-from aot_jax.propagate import init_params
+from aot_jax.network import Model, check_crop, init_params, load_params, make_model
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place

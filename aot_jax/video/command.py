@@ -1,28 +1,30 @@
 """Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from tqdm import tqdm
 
-from aot_jax.checkpoint import CheckpointError, Model, load_model
+from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError
+from aot_jax.flags import network_choice
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, open_source
-from aot_jax.network import find_network
+from aot_jax.network import FoundNetwork, Model, find_network
+from aot_jax.runs import DISK_FULL, Run, RunError, deciding
 from aot_jax.tracker.tracker import Tracker, TrackError
 from aot_jax.video import limits
 from aot_jax.video.prompts import Prompts, read_prompts
-from aot_jax.video.record import DISK_FULL, Record, RecordError
 from aot_jax.video.render import RenderError, render
-from aot_jax.video.run import track
+from aot_jax.video.run import RESULTS, read_progress, track
 from aot_jax.video.stop import Stop
 
 MANY_FRAMES = 10_000  # assumed of a video that does not state its length
-ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RecordError, RenderError)
+ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RunError, RenderError)
 
 
 def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str], None]) -> Path | None:
@@ -41,15 +43,25 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     """
     source = open_source(args.video, args.fps, warn)
     prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
-    config, checkpoint = find_network(args, overrides)
+    network = find_network(network_choice(args, overrides))
+    if not args.quiet:
+        tqdm.write(str(network), file=sys.stderr)
     output = Path(args.output or Path("results") / "track" / source.name)
-    record = Record(
-        output,
-        _settings(args, overrides, source, prompts, config, checkpoint),
-        resume=args.resume,
-        overwrite=args.overwrite,
-    )
-    model = load_model(config, checkpoint, seed=config.seed, dtype=args.dtype)
+    settings = _settings(args, source, prompts, network)
+    with Run(output, settings, resume=args.resume, overwrite=args.overwrite, results=RESULTS) as run:
+        return output if _work(args, source, prompts, network, run, warn) else None
+
+
+def _work(
+    args: Namespace,
+    source: Source,
+    prompts: Prompts,
+    network: FoundNetwork,
+    run: Run,
+    warn: Callable[[str], None],
+) -> bool:
+    read_progress(run)
+    model = network.load(args.dtype)
     options = {} if args.target_fps is None else {"target_fps": args.target_fps}
     tracker = Tracker(
         model,
@@ -59,7 +71,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
         output_height=args.output_height,
         **options,
     )
-    _warn_of_limits(args, source, prompts, model, tracker, output, warn)
+    _warn_of_limits(args, source, prompts, model, tracker, run.folder, warn)
     with Stop() as stop:
 
         def stopped() -> bool:
@@ -67,11 +79,11 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
 
         common: dict[str, Any] = {"stopped": stopped, "quiet": args.quiet or None, "warn": warn}
         done = track(
-            tracker, source, prompts, record, backward=not args.no_backward, save_every=args.save_every, **common
+            tracker, source, prompts, run, backward=not args.no_backward, save_every=args.save_every, **common
         ) and render(
-            source, output, prompts.ids, overlay=not args.no_overlay, exports=tuple(args.export or ()), **common
+            source, run.folder, prompts.ids, overlay=not args.no_overlay, exports=tuple(args.export or ()), **common
         )
-    return output if done else None
+    return done
 
 
 def explain(error: OSError) -> str:
@@ -83,20 +95,18 @@ def explain(error: OSError) -> str:
 
 def _settings(
     args: Namespace,
-    overrides: Sequence[str],
     source: Source,
     prompts: Prompts,
-    config: ConfigDict,
-    checkpoint: Path | None,
+    network: FoundNetwork,
 ) -> dict[str, object]:
     """Return what must not change between a run and its continuation."""
     return {
         "video": [str(Path(item).absolute()) for item in args.video],
         "size": list(source.size),
         "prompts": prompts.digest,
-        "config": config.name,
-        "overrides": list(overrides),
-        "checkpoint": str(checkpoint.absolute()) if checkpoint else "random weights",
+        "config": network.config.name,
+        **deciding(network.config, "masks"),
+        "checkpoint": str(network.checkpoint.absolute()) if network.checkpoint else "random weights",
         "depth": args.depth,
         "dtype": args.dtype,
         "target_fps": args.target_fps,

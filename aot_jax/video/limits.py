@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jax
 
-from aot_jax.checkpoint import Model
-from aot_jax.models.attention import QUERY_BLOCK
+from aot_jax.network import Model
+from aot_jax.ops.attention import QUERY_BLOCK
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.groups import group_count
 from aot_jax.typing import Size

@@ -1,9 +1,15 @@
 """Carry masks through a video, forward and then backward, frame by frame.
 
-Masks are on disk before the record counts their frames. Nothing here holds more than a few frames.
+    OUTPUT/masks/                masks of the frames
+    OUTPUT/progress.json         settings, stage, last finished frame, name of the tracker's state
+    OUTPUT/state-STAGE-FRAME     the tracker's state after that frame
+
+Masks are on disk before the record counts their frames, and a state before the record that names it: a run killed at
+any moment can go on. Nothing here holds more than a few frames.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +20,12 @@ from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video_reader import Frame
+from aot_jax.runs import Run, RunError
 from aot_jax.tracker.tracker import TrackError
 from aot_jax.video.prompts import Prompts
-from aot_jax.video.record import Record, RecordError
+
+STAGES = ("forward", "backward", "done")
+RESULTS = ("masks/*.png", "state-*", "overlay.mp4", "coco.json")  # files of a run, removed where another begins anew
 
 
 class StepTracker(Protocol):
@@ -35,6 +44,58 @@ class StepTracker(Protocol):
         """Go on after the frame at which a state was saved."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    stage: str = "forward"
+    frame: int | None = None  # last one of the stage that is finished and saved; None: the stage begins
+    state: str | None = None  # file of the tracker's state after that frame
+
+
+def read_progress(run: Run) -> Progress:
+    """Return how far the run in a folder is.
+
+    Raises:
+        RunError: the record does not fit what is beside it.
+    """
+    try:
+        progress = Progress(**run.progress)
+        expected = None if progress.state is None else state_name(progress.stage, progress.frame)
+        if (
+            progress.stage in STAGES
+            and isinstance(progress.frame, int | None)
+            and progress.state == expected
+            and (expected is None or (run.folder / expected).exists())
+        ):
+            return progress
+    except TypeError:
+        pass
+    raise RunError(f"{run.record} does not fit what is beside it; begin anew with --overwrite")
+
+
+def save_progress(
+    run: Run, stage: str, frame: int | None = None, save_state: Callable[[Path], None] | None = None
+) -> None:
+    """Record that frames of `stage` up to `frame` are on disk; `save_state` writes the tracker's state to a path.
+
+    Raises:
+        OSError: if it cannot be written; the record before stays.
+    """
+    state = None if save_state is None else state_name(stage, frame)
+    if save_state is not None and state is not None:
+        save_state(run.folder / state)
+    run.save(asdict(Progress(stage, frame, state)))
+    for old in run.folder.glob("state-*"):
+        if old.name != state:
+            old.unlink()
+
+
+def state_name(stage: str, frame: int | None) -> str:
+    """Return the name of the file that holds the tracker's state after a frame."""
+    return f"state-{stage}-{frame}"
+
+
 def mask_path(folder: Path, source: Source, index: int) -> Path:
     """Return where the mask of a frame is in the results folder."""
     return folder / "masks" / f"{source.label(index)}.png"
@@ -44,7 +105,7 @@ def track(
     tracker: StepTracker,
     source: Source,
     prompts: Prompts,
-    record: Record,
+    run: Run,
     *,
     backward: bool = True,
     save_every: int = 100,
@@ -52,7 +113,7 @@ def track(
     quiet: bool | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> bool:
-    """Write the mask of every frame to the record's folder, going on from where the record is.
+    """Write the mask of every frame to the run's folder, going on from where it is.
 
     From the first mask to the end, later masks joining on their frames; then from the first mask to the start, or
     with `backward` False empty masks there.
@@ -61,7 +122,7 @@ def track(
         tracker: a network that steps.
         source: the video.
         prompts: masks on frames.
-        record: of the results folder.
+        run: its results folder, entered.
         backward: also track frames before the first mask.
         save_every: frames between records that a run can be continued from.
         stopped: asked after each frame; True ends the run with everything saved.
@@ -73,26 +134,26 @@ def track(
 
     Raises:
         FrameError, MaskError, TrackError: for a frame or mask that does not fit.
-        RecordError: for a saved state that does not.
+        RunError: for a saved state that does not.
         OSError: if a file cannot be written; finished frames stay.
     """
     with (
         MaskWriter() as writer,
         tqdm(total=source.count, unit="frame", desc=source.name, disable=quiet, dynamic_ncols=True) as bar,
     ):
-        run = _Run(tracker, source, prompts, record, writer, bar, save_every, stopped, warn)
-        if record.progress.stage == "forward":
-            if not run.stage("forward"):
+        walk = _Walk(tracker, source, prompts, run, writer, bar, save_every, stopped, warn)
+        if read_progress(run).stage == "forward":
+            if not walk.stage("forward"):
                 return False
-            record.save("backward")
-        if record.progress.stage == "backward":
-            if prompts.first and not (run.stage("backward") if backward else run.leave_empty()):
+            save_progress(run, "backward")
+        if read_progress(run).stage == "backward":
+            if prompts.first and not (walk.stage("backward") if backward else walk.leave_empty()):
                 return False
-            record.save("done")
+            save_progress(run, "done")
     return True
 
 
-class _Run:
+class _Walk:
     """The parts of `track`."""
 
     def __init__(
@@ -100,14 +161,14 @@ class _Run:
         tracker: StepTracker,
         source: Source,
         prompts: Prompts,
-        record: Record,
+        run: Run,
         writer: MaskWriter,
         bar: tqdm,
         save_every: int,
         stopped: Callable[[], bool],
         warn: Callable[[str], None],
     ) -> None:
-        self.tracker, self.source, self.prompts, self.record = tracker, source, prompts, record
+        self.tracker, self.source, self.prompts, self.run = tracker, source, prompts, run
         self.writer, self.bar, self.save_every, self.stopped, self.warn = writer, bar, save_every, stopped, warn
 
     def stage(self, name: str) -> bool:
@@ -118,13 +179,13 @@ class _Run:
             given = name == "forward" or frame.index == self.prompts.first
             labels = self.tracker.step(frame.pixels, self.prompts.at(frame.index) if given else None)
             if name == "forward" or frame.index < self.prompts.first:
-                self.writer.write(mask_path(self.record.folder, self.source, frame.index), labels)
+                self.writer.write(mask_path(self.run.folder, self.source, frame.index), labels)
                 self.bar.update()
             last, since = frame.index, since + 1
             stop = self.stopped()
             if since >= self.save_every or stop:
                 self.writer.flush()
-                self.record.save(name, last, self.tracker.save_state)
+                save_progress(self.run, name, last, self.tracker.save_state)
                 since = 0
             if stop:
                 return False
@@ -137,7 +198,7 @@ class _Run:
         """Write masks without objects for the frames before the first mask."""
         empty = np.zeros_like(self.prompts.at(self.prompts.first))
         for index in range(self.prompts.first):
-            self.writer.write(mask_path(self.record.folder, self.source, index), empty)
+            self.writer.write(mask_path(self.run.folder, self.source, index), empty)
             self.bar.update()
         self.writer.flush()
         return True
@@ -150,15 +211,15 @@ class _Run:
         return self.source.backward(first + 1 if after is None else after)
 
     def _restore(self, stage: str) -> int | None:
-        """Bring the tracker to where the record is; returns the last frame that is done, None: none is."""
-        progress, first = self.record.progress, self.prompts.first
+        """Bring the tracker to where the run is; returns the last frame that is done, None: none is."""
+        progress, first = read_progress(self.run), self.prompts.first
         finished = (self.source.count or first) - first if stage == "backward" else 0
-        state = self.record.state_path() if progress.stage == stage else None
+        state = progress.state if progress.stage == stage else None
         if state is not None:
             try:
-                self.tracker.load_state(state)
+                self.tracker.load_state(self.run.folder / state)
             except TrackError as error:
-                raise RecordError(f"{error}; begin anew with --overwrite") from error
+                raise RunError(f"{error}; begin anew with --overwrite") from error
             assert progress.frame is not None, "a state is that of a frame"
             finished += abs(progress.frame - first) + (stage == "forward")
         self.bar.update(finished - self.bar.n)

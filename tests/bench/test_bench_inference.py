@@ -10,8 +10,7 @@ import pytest
 import tiny
 
 from aot_jax import Tracker
-from aot_jax.checkpoint import Model
-from aot_jax.config import make_model
+from aot_jax.network import Model, make_model
 from aot_jax.tracker import stream
 from bench import inference, measure, videos
 

@@ -12,7 +12,7 @@ from jax import lax
 
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import write_mask
-from aot_jax.models import attention, local_attention
+from aot_jax.ops import attention, local_attention
 from aot_jax.propagate import encode
 from bench import measure, videos
 from bench.flops import count_flops

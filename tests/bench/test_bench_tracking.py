@@ -5,8 +5,7 @@ import json
 import pytest
 import tiny
 
-from aot_jax.checkpoint import Model
-from aot_jax.config import make_model
+from aot_jax.network import Model, make_model
 from aot_jax.tracker import stream
 from bench import growth, long_video, measure, objects
 

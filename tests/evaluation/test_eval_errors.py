@@ -92,13 +92,13 @@ def test_meta_json_and_frames_that_do_not_fit(made, tmp_path, monkeypatch, capsy
     (base / "JPEGImages/plain/00010.jpg").unlink()
     code, message, _ = run(monkeypatch, capsys, made, tmp_path / "out")
     assert code == 2
-    assert message.startswith(f"error: {base}/meta.json lists frame 00010 of plain, but {base}/JPEGImages/plain/00010")
+    assert message.startswith(f"error: {base}/JPEGImages/plain/00010.jpg does not exist, but meta.json lists it")
     assert "(1 of 4 frames are missing)" in message
     for text in ("[]", "{", '{"videos": {"a": {"objects": {"x": {"frames": ["0"]}}}}}', '{"videos": {"a": 3}}'):
         (base / "meta.json").write_text(text)
         code, message, _ = run(monkeypatch, capsys, made, tmp_path / "out")
         assert code == 2
-        assert message.startswith(f"error: {base}/meta.json: not the meta.json of YouTube-VOS (")
+        assert message.startswith(f"error: {base}/meta.json: not such a meta.json as YouTube-VOS and LVOS publish (")
     (base / "meta.json").write_text('{"videos": {"a": {"objects": {}}}}')
     code, message, _ = run(monkeypatch, capsys, made, tmp_path / "out")
     assert message == f"error: {base}/meta.json: a has no object with frames; unpack the set again\n"

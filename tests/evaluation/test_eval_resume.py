@@ -17,8 +17,8 @@ from miniature import COUNTS, SIZES, Miniature, Oracle, patch_command
 import eval as command
 from aot_jax import Tracker
 from aot_jax.evaluation.journal import Journal, JournalError
-from aot_jax.evaluation.layout import Sequence, Split
 from aot_jax.evaluation.run import run_split
+from aot_jax.evaluation.splits import Sequence, Split
 from aot_jax.evaluation.spread import on_devices, share
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
 from aot_jax.io.masks import write_mask

@@ -8,11 +8,11 @@ import tiny
 from miniature import Miniature, Oracle
 from PIL import Image
 
-from aot_jax.evaluation.layout import Object, Sequence, Split
 from aot_jax.evaluation.results import overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.splits import load_split
+from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.evaluation.truth import score_objects, score_split
+from aot_jax.io.datasets import ListedObject
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.metrics import MetricsError, score_sequence, summarise
 
@@ -57,7 +57,7 @@ def test_objects_with_lists_are_scored_after_the_first_frame_of_theirs(masks):
 def test_seen_and_unseen_are_averaged_apart(masks):
     truths, found, *_ = masks
     scores = {"a": score_sequence(truths, found), "b": score_sequence(truths, truths)}
-    things = {1: Object(STEMS, "dog"), 4: Object(STEMS, "ghost")}
+    things = {1: ListedObject(STEMS, "dog"), 4: ListedObject(STEMS, "ghost")}
     sequences = tuple(Sequence(name, (), {}, things) for name in "ab")
     parts = seen_and_unseen(Split("x", sequences, None, seen=frozenset({"dog"})), scores)
     for part, i in (("seen", 1), ("unseen", 4)):

@@ -12,9 +12,9 @@ from PIL import Image
 
 import eval as command
 from aot_jax import Tracker
-from aot_jax.evaluation import generated
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import SPLITS, load_split
+from aot_jax.io import generated
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 
@@ -198,7 +198,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     monkeypatch.delenv("VOS_DATA", raising=False)
     assert command.main(["--split", "youtubevos18"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: split youtubevos18 needs data/YouTubeVOS/2018/valid/meta.json, which does not")
+    assert message.startswith("error: data/YouTubeVOS/2018/valid/meta.json does not exist")
     assert "https://youtube-vos.org" in message
     made = build(tmp_path / "data", "youtubevos18", truth=False)
     assert command.main(["--split", "youtubevos18"]) == 2
@@ -214,7 +214,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     assert (tmp_path / "results/youtubevos18/aost_r50_depth1/youtubevos18.zip").is_file()
     assert command.main(["--split", "youtubevos18", "--all_frames"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: split youtubevos18 needs data/YouTubeVOS/2018/valid_all_frames/JPEGImages")
+    assert message.startswith("error: data/YouTubeVOS/2018/valid_all_frames/JPEGImages does not exist")
     assert command.main(["--split", "davis17", "--all_frames"]) == 2
     assert "split davis17 has no other frames" in capsys.readouterr().err
 
@@ -251,9 +251,9 @@ def test_options_reach_the_tracker(tmp_path, monkeypatch, capsys):
 
 def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name, value in {"VIDEOS": 2, "FRAMES": 4, "SIZE": (33, 47)}.items():
-        monkeypatch.setattr(generated, name, value)
-    tree = generated.held_out_folder()
+    monkeypatch.setattr(generated, "HELD_OUT", generated.Recipe(seed=7, videos=2, frames=4, height=33, width=47))
+    load_split("generated")
+    (tree,) = (tmp_path / "cache").glob("*/generated-7-2x4-33x47")
     answers = {
         read_frame(path).tobytes(): read_mask(tree / "Annotations/480p" / path.parent.name / f"{path.stem}.png")
         for path in tree.glob("JPEGImages/480p/*/*.jpg")

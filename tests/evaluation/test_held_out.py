@@ -1,6 +1,7 @@
 """What ends a run: scores at each depth beside a copied first mask, and a video."""
 
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -9,7 +10,7 @@ import tiny
 from PIL import Image
 
 from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, finish, score_model
-from aot_jax.evaluation.trees import listed
+from aot_jax.evaluation.splits import load_split
 from aot_jax.io.masks import read_mask, write_mask
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -32,7 +33,7 @@ def split(tmp_path):
     listing = tmp_path / "set" / "ImageSets" / "2017" / "val.txt"
     listing.parent.mkdir(parents=True)
     listing.write_text("one\ntwo\n")
-    return listed("generated", tmp_path / "set", "480p", "2017/val.txt")
+    return replace(load_split("davis17", tmp_path / "set"), name="generated")
 
 
 def test_scores_and_video(split, tmp_path):

@@ -68,7 +68,7 @@ def test_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(FrameError, match=re.escape(f"{tmp_path / 'no'}: not a folder")):
         list_frames(tmp_path / "no")
     touch(tmp_path, "a.txt")
-    with pytest.raises(FrameError, match=re.escape(f"{tmp_path}: no .jpg .jpeg .png image")):
+    with pytest.raises(FrameError, match=re.escape(f"{tmp_path}: no .jpg .jpeg .png .webp .bmp .tif .tiff image")):
         list_frames(tmp_path)
 
 
@@ -92,11 +92,15 @@ def test_jpeg_is_rgb_and_close_to_what_was_saved(tmp_path):
     assert np.abs(difference).max() <= 8
 
 
-def test_exif_orientation_is_not_applied(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to view"
-    (tmp_path / "a.jpg").write_bytes(jpeg(Image.fromarray(picture(24, 32)), exif=exif))
-    assert read_frame(tmp_path / "a.jpg").shape == (24, 32, 3)
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+def test_frames_are_upright_as_a_viewer_shows_them(tmp_path, kind):
+    for orientation, turns in ((3, 2), (6, 1), (8, 3)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"jpeg": {"quality": 95}, "webp": {"lossless": True}}.get(kind, {})
+        Image.fromarray(np.rot90(picture(24, 32), turns)).save(tmp_path / f"a.{kind}", exif=exif, **options)
+        frame = read_frame(tmp_path / f"a.{kind}").astype(int)
+        assert np.abs(frame - picture(24, 32)).max() <= (12 if kind == "jpeg" else 0)
 
 
 def test_other_colour_modes_become_rgb(tmp_path):

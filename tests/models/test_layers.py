@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from jax import lax
 
-from aot_jax.models.attention import attend, attend_frames
 from aot_jax.models.layers import (
     Conv,
     FrozenBatchNorm,
@@ -22,6 +21,7 @@ from aot_jax.models.layers import (
     resize_planes,
     sine_position,
 )
+from aot_jax.ops.attention import attend, attend_frames
 from aot_jax.ops.convolution import depthwise_conv, same_conv
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aot_jax.models.local_attention import ShortTermAttention, attend_patches, attend_tiles
+from aot_jax.models.local_attention import ShortTermAttention
+from aot_jax.ops.local_attention import attend_patches, attend_tiles
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

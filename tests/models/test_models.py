@@ -10,11 +10,12 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.memory import empty_memory
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.lstt import FrameKV
-from aot_jax.propagate import begin, init_params, step
+from aot_jax.network import init_params, make_model
+from aot_jax.propagate import begin, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

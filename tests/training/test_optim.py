@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import pytest
 from flax.traverse_util import flatten_dict
 
-from aot_jax.config import load_config, make_model
-from aot_jax.propagate import param_shapes
+from aot_jax.config import load_config
+from aot_jax.network import make_model, param_shapes
 from aot_jax.training.optim import make_optimizer
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -45,7 +45,7 @@ def test_another_config_is_refused_and_shown(tmp_path):
     with Store(tmp_path, make_config("train.learning_rate=0.5", "train.log_every=7")) as store:
         with pytest.raises(CheckpointError) as error:
             store.restore(state_at(0))
-        assert "\n  train.learning_rate: 0.0002 -> 0.5\n" in str(error.value)
+        assert "\n  train.learning_rate: 0.0002 there, 0.5 now\n" in str(error.value)
         assert "log_every" not in str(error.value)  # changes nothing that is learned
         assert store.restore(state_at(0), allow_change=True).step == 1
 

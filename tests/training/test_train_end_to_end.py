@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from aot_jax.checkpoint import load_params
 from aot_jax.config import load_config
+from aot_jax.network import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from aot_jax.checkpoint import load_params
 from aot_jax.config import load_config
+from aot_jax.network import load_params
 from aot_jax.training.loop import StopSignal, TrainError, train
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")

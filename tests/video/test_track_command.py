@@ -21,11 +21,12 @@ from PIL import Image
 
 import track as script
 from aot_jax.checkpoint import save_params
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io.masks import DAVIS_PALETTE, read_mask, write_mask
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.io.video_writer import VideoWriter
+from aot_jax.network import make_model
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.video import command, limits
 
@@ -142,7 +143,7 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
     assert "holds something already: continue that run with --resume" in capsys.readouterr().err
     assert run(clip, out, *flags, "--resume") == 0
     assert run(clip, out, *flags, "--resume", "--max_frames", 3) == 2
-    assert "with other settings: max_frames was 50 and is 3" in capsys.readouterr().err
+    assert "max_frames: 50 there, 3 now" in capsys.readouterr().err
 
 
 def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, tmp_path, monkeypatch):
@@ -332,9 +333,13 @@ def files_of_at_most(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize(("size", "masks", "file"), [(700, 0, "00000.png"), (2_500, COUNT, "overlay.mp4")])
+@pytest.mark.parametrize(
+    ("size", "masks", "file"), [(700, 0, "progress.json"), (1_800, 0, "00000.png"), (2_500, COUNT, "overlay.mp4")]
+)
 def test_the_system_refuses_to_write(painter, clip, mask, tmp_path, capsys, size, masks, file):
     out, flags = tmp_path / "out", ("--mask", mask, "--random_weights")
+    if file == "00000.png":  # a mask that is larger than the record
+        write_mask(mask, np.random.default_rng(0).integers(1, 200, SIZE[::-1]))
     with files_of_at_most(size):
         code = run(clip, out, *flags)
     (line,) = capsys.readouterr().err.splitlines()
@@ -375,7 +380,7 @@ def test_a_killed_process_leaves_nothing_that_resume_does_not_mend(painter, clip
     assert run(clip, tmp_path / "whole", *flags) == 0
     out = tmp_path / "out"
     here = Path(__file__).resolve().parents[1]
-    code = KILLED.format(paths=[str(here), str(here.parent)])
+    code = KILLED.format(paths=[str(Path(__file__).parent), str(here), str(here.parent)])
     child = [sys.executable, "-c", code, str(clip), "--output", str(out), *map(str, flags)]
     assert subprocess.run(child, timeout=900).returncode == -signal.SIGKILL
     assert len(list(out.glob("masks/.00004.png.*"))) == 1

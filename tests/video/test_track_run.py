@@ -10,9 +10,9 @@ from PIL import Image
 
 from aot_jax.io.masks import MaskError, read_mask, write_mask
 from aot_jax.io.sources import open_source
+from aot_jax.runs import Run, RunError
 from aot_jax.video.prompts import read_prompts
-from aot_jax.video.record import Record, RecordError
-from aot_jax.video.run import track
+from aot_jax.video.run import RESULTS, Progress, read_progress, save_progress, track
 
 SIZE = (24, 32)
 COUNT = 9
@@ -92,19 +92,24 @@ def after(count):
     return stopped
 
 
+def go(folder, tracker, video, prompts, **options):
+    with Run(folder, {}, resume=True) as run:
+        return track(tracker, video, prompts, run, quiet=True, **options)
+
+
 @pytest.mark.parametrize("given", [{"_0": (1,)}, {"_4": (1, 3)}, {"_8": (2,)}, {"_3": (1,), "_5": (1, 7), "_8": (9,)}])
 def test_forward_then_backward(tmp_path, video, given):
     prompts = prompts_on(tmp_path, video, **given)
-    record = Record(tmp_path / "out", {})
-    assert track(Witness(), video, prompts, record, quiet=True)
+    assert go(tmp_path / "out", Witness(), video, prompts)
     assert_same(masks_of(tmp_path / "out"), expected(video, prompts))
-    assert record.progress.stage == "done"
+    with Run(tmp_path / "out", {}, resume=True) as run:
+        assert read_progress(run) == Progress("done")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["masks", "progress.json"]
 
 
 def test_frames_before_the_first_mask_may_stay_empty(tmp_path, video):
     prompts = prompts_on(tmp_path, video, _4=(1,))
-    assert track(Witness(), video, prompts, Record(tmp_path / "out", {}), backward=False, quiet=True)
+    assert go(tmp_path / "out", Witness(), video, prompts, backward=False)
     found = masks_of(tmp_path / "out")
     assert_same(found[4:], expected(video, prompts)[4:])
     assert [mask.any() for mask in found[:4]] == [False] * 4
@@ -116,15 +121,7 @@ def test_stopped_and_resumed_at_every_frame_is_never_stopped(tmp_path, video, sa
     wanted = expected(video, prompts)
     for count in range(COUNT + 1):
         out, tries = tmp_path / f"out{count}", 0
-        while not track(
-            Witness(),
-            video,
-            prompts,
-            Record(out, {}, resume=True),
-            save_every=save_every,
-            stopped=after(count),
-            quiet=True,
-        ):
+        while not go(out, Witness(), video, prompts, save_every=save_every, stopped=after(count)):
             tries += 1
             assert tries < 20
             assert len(list(out.glob("state-*"))) == 1
@@ -151,8 +148,8 @@ def test_killed_between_saves_and_resumed_is_never_stopped(tmp_path, video):
         out = tmp_path / f"out{count}"
         Dies.left = count
         with pytest.raises(KeyboardInterrupt):
-            track(Dies(), video, prompts, Record(out, {}), save_every=2, quiet=True)
-        assert track(Witness(), video, prompts, Record(out, {}, resume=True), quiet=True)
+            go(out, Dies(), video, prompts, save_every=2)
+        assert go(out, Witness(), video, prompts)
         assert_same(masks_of(out), expected(video, prompts))
 
 
@@ -162,12 +159,12 @@ def test_masks_beyond_the_end_are_told(tmp_path):
         write_mask(tmp_path / "given" / f"{i:05d}.png", tiny.mask(*SIZE, (1,)))
     warnings = []
     prompts = read_prompts(clip, [str(tmp_path / "given")])
-    assert track(Witness(), clip, prompts, Record(tmp_path / "out", {}), quiet=True, warn=warnings.append)
+    assert go(tmp_path / "out", Witness(), clip, prompts, warn=warnings.append)
     assert warnings == ["masks for frames after 3, the last of a, were not used"]
     assert len(masks_of(tmp_path / "out")) == 4
     prompts = read_prompts(clip, [str(tmp_path / "given" / "00007.png")])
     with pytest.raises(MaskError, match="the first mask is for frame 7, but a has only 4 frames"):
-        track(Witness(), clip, prompts, Record(tmp_path / "out2", {}), quiet=True)
+        go(tmp_path / "out2", Witness(), clip, prompts)
 
 
 def test_a_failed_write_keeps_the_masks_before(tmp_path, video, monkeypatch):
@@ -180,45 +177,23 @@ def test_a_failed_write_keeps_the_masks_before(tmp_path, video, monkeypatch):
 
     monkeypatch.setattr("aot_jax.io.mask_writer.write_mask", full)
     with pytest.raises(OSError, match="No space left"):
-        track(Witness(), video, prompts, Record(tmp_path / "out", {}), save_every=2, quiet=True)
+        go(tmp_path / "out", Witness(), video, prompts, save_every=2)
     assert len(masks_of(tmp_path / "out")) == 4
     monkeypatch.undo()
-    assert track(Witness(), video, prompts, Record(tmp_path / "out", {}, resume=True), quiet=True)
+    assert go(tmp_path / "out", Witness(), video, prompts)
     assert_same(masks_of(tmp_path / "out"), expected(video, prompts))
 
 
-def test_results_are_not_overwritten_unasked(tmp_path):
+def test_an_overwritten_run_leaves_nothing_but_what_others_put_there(tmp_path):
     out = tmp_path / "out"
     (out / "notes").mkdir(parents=True)
-    with pytest.raises(RecordError, match="holds something already: continue that run with --resume"):
-        Record(out, {"depth": 2})
-    record = Record(out, {"depth": 2}, overwrite=True)
+    with Run(out, {}, resume=True, results=RESULTS) as run:
+        save_progress(run, "forward", 0, Witness().save_state)
     write_mask(out / "masks" / "00000.png", np.ones((2, 2), int))
     (out / "overlay.mp4").write_text("")
-    record.save("forward", 0)
-    with pytest.raises(RecordError, match="holds something already"):
-        Record(out, {"depth": 2})
-    with pytest.raises(RecordError, match="with other settings: depth was 2 and is 3"):
-        Record(out, {"depth": 3}, resume=True)
-    assert Record(out, {"depth": 2}, resume=True).progress.frame == 0
-    assert Record(out, {"depth": 3}, overwrite=True).progress.frame is None
-    assert list((out / "masks").iterdir()) == []
-    assert not (out / "overlay.mp4").exists()
-    assert (out / "notes").is_dir()
-
-
-def test_a_run_that_did_nothing_may_begin_again(tmp_path):
-    Record(tmp_path / "out", {"depth": 2})
-    assert Record(tmp_path / "out", {"depth": 3}).progress.frame is None
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"progress": {"stage": "up"}, "settings": {}}', '"\\ud800"', "[" * 100_000]
-)
-def test_records_that_are_broken_are_refused(tmp_path, content):
-    (tmp_path / "progress.json").write_text(content)
-    with pytest.raises(RecordError, match=r"progress\.json"):
-        Record(tmp_path, {}, resume=True)
+    with Run(out, {}, overwrite=True, results=RESULTS) as run:
+        assert read_progress(run) == Progress()
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*")) == ["masks", "notes", "progress.json"]
 
 
 @pytest.mark.parametrize(
@@ -227,24 +202,22 @@ def test_records_that_are_broken_are_refused(tmp_path, content):
         {"frame": 3, "state": "../secret"},
         {"frame": 3, "state": "state-forward-4"},
         {"frame": "../../secret", "state": "state-forward-../../secret"},
+        {"frame": 3, "state": "state-forward-3"},
         {"frame": "3"},
         {"frame": [3]},
         {"stage": ["forward"]},
+        {"stage": "up"},
         {"state": 3},
+        {"more": 3},
     ],
 )
-def test_records_of_another_making_are_refused(tmp_path, progress):
+def test_progress_that_does_not_fit_is_refused(tmp_path, progress):
     (tmp_path / "secret").write_text("")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "state-forward-4").write_text("")
     (tmp_path / "out" / "progress.json").write_text(json.dumps({"progress": progress, "settings": {}}))
-    with pytest.raises(RecordError, match=r"progress\.json does not fit what is beside it"):
-        Record(tmp_path / "out", {}, resume=True)
-
-
-def test_a_record_without_its_state_is_refused(tmp_path):
-    record = Record(tmp_path, {})
-    record.save("forward", 3, Witness().save_state)
-    record.state_path().unlink()
-    with pytest.raises(RecordError, match="does not fit what is beside it"):
-        Record(tmp_path, {}, resume=True)
+    with (
+        Run(tmp_path / "out", {}, resume=True) as run,
+        pytest.raises(RunError, match=r"progress\.json does not fit what is beside it"),
+    ):
+        read_progress(run)

@@ -1,93 +1,12 @@
-"""Make procedural videos with exact masks, in numpy alone: training data for the quick start, and its held-out set.
-
-Textured objects (ellipses, polygons, stars, blobs) move, turn, change size and cover each other over a textured
-background under a slowly moving camera. An object moves about a fifth of its radius a frame: smooth from frame to
-frame, yet after 20 frames the first mask covers little of it. `builders/generated.py` and evaluation call this.
-"""
-
-from dataclasses import dataclass
+"""Moving textured objects: ellipses, polygons, stars and blobs, drawn on an image and into its mask."""
 
 import numpy as np
 
-VERSION = 1  # to be raised when the same arguments give other videos: prepared sets are then made anew
 _SHAPES = ("ellipse", "polygon", "star", "blob")
 _TEXTURES = ("stripes", "checks", "noise", "gradient", "spots")
 
 
-@dataclass(frozen=True)
-class VideoPlan:
-    """The arguments of `make_video` that differ between the videos of one set."""
-
-    seed: tuple[int, int]
-    objects: int
-    lookalikes: int
-
-
-def plan_video(seed: int, index: int, objects: tuple[int, int] = (1, 6), lookalikes: float = 0.25) -> VideoPlan:
-    """Draw a video's number of objects, uniform in `objects`; a share `lookalikes` of videos gets two alike."""
-    random = np.random.default_rng([seed, index, 1])
-    count = int(random.integers(objects[0], objects[1] + 1))
-    alike = 2 if random.random() < lookalikes else 0
-    return VideoPlan((seed, index), max(count, alike) if objects[1] > 1 else count, alike if objects[1] > 1 else 0)
-
-
-def make_video(
-    seed: int | tuple[int, ...], frames: int, height: int, width: int, objects: int, lookalikes: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one video.
-
-    Args:
-      seed: an int or a tuple of ints; shapes, textures, colours and paths all follow from it.
-      frames: number of frames t.
-      height: pixels, 32 or more.
-      width: pixels, 32 or more.
-      objects: 1 .. 254, with ids 1 .. objects; later ids lie on top.
-      lookalikes: this many objects (0, or 2 .. objects) share shape, texture and colours.
-
-    Returns:
-      images (t, h, w, 3) uint8 RGB and masks (t, h, w) uint8. Every object is visible in frame 0 where there is room.
-
-    Raises:
-      ValueError: an argument out of range.
-
-    Example:
-        >>> images, masks = make_video(0, frames=2, height=48, width=64, objects=3)
-        >>> images.shape, masks.shape, np.unique(masks[0])
-        ((2, 48, 64, 3), (2, 48, 64), array([0, 1, 2, 3], dtype=uint8))
-    """
-    if not 1 <= objects <= 254 or not 0 <= lookalikes <= objects or min(height, width) < 32 or frames < 1:
-        raise ValueError(
-            f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}; "
-            "there are 1 .. 254 objects, no more of them alike, and 1 frame or more of 32x32 pixels or more"
-        )
-    random = np.random.default_rng(np.atleast_1d(np.asarray(seed)).tolist())
-    background = _Texture(random, 0.35 * min(height, width))
-    camera = (random.uniform(-0.012, 0.012, 2) * min(height, width)).astype(np.float32)  # pixels a frame
-    zoom = random.uniform(-0.006, 0.006)  # a frame
-    things: list[_Thing] = []
-    looks = None
-    alike = set(random.permutation(objects)[:lookalikes].tolist())
-    for index in range(objects):
-        radius = min(height, width) * random.uniform(0.12, 0.2) * (1 if objects <= 6 else (6 / objects) ** 0.5)
-        look = _Look(random, radius)
-        if index in alike:
-            looks = looks or look
-            look = looks
-        things.append(_place(random, look, things, height, width))
-    grid = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
-    images = np.empty((frames, height, width, 3), np.uint8)
-    masks = np.zeros((frames, height, width), np.uint8)
-    for t in range(frames):
-        centred = (grid - np.array([[[height / 2]], [[width / 2]]], np.float32)) * np.float32(1 + zoom * t)
-        image = background.at(*(centred + np.float32(t) * camera[:, None, None]))
-        for index, thing in enumerate(things):
-            thing.draw(image, masks[t], index + 1)
-            thing.move(height, width)
-        images[t] = np.clip(np.rint(image), 0, 255)
-    return images, masks
-
-
-class _Texture:
+class Texture:
     """A pattern over the plane, in two contrasting colours."""
 
     def __init__(self, random: np.random.Generator, size: float):
@@ -136,7 +55,7 @@ def _noise(lattice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return top + (low - top) * a
 
 
-class _Look:
+class Look:
     """Shape and texture in an object's own coordinates; shared by look-alikes."""
 
     def __init__(self, random: np.random.Generator, radius: float):
@@ -146,7 +65,7 @@ class _Look:
         self.depth = random.uniform(0.25, 0.45)
         self.squash = random.uniform(0.55, 0.9)
         self.waves = random.uniform(-0.16, 0.16, 4).tolist(), random.uniform(0, 2 * np.pi, 4).tolist()
-        self.texture = _Texture(random, radius)
+        self.texture = Texture(random, radius)
 
     def outline(self, angle: np.ndarray) -> np.ndarray:
         """Return the distance of the outline at each angle, as a share of the radius."""
@@ -162,10 +81,10 @@ class _Look:
         return 0.75 + waves
 
 
-class _Thing:
+class MovingObject:
     """A look with a place, moving."""
 
-    def __init__(self, random: np.random.Generator, look: _Look, place: np.ndarray):
+    def __init__(self, random: np.random.Generator, look: Look, place: np.ndarray):
         self.look, self.place = look, place
         heading, speed = random.uniform(0, 2 * np.pi), look.radius * random.uniform(0.12, 0.24)
         self.velocity = speed * np.array([np.sin(heading), np.cos(heading)])
@@ -212,7 +131,7 @@ class _Thing:
         self.time += 1
 
 
-def _place(random: np.random.Generator, look: _Look, others: list[_Thing], height: int, width: int) -> _Thing:
+def place(random: np.random.Generator, look: Look, others: list[MovingObject], height: int, width: int) -> MovingObject:
     """Put a look where it starts clear of the others, or as clear as a few tries allow."""
     size, room = np.array([height, width]), -np.inf
     best = size / 2
@@ -223,4 +142,4 @@ def _place(random: np.random.Generator, look: _Look, others: list[_Thing], heigh
             best, room = place, min(gaps, default=1.0)
         if room > 0:
             break
-    return _Thing(random, look, best)
+    return MovingObject(random, look, best)

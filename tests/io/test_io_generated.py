@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from data_pipeline.generate import make_video, plan_video
+from aot_jax.io.generated import make_video, plan_video
 
 
 def overlap(a, b):
