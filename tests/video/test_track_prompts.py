@@ -111,7 +111,7 @@ def test_masks_without_objects(tmp_path):
     [
         ({}, "which objects\\? Give their mask"),
         ({"masks": ["none.png"]}, r"none\.png: no such file"),
-        ({"masks": ["none*.png"]}, "holds no PNG"),
+        ({"masks": ["none*.png"]}, "holds no mask"),
         ({"masks": ["a.png"], "boxes": ["1,1,4,4"]}, "one or the other, not both"),
         ({"masks": ["a.png"], "frame": 40}, "there is no frame 40: clip has 20 frames"),
         ({"masks": ["a.png"], "frame": -1}, "there is no frame -1"),
