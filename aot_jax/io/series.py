@@ -50,7 +50,7 @@ def choose_frames(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
         for name in kept:
             other[name] = name != main and _is_other(looks[name], looks[main])
     notes = [
-        f"{_some(paths)}: left out, no frame beside {len(series[main])} images like {series[main][0].name}"
+        f"{_some(paths)}: no frame, and left out, beside {len(series[main])} images like {min(series[main]).name}"
         for name, paths in series.items()
         if other[name]
     ]
@@ -118,4 +118,4 @@ def _is_other(look: tuple | None, main: tuple | None) -> bool:
 
 
 def _some(paths: Sequence[Path]) -> str:
-    return str(paths[0]) + (f" and {len(paths) - 1} like it" if len(paths) > 1 else "")
+    return str(min(paths)) + (f" and {len(paths) - 1} like it" if len(paths) > 1 else "")

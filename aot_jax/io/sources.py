@@ -192,7 +192,7 @@ def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     videos = videos or [path for path in images[:2] if len(images) < 3 and pictures_in(path) > 1]
     if videos:
         beside = len(there) - len(videos)
-        others = f" beside {beside} other files" if beside else ""
+        others = f" beside {beside} other file{'s' * (beside > 1)}" if beside else ""
         several = f"{len(videos)} videos, as {videos[0].name}" if len(videos) > 1 else f"the video {videos[0].name}"
         frames = f", or its images as '{folder}/*{images[0].suffix}'" if len(images) > 1 else ""
         raise FrameError(f"{folder}: holds {several}{others}: give {videos[0]}{frames}")
