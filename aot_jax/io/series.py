@@ -68,11 +68,11 @@ def order_note(frames: Sequence[Path]) -> str | None:
         return None
     patterns = Counter(map(_pattern, frames))
     numbers = [natural(path.stem)[1::2] for path in frames]
-    if len(patterns) > 1:
+    if not any(numbers):
+        why = "hold no number"
+    elif len(patterns) > 1:
         (one, _), (two, _) = patterns.most_common(2)
         why = f"differ in more than their number, as {one!r} and {two!r}"
-    elif not numbers[0]:
-        why = "hold no number"
     elif len({tuple(number) for number in numbers}) < len(frames):
         why = "have the same number twice"
     elif re.search(r"[0-9]\.[0-9]+$", frames[0].stem) and len({len(Path(path.stem).suffix) for path in frames}) > 1:

@@ -136,8 +136,9 @@ def _named(entry: Entry, frames: Frames) -> int | None:
     index = frames.index_of(entry.stem)
     if index is None:
         stripped = MASK_WORDS.sub("", entry.stem)
-        index = frames.index_of(stripped) if stripped and stripped != entry.stem else None
-    return None if index is None or (_far_out(index, frames) and entry.stem != frames.label(index)) else index
+        if stripped != entry.stem and (hasattr(frames, "paths") or len(stripped) >= PADDED):
+            index = frames.index_of(stripped)
+    return None if index is None or _far_out(index, frames) else index
 
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
