@@ -16,8 +16,8 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
+from aot_jax.io.generated import Recipe
 from data_pipeline import augment
-from data_pipeline.builders.generated import Recipe
 from data_pipeline.errors import DataError
 from data_pipeline.merge import merge
 from data_pipeline.prepare import PreparedSet, prepare
@@ -108,7 +108,7 @@ def open_sets(data: ConfigDict) -> list[PreparedSet]:
             prepare(
                 name,
                 split=split or "train",
-                root=Path(entry[2]).expanduser() if len(entry) > 2 else root,
+                root=(root or Path()) / Path(entry[2]).expanduser() if len(entry) > 2 else root,
                 folder=folder,
                 on_bad_file=data.on_bad_file,
                 recipe=Recipe(**data.generated) if name == "generated" else None,

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,15 +19,10 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from aot_jax.io import datasets
 from aot_jax.io.generated import VERSION, Recipe
 from aot_jax.start import cache_folder
-from data_pipeline import sources
-from data_pipeline.builders.davis import Davis
-from data_pipeline.builders.frames import FrameBuilder
-from data_pipeline.builders.generated import Generated
-from data_pipeline.builders.own_videos import OwnVideos
-from data_pipeline.builders.static_images import StaticImages
-from data_pipeline.builders.youtube_vos import YoutubeVos
+from data_pipeline.builders import Davis, FrameBuilder, Generated, OwnVideos, StaticImages, YoutubeVos
 from data_pipeline.errors import DataError
 
 _BUILDERS: dict[str, tuple[type[FrameBuilder], str | None]] = {
@@ -48,8 +44,8 @@ class PreparedSet:
     folder: Path  # of the records: `tfds.builder_from_directory` opens it
     files: tuple[Path, ...]  # ArrayRecord files, in record order
     lengths: tuple[int, ...]  # records in each
-    videos: tuple[dict, ...]  # name, group, frames and objects, see `builders/frames.py`
-    left_out: tuple[dict, ...]  # file and reason
+    videos: tuple[dict, ...]  # name, group, frames and objects, see `builders.py`
+    left_out: tuple[dict, ...]  # file or video, and why
 
 
 def default_folder() -> Path:
@@ -81,14 +77,14 @@ def prepare(
     """
     if name not in _BUILDERS:
         raise DataError(f"unknown dataset {name!r}; use one of {', '.join(sorted(_BUILDERS))}")
-    root, folder = root or sources.default_root(), folder or default_folder()
+    root, folder = root or datasets.data_root(), folder or default_folder()
     arguments: dict = {"on_bad_file": on_bad_file}
     if name == "generated":
         arguments["recipe"] = recipe or Recipe()
         mark, size = _digest([str(VERSION), json.dumps(asdict(arguments["recipe"]))]), 0
     else:
         try:
-            arguments["source"] = sources.find(name, root, split)
+            arguments["source"] = datasets.find(name, root, split)
         except DataError:
             kept = sorted(folder.glob(f"{name}-{split}-*"))
             kept = [path for path in kept if path.is_dir()]
@@ -101,7 +97,20 @@ def prepare(
     builder = builder_class(data_dir=str(folder / f"{name}-{split}-{mark}"), config=config, **arguments)
     if not Path(builder.data_dir).is_dir():
         _write(builder, size)
-    return _open(builder, name, split)
+    prepared = _open(builder, name, split)
+    if prepared.left_out:
+        print(_total(prepared), file=sys.stderr)
+    return prepared
+
+
+def _total(prepared: PreparedSet) -> str:
+    """Say how much of a set was left out when it was prepared."""
+    videos = [entry["video"] for entry in prepared.left_out if "video" in entry]
+    whole = f", with them {len(videos)} whole video(s): {', '.join(videos)}" if videos else ""
+    return (
+        f"{prepared.name}: {len(prepared.left_out) - len(videos)} file(s) left out{whole}. "
+        f"Why each: delete {prepared.folder} and prepare it anew, or python -m data_pipeline.check"
+    )
 
 
 def _write(builder: FrameBuilder, size: int) -> None:
@@ -157,14 +166,14 @@ def _open(builder: FrameBuilder, name: str, split: str) -> PreparedSet:
     )
 
 
-def _fingerprint(source: sources.Source, on_bad_file: str) -> tuple[str, int]:
+def _fingerprint(source: datasets.Dataset, on_bad_file: str) -> tuple[str, int]:
     """Return a hash of every file's name, size and time, and the sizes' sum in bytes."""
     lines, total = [on_bad_file, source.kind, source.split], 0
     for video in source.videos:
-        for frame in video.frames:
-            for path in (frame.image, frame.mask):
+        for pair in video.frames:
+            for path in (pair.image, pair.mask):
                 if path is None:
-                    lines.append(f"{video.name}/{frame.name} -")
+                    lines.append(f"{video.name}/{pair.name} -")
                 else:
                     stat = path.stat()
                     total += stat.st_size

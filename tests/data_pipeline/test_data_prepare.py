@@ -7,9 +7,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipeline.builders.davis import Davis
-from data_pipeline.builders.frames import FrameBuilder
-from data_pipeline.builders.generated import Recipe
+from aot_jax.io.generated import Recipe
+from data_pipeline.builders import Davis, FrameBuilder
 from data_pipeline.errors import DataError
 from data_pipeline.prepare import prepare
 from data_pipeline.records import RecordReader
@@ -95,7 +94,7 @@ def test_prepared_data_outlives_the_raw_files(raw, tmp_path):
     first = prepare("videos", root=root, folder=tmp_path / "out")
     shutil.rmtree(root)
     assert prepare("videos", root=root, folder=tmp_path / "out") == first
-    with pytest.raises(DataError, match="not found; looked in"):
+    with pytest.raises(DataError, match="does not exist"):
         prepare("static", root=root, folder=tmp_path / "out")
 
 
@@ -145,6 +144,26 @@ def test_a_bad_file_is_named_and_stops_or_is_left_out(raw, tmp_path, fault):
     assert sum(data.lengths) == 47
     assert [entry["file"] for entry in data.left_out] == ["clip2/00004"]
     assert "clip2/00004" in data.left_out[0]["why"]
+
+
+def test_what_is_left_out_is_told_and_counted(raw, tmp_path, capsys):
+    root = tmp_path / "raw"
+    shutil.copytree(raw / "Videos", root)
+    cut = root / "JPEGImages" / "clip1" / "00004.jpg"
+    cut.write_bytes(cut.read_bytes()[:500])
+    for path in (root / "Annotations" / "clip2").iterdir():
+        Image.fromarray(np.zeros((96, 100), np.uint8)).save(path)
+    shutil.rmtree(root / "Annotations" / "clip3")
+    data = prepare("videos", root=root, folder=tmp_path / "out", on_bad_file="skip")
+    said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "left out" in line]
+    assert [line for line in said if str(cut) in line] == said[:1]
+    assert sum("clip2" in line and "100x96 pixels" in line for line in said) == 11
+    assert sum(line.endswith("no frame of this video has an image and a mask that can be used") for line in said) == 2
+    assert said[-1].startswith("videos: 12 file(s) left out, with them 2 whole video(s): clip2, clip3. ")
+    assert len(said) == 15
+    assert [video["name"] for video in data.videos] == ["clip0", "clip1"]
+    prepare("videos", root=root, folder=tmp_path / "out", on_bad_file="skip")
+    assert capsys.readouterr().err == said[-1] + "\n"
 
 
 def test_a_full_disk_is_noticed_before_writing(raw, tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def build(root, split, truth, all_frames=False):
 
 def run(monkeypatch, made, split, output, *flags):
     oracle = Oracle(made.answers, binary=split == "davis16")
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     assert (
         command.main(["--split", split, "--data", str(made.root), "--output", str(output), "--random_weights", *flags])
         == 0
@@ -185,7 +185,7 @@ def test_frames_before_the_first_object_are_background(tmp_path, monkeypatch):
             return np.ones(frame.shape[:2], np.int32)
 
     constant = Constant({})
-    patch_command(monkeypatch, command, lambda *_, **__: constant)
+    patch_command(monkeypatch, lambda *_, **__: constant)
     flags = ["--split", "folder", "--data", str(made.root), "--output", str(tmp_path / "out"), "--random_weights"]
     assert command.main(flags) == 0
     values = [int(read_mask(tmp_path / "out" / "late" / f"{t:05d}.png").max()) for t in range(COUNTS["late"])]
@@ -198,23 +198,23 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     monkeypatch.delenv("VOS_DATA", raising=False)
     assert command.main(["--split", "youtubevos18"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: split youtubevos18 needs data/YouTubeVOS/2018/valid/meta.json, which does not")
+    assert message.startswith("error: data/YouTubeVOS/2018/valid/meta.json does not exist")
     assert "https://youtube-vos.org" in message
     made = build(tmp_path / "data", "youtubevos18", truth=False)
     assert command.main(["--split", "youtubevos18"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: no checkpoint at checkpoints/aost_r50 or runs/aost_r50. Train one")
+    assert message.startswith("error: no checkpoint at checkpoints/aost_r50 or runs/aost_r50, and no weights ship")
     assert "python -m aot_jax.convert" in message
     weights = tmp_path / "checkpoints/aost_r50"
     weights.mkdir(parents=True)
     (weights / "model.json").write_text("{}")
     oracle = Oracle(made.answers)
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     assert command.main(["--split", "youtubevos18"]) == 0
     assert (tmp_path / "results/youtubevos18/aost_r50_depth1/youtubevos18.zip").is_file()
     assert command.main(["--split", "youtubevos18", "--all_frames"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: split youtubevos18 needs data/YouTubeVOS/2018/valid_all_frames/JPEGImages")
+    assert message.startswith("error: data/YouTubeVOS/2018/valid_all_frames/JPEGImages does not exist")
     assert command.main(["--split", "davis17", "--all_frames"]) == 2
     assert "split davis17 has no other frames" in capsys.readouterr().err
 
@@ -229,9 +229,9 @@ def test_options_reach_the_tracker(tmp_path, monkeypatch, capsys):
         oracle.depth = depth or 3
         return oracle
 
-    patch_command(monkeypatch, command, tracker)
+    patch_command(monkeypatch, tracker)
     configs = []
-    monkeypatch.setattr(command, "load_model", lambda config, *_, **__: configs.append(config))
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda found, *_: configs.append(found.config))
     monkeypatch.chdir(tmp_path)
     flags = ["--split", "davis17", "--data", str(made.root), "--config", "aost", "--random_weights"]
     more = ["--multi_scale", "--flip", "--max_long_edge", "800", "--depth", "2", "--dtype", "bfloat16"]
@@ -259,7 +259,7 @@ def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
         for path in tree.glob("JPEGImages/480p/*/*.jpg")
     }
     oracle = Oracle(answers)
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     flags = ["--split", "generated", "--output", str(tmp_path / "out"), "--random_weights"]
     assert command.main([*flags, "--data", str(tmp_path / "nothing")]) == 0
     assert oracle.steps == 8
