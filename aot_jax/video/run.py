@@ -35,7 +35,7 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
     Raises:
         one of `ERRORS`, OSError: for whatever a person can mend; the message says how.
     """
-    source = open_source(options.video, options.fps, warn)
+    source = open_source(options.video, options.fps, warn, no_frames=options.masks)
     prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
     network = find_network(options.network)
     if not options.quiet:
