@@ -38,17 +38,16 @@ CAPACITY = 8  # long-term slots, more than any case fills: padding must not chan
 needs_folder = pytest.mark.skipif(not parity.FOLDER.is_dir(), reason=parity.MISSING)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "gap"))
-def begin(model, params, image, mask, depth, gap):
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def begin(model, params, image, mask, depth):
     logits, frame_kv = propagate.step(model, params, None, image, mask=mask, depth=depth)
-    memory = propagate.empty_memory(frame_kv, CAPACITY, model.config.short_term_frames)
-    return logits, propagate.memorize(model, params, memory, frame_kv, mask, gap, reference=True)
+    return logits, propagate.begin(model, params, frame_kv, mask, CAPACITY)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "gap"))
-def advance(model, params, memory, image, mask, depth, gap):
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def advance(model, params, memory, image, mask, t, keep, depth):
     logits, frame_kv = propagate.step(model, params, memory, image, depth=depth)
-    return logits, propagate.memorize(model, params, memory, frame_kv, mask, gap)
+    return logits, propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep)
 
 
 def run_inference(path):
@@ -59,11 +58,12 @@ def run_inference(path):
     stated = {name: shape for name, shape in case.get("state_dict", {}).items() if not name.endswith("mask_token")}
     assert stated.items() <= known.items()
     images, masks = parity.clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
-    run = {"depth": case.get("depth"), "gap": case["long_term_gap"]}
-    logits, memory = begin(model.module, model.params, images[:1], masks[:1], **run)
+    network, depth, gap = (model.module, model.params), case.get("depth"), case["long_term_gap"]
+    logits, memory = begin(*network, images[:1], masks[:1], depth)
     found = [logits]
     for t in range(1, case["frames"]):
-        logits, memory = advance(model.module, model.params, memory, images[t : t + 1], masks[t : t + 1], **run)
+        keep = bool(gap) and t % gap == 0
+        logits, memory = advance(*network, memory, images[t : t + 1], masks[t : t + 1], t, keep, depth)
         found.append(logits)
     found = np.concatenate(found).transpose(0, 3, 1, 2)
     stride = case.get("logits_stride", 1)

@@ -12,7 +12,7 @@ from aot_jax.models.decoder import Decoder
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.identity import IdentityBank, LayerIdentity
 from aot_jax.models.layers import LayerNorm, Linear, check_rank
-from aot_jax.models.lstt import LSTT, FrameKV, LayerMemory
+from aot_jax.models.lstt import LSTT, LayerMemory
 from aot_jax.typing import Array
 
 
@@ -110,9 +110,24 @@ class AOT(nn.Module):
         identity: Sequence[LayerIdentity] | None = None,
         depth: int | None = None,
         keys: Array | None = None,
-    ) -> tuple[tuple[Array, ...], tuple[FrameKV, ...]]:
+    ) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         """Carry identities from memory to the current frame through the LSTT; see `LSTT.__call__`."""
         return self.lstt(projected, memory, identity, self.depth(depth), keys)
+
+    def attach(
+        self,
+        frame_kv: Sequence[Any],
+        mask: Array,
+        permutation: Array | None = None,
+        detach: Array | bool = False,
+    ) -> tuple[Any, ...]:
+        """Attach a mask's identities to what `propagate` returned for its frame, layer by layer; see `identify`.
+
+        Returns:
+            For each layer that was run what memory keeps of the frame: a tree of arrays (b, n, h, w, d), or
+            (1, n, h, w, d) where samples share an image and no identity enters.
+        """
+        return self.lstt.attach(frame_kv, self.identify(mask, permutation, len(frame_kv), detach))
 
     def decode(self, features: Features, outputs: Sequence[Array], every_depth: bool = False) -> Array:
         """Read out identities: logits (b, h, w, M + 1) at 4x, in the bank's order; see `Decoder.__call__`."""

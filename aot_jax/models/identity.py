@@ -1,7 +1,4 @@
-"""The identification mechanism: masks become an embedding that attention carries along (paper, section 4.1).
-
-`IdentityBank` is called by `aot.py`, `fuse` by the LSTT on reference frames and by `propagate.memorize` on all others.
-"""
+"""The identification mechanism: masks become an embedding that attention carries along (paper, section 4.1)."""
 
 from typing import NamedTuple
 

@@ -1,11 +1,11 @@
 """The Long Short-Term Transformer: block v1 (paper, section 4.2), block v2 and scalable depth (section 4.3).
 
 A block reads the current frame and one layer's memory and returns the frame's own key and value, to which
-`propagate.memorize` adds identities later.
+`attach` adds identities later.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,18 +30,16 @@ from aot_jax.typing import Array
 
 
 class LayerMemory(NamedTuple):
-    """What one layer attends to."""
+    """What one layer attends to; the trees are those that its block's `attach` returns, with an axis of frames."""
 
-    long_keys: Array  # (b, n, k, h, w, d)
-    long_values: Array  # (b, n, k, h, w, d)
+    long: Any  # tree of (b, n, k, h, w, d)
     long_valid: Array | None  # (b, k) bool; None: all
-    short_keys: Array  # (b, n, t, h, w, d), the latest frame first
-    short_values: Array  # (b, n, t, h, w, d)
+    short: Any  # tree of (b, n, t, h, w, d), the latest frame first
     short_valid: Array  # (b, t) bool
 
 
 class FrameKV(NamedTuple):
-    """One layer's key and value of one frame, before identities are attached."""
+    """One layer's key and value of one frame."""
 
     key: Array  # (b, n, h, w, d)
     value: Array  # (b, n, h, w, d)
@@ -99,6 +97,10 @@ class LSTTBlock(nn.Module):
         """Map an identification embedding (b, h, w, c) into this layer; W(y + E) = W y + W E."""
         return LayerIdentity(None, split_heads(self.value(embedding), self.heads))
 
+    def attach(self, own: FrameKV, identity: LayerIdentity) -> FrameKV:
+        """Attach identities to a frame's key and value: what memory keeps of it."""
+        return FrameKV(*fuse(own.key, own.value, identity))
+
     def __call__(
         self,
         x: Array,
@@ -123,13 +125,11 @@ class LSTTBlock(nn.Module):
         x = x + drop_path(attended, None if kept is None else kept[:, 0])
         own = self.project(self.norm2(x))
         if identity is not None:
-            memory = self_memory(own, identity)
+            memory = self_memory(self.attach(own, identity))
         assert memory is not None, "a frame without identities needs a memory"
-        matched = self.long_attention(own.key, memory.long_keys, memory.long_values, memory.long_valid)
+        matched = self.long_attention(own.key, memory.long.key, memory.long.value, memory.long_valid)
         if self.short_term_frames:
-            matched = matched + self.short_attention(
-                own.key, memory.short_keys, memory.short_values, memory.short_valid
-            )
+            matched = matched + self.short_attention(own.key, memory.short.key, memory.short.value, memory.short_valid)
         x = x + matched
         return x + drop_path(self.feed_forward(self.norm3(x)), None if kept is None else kept[:, 1]), own
 
@@ -152,11 +152,11 @@ class LSTTBlockV2(LSTTBlock):
         return LayerIdentity(split_heads(gate, self.heads), split_heads(value, self.heads))
 
 
-def self_memory(own: FrameKV, identity: LayerIdentity) -> LayerMemory:
+def self_memory(frame: FrameKV) -> LayerMemory:
     """Make a reference frame its own memory: the attentions become self-attentions (paper, section 4.2)."""
-    key, value = fuse(own.key, own.value, identity)
-    key, value = jnp.broadcast_to(key, value.shape)[:, :, None], value[:, :, None]
-    return LayerMemory(key, value, None, key, value, jnp.ones((key.shape[0], 1), bool))
+    key, value = jnp.broadcast_to(frame.key, frame.value.shape)[:, :, None], frame.value[:, :, None]
+    own = FrameKV(key, value)
+    return LayerMemory(own, None, own, jnp.ones((key.shape[0], 1), bool))
 
 
 BLOCKS = {"v1": LSTTBlock, "v2": LSTTBlockV2}
@@ -203,6 +203,11 @@ class LSTT(nn.Module):
             return (self.layers[0].identify(embedding),) * depth
         return tuple(layer.identify(embedding) for layer in self.layers[:depth])
 
+    def attach(self, frame_kv: Sequence[Any], identity: Sequence[LayerIdentity]) -> tuple[Any, ...]:
+        """Attach identities to what each layer keeps of a frame, for the layers that were run."""
+        blocks = (self.layers[0 if self.share_blocks else i] for i in range(len(frame_kv)))
+        return tuple(block.attach(*own) for block, *own in zip(blocks, frame_kv, identity, strict=True))
+
     def __call__(
         self,
         x: Array,
@@ -210,7 +215,7 @@ class LSTT(nn.Module):
         identity: Sequence[LayerIdentity] | None,
         depth: int,
         keys: Array | None = None,
-    ) -> tuple[tuple[Array, ...], tuple[FrameKV, ...]]:
+    ) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         """Run the first `depth` layers on one frame.
 
         Args:
@@ -222,7 +227,7 @@ class LSTT(nn.Module):
             keys: (b,) random keys of drop path while training, else None.
 
         Returns:
-            The normed output (b, h, w, c) of each layer for the decoder, and each layer's own key and value.
+            The normed output (b, h, w, c) of each layer for the decoder, and what each layer keeps of the frame.
         """
         position = sine_position(*x.shape[1:]) if self.sine_position else None
         kept = draw_kept(keys, np.full((depth, 2), self.drop_path))

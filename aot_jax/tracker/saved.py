@@ -1,6 +1,6 @@
 """A tracker's state in one file, so that a job can stop and go on.
 
-An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/memory/FIELD/LAYER`, `STREAM/logits`, `STREAM/latest/…`
+An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/memory/…`, `STREAM/logits`, `STREAM/latest/…`
 and `STREAM/references/INDEX/…` are what each stream carries. bfloat16 arrays are stored as their 16-bit patterns.
 """
 
@@ -8,7 +8,6 @@ import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.io.files import atomic_write
-from aot_jax.memory import Memory, empty_memory
-from aot_jax.propagate import encode, step
+from aot_jax.propagate import begin, encode, step
 from aot_jax.tracker.stream import Reference, Stream
 from aot_jax.typing import Size
 
-VERSION = 2
+VERSION = 3
 COUNTERS = ("frame", "last_written", "stored")
 
 
@@ -45,11 +43,11 @@ class Snapshot:
             SnapshotError: the arrays are not those of `groups` groups of objects in these streams.
         """
         for i, (stream, counters) in enumerate(zip(streams, self.meta["counters"], strict=True)):
-            layers = stream.depth
-            memory = Memory(**{field.name: self._field(f"{i}/memory/{field.name}", layers) for field in fields(Memory)})
-            logits = self._array(f"{i}/logits")
-            self._check((memory, logits), _shapes(stream, groups, memory.long_frame.size))
-            stream.memory, stream.logits = memory, logits
+            wanted = _shapes(stream, groups, self._arrays[f"{i}/memory/long_frame"].size)
+            found = jax.tree.unflatten(jax.tree.structure(wanted), map(self._array, _names(i, wanted)))
+            self._check(found, wanted)
+            memory, stream.logits = found["memory"], found["logits"]
+            stream.memory = memory
             stream.latest = self._picture(f"{i}/latest", stream, groups)
             for name in COUNTERS:
                 setattr(stream, name, int(counters[name]))
@@ -80,11 +78,6 @@ class Snapshot:
         if found != wanted:
             raise SnapshotError(f"{self._path} is no saved state of a tracker: its arrays have other shapes or types")
 
-    def _field(self, name: str, layers: int) -> Any:
-        if name in self._arrays:
-            return self._array(name)
-        return tuple(self._array(f"{name}/{layer}") for layer in range(layers))
-
     def _array(self, name: str) -> jnp.ndarray:
         array = self._arrays[name]
         return jnp.asarray(array.view(jnp.bfloat16) if array.dtype == np.uint16 else array)
@@ -99,13 +92,8 @@ def write_snapshot(path: str | Path, meta: dict, streams: Sequence[Stream]) -> N
     arrays: dict[str, Any] = {}
     counters = []
     for i, stream in enumerate(streams):
-        for field in fields(Memory):
-            value = getattr(stream.memory, field.name)
-            if isinstance(value, tuple):
-                arrays |= {f"{i}/memory/{field.name}/{layer}": x for layer, x in enumerate(value)}
-            else:
-                arrays[f"{i}/memory/{field.name}"] = value
-        arrays[f"{i}/logits"] = stream.logits
+        state = {"memory": stream.memory, "logits": stream.logits}
+        arrays |= zip(_names(i, state), jax.tree.leaves(state), strict=True)
         arrays[f"{i}/latest/frame"], arrays[f"{i}/latest/labels"] = stream.latest
         for reference in stream.references:
             arrays[f"{i}/references/{reference.index}/frame"] = reference.frame
@@ -145,14 +133,21 @@ def read_snapshot(path: str | Path) -> Iterator[Snapshot]:
         raise SnapshotError(f"{path} is no saved state of a tracker: {error}") from error
 
 
-def _shapes(stream: Stream, groups: int, capacity: int) -> tuple:
+def _names(stream: int, tree: Any) -> list[str]:
+    """Name the leaves of a stream's tree by their paths."""
+    paths = jax.tree.leaves_with_path(tree)
+    return [f"{stream}/{jax.tree_util.keystr(path, simple=True, separator='/')}" for path, _ in paths]
+
+
+def _shapes(stream: Stream, groups: int, capacity: int) -> dict[str, Any]:
     """Return what a stream's memory of `capacity` slots and its logits look like; nothing is computed."""
     module = stream.model.module
 
-    def run(params: dict, image: jax.Array, masks: jax.Array) -> tuple:
+    def run(params: dict, image: jax.Array, masks: jax.Array) -> dict[str, Any]:
         logits, frame_kv = step(module, params, None, encode(module, params, image), mask=masks, depth=stream.depth)
-        return empty_memory(frame_kv, capacity, module.config.short_term_frames), logits
+        return {"memory": begin(module, params, frame_kv, masks, capacity), "logits": logits}
 
     image = jax.ShapeDtypeStruct((1, *stream.view.size, 3), jnp.float32)
     masks = jax.ShapeDtypeStruct((groups, *stream.view.size), jnp.int32)
-    return jax.eval_shape(run, stream.model.params, image, masks)
+    shapes: dict[str, Any] = jax.eval_shape(run, stream.model.params, image, masks)
+    return shapes

@@ -5,19 +5,18 @@ A frame runs a few compiled programs, one after the other, and nothing waits for
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from aot_jax import propagate
-from aot_jax.memory import Memory, drop_predicted, empty_memory, grow, rewrite, shrink
+from aot_jax.memory import Memory, drop_predicted, grow, rewrite, shrink
 from aot_jax.models.aot import AOT, Features
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
-from aot_jax.propagate import mask_unused, memorize, step
+from aot_jax.propagate import attach, begin, mask_unused, memorize, step
 from aot_jax.tracker.groups import join_logits, resized_labels, split_groups
 from aot_jax.typing import Array, ArrayLike, Params, Size
 
@@ -82,17 +81,28 @@ def _segment(
     return step(model, params, memory, features, mask=masks, depth=depth)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "gap", "reference"), donate_argnames="memory")
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
 def _memorize(
-    model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, gap: int, reference: bool
+    model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, index: int, keep: bool
 ) -> Memory:
-    return memorize(model, params, memory, frame_kv, masks, gap, reference=reference)
+    return memorize(model, params, memory, frame_kv, masks, index, keep=keep)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _memorize_reference(
+    model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, index: int
+) -> Memory:
+    return memorize(model, params, memory, frame_kv, masks, index, reference=True)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "capacity"))
+def _begin(model: AOT, params: Params, frame_kv: tuple, masks: Array, capacity: int) -> Memory:
+    return begin(model, params, frame_kv, masks, capacity)
 
 
 @functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
 def _rewrite(model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, slot: Array | None) -> Memory:
-    identity: Any = model.apply({"params": params}, masks, None, len(frame_kv), method="identify")
-    return rewrite(memory, frame_kv, identity, slot)
+    return rewrite(memory, attach(model, params, frame_kv, masks), slot)
 
 
 class Stream:
@@ -151,14 +161,14 @@ class Stream:
     @property
     def groups(self) -> int:
         """Return the number of groups that memory holds."""
-        return self.memory.long_valid.shape[0]
+        return self.memory.batch
 
     def advance(self, frame: np.ndarray, used: np.ndarray, depth: int | None = None) -> Array:
         """Segment a frame at a depth (None: full), memorise the result and return it: labels (h, w) in slots."""
         self._make_room(reference=False)
         frame_kv = self._look(frame, None, depth)
         labels = _labels(self.model.module, self.logits, used, self.view)
-        self._remember(frame, labels, frame_kv)
+        self._remember(frame, labels, frame_kv, self.frame == self.last_written)
         return labels
 
     def predict(self, frame: np.ndarray, used: np.ndarray, depth: int | None = None) -> Array:
@@ -168,19 +178,20 @@ class Stream:
 
     def refer(self, frame: np.ndarray, labels: np.ndarray, groups: int) -> None:
         """Take a frame with its labels (h, w) in slots as a reference, for `groups` groups."""
-        frame_kv = self._look(frame, self._masks(labels, groups), None)
+        module, params = self.model.module, self.model.params
+        masks = self._masks(labels, groups)
+        frame_kv = self._look(frame, masks, None)
         if self.memory is None:
             capacity = FIRST_CAPACITY if self.gap else 1
             if self.max_frames:
                 capacity = min(capacity, self.max_frames)
-            self.memory = empty_memory(frame_kv, capacity, self.model.module.config.short_term_frames)
+            self.memory = _begin(module, params, frame_kv, masks, capacity)
             self._count()
         else:
-            if groups > self.groups:
-                self.memory = grow(self.memory, frame_kv=frame_kv)
             self._make_room(reference=True)
+            self.memory = _memorize_reference(module, params, self.memory, frame_kv, masks, self.frame)
         self.references.append(Reference(self.frame, frame, labels))
-        self._remember(frame, labels, frame_kv, reference=True)
+        self.latest = frame, labels
 
     def remove(self, slots: list[int], groups: int) -> None:
         """Memorise without some objects: references and the last frame are read again, other frames are forgotten
@@ -224,9 +235,11 @@ class Stream:
     def _masks(self, labels: ArrayLike, groups: int) -> Array:
         return _masks(labels, self.view, groups, self.model.module.config.identities)
 
-    def _remember(self, frame: np.ndarray, labels: ArrayLike, frame_kv: tuple, reference: bool = False) -> None:
-        masks = self._masks(labels, self.groups)
-        self.memory = _memorize(self.model.module, self.model.params, self.memory, frame_kv, masks, self.gap, reference)
+    def _remember(self, frame: np.ndarray, labels: ArrayLike, frame_kv: tuple, keep: bool) -> None:
+        module, params = self.model.module, self.model.params
+        self.memory = _memorize(
+            module, params, self.memory, frame_kv, self._masks(labels, self.groups), self.frame, keep
+        )
         self.latest = frame, labels
 
     def _make_room(self, reference: bool) -> None:

@@ -7,11 +7,10 @@ import pytest
 import tiny
 from einops import rearrange
 
-from aot_jax.figures.attention import carried_masks, carry, patch_shares, record
-from aot_jax.figures.maps import colour
+from aot_jax.figures.attention import carried_masks, carry, colour, patch_shares, record
 from aot_jax.figures.page import FigureError
 from aot_jax.network import Model
-from aot_jax.propagate import empty_memory, memorize, step
+from aot_jax.propagate import begin, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 SIZE = (33, 49)
@@ -48,8 +47,7 @@ def test_the_networks_own_values_give_the_networks_own_output():
     @jax.jit
     def run(params):
         _, frame_kv = step(model.module, params, None, frames[0], mask=mask)
-        memory = empty_memory(frame_kv, capacity=2, short_frames=2)  # a slot of each stays empty
-        memory = memorize(model.module, params, memory, frame_kv, mask, 5, reference=True)
+        memory = begin(model.module, params, frame_kv, mask, capacity=2)  # a slot of each memory stays empty
         _, layers = record(lambda: step(model.module, params, memory, frames[1]))
         found = []
         for call in layers[0]:

@@ -11,10 +11,11 @@ import tiny
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.config import load_config
+from aot_jax.memory import empty_memory
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.lstt import FrameKV
 from aot_jax.network import init_params, make_model
-from aot_jax.propagate import empty_memory, memorize, step
+from aot_jax.propagate import begin, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -99,8 +100,7 @@ def two_frames(model, depth=None, mask=None, permutation=None):
     def run(params, first, second, mask, permutation):
         options = {"depth": depth, "permutation": permutation}
         logits, frame_kv = step(model.module, params, None, first, mask=mask, **options)
-        memory = empty_memory(frame_kv, 2, model.config.model.short_term_frames)
-        memory = memorize(model.module, params, memory, frame_kv, mask, 1, reference=True, permutation=permutation)
+        memory = begin(model.module, params, frame_kv, mask, 2, permutation=permutation)
         later, _ = step(model.module, params, memory, second, **options)
         return logits, later
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import tiny
 
-from aot_jax.memory import EMPTY, empty_memory, grow, write
-from aot_jax.models.identity import LayerIdentity
+from aot_jax.memory import EMPTY, empty_memory, grow, rewrite, shrink, write
 from aot_jax.models.lstt import FrameKV
 from aot_jax.preprocess import resize_nearest
-from aot_jax.propagate import memorize, step
+from aot_jax.propagate import begin, memorize, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -23,14 +22,15 @@ def cell(t, batch=1):
     return (FrameKV(jnp.full((batch, 1, 1, 1, 1), float(t)), jnp.full((batch, 1, 1, 1, 1), 100.0 + t)),)
 
 
-NO_IDENTITY = (LayerIdentity(None, jnp.zeros((1, 1, 1, 1, 1))),)
-jit_write = jax.jit(write, static_argnames=("gap", "reference"))
+jit_write = jax.jit(write, static_argnames=("keep", "reference"))
 
 
 def remember(count, *, capacity, gap, references=(0,), short_frames=1):
     memory = empty_memory(cell(0), capacity, short_frames)
     for t in range(count):
-        memory = jit_write(memory, cell(t), NO_IDENTITY, gap=gap, reference=t in references)
+        last = max((r for r in references if r <= t), default=0)
+        keep = (t - last) % gap == 0 if gap else False
+        memory = jit_write(memory, cell(t), t, keep=keep, reference=t in references)
     return memory
 
 
@@ -39,8 +39,8 @@ def long_frames(memory):
     frames = np.asarray(memory.long_frame)
     valid = np.asarray(memory.long_valid[0])
     np.testing.assert_array_equal(valid, frames != EMPTY)
-    np.testing.assert_array_equal(memory.long_keys[0].ravel()[valid], frames[valid])
-    np.testing.assert_array_equal(memory.long_values[0].ravel()[valid], frames[valid] + 100)
+    np.testing.assert_array_equal(memory.long[0].key.ravel()[valid], frames[valid])
+    np.testing.assert_array_equal(memory.long[0].value.ravel()[valid], frames[valid] + 100)
     return sorted(frames[valid].tolist())
 
 
@@ -51,8 +51,6 @@ def long_frames(memory):
 def test_a_frame_is_kept_every_gap_frames(gap, count, want):
     memory = remember(count, capacity=4, gap=gap)
     assert long_frames(memory) == want
-    assert int(memory.frame) == count - 1
-    assert int(memory.last_written) == want[-1]
 
 
 @pytest.mark.parametrize(
@@ -84,8 +82,8 @@ def test_short_term_memory_holds_the_latest_first():
         (4, [3, 2], [True, True]),
     ):
         memory = remember(count, capacity=1, gap=0, short_frames=2)
-        assert memory.short_keys[0].ravel().tolist() == keys
-        assert (memory.short_values[0].ravel()[0]) == 100 + count - 1
+        assert memory.short[0].key.ravel().tolist() == keys
+        assert (memory.short[0].value.ravel()[0]) == 100 + count - 1
         assert memory.short_valid[0].tolist() == valid
 
 
@@ -101,42 +99,49 @@ def test_a_reference_restarts_short_term_memory():
 
 def test_no_short_term_frames():
     memory = remember(3, capacity=1, gap=0, short_frames=0)
-    assert memory.short_keys[0].shape == (1, 1, 0, 1, 1, 1)
+    assert memory.short[0].key.shape == (1, 1, 0, 1, 1, 1)
     assert memory.short_valid.shape == (1, 0)
 
 
-def test_identities_are_attached():
-    gate, value = jnp.full((1, 1, 1, 1, 1), 0.5), jnp.full((1, 1, 1, 1, 1), 7.0)
-    memory = write(empty_memory(cell(0), 1, 1), cell(3), (LayerIdentity(gate, value),), 0, True)
-    for key, stored in ((memory.long_keys, memory.long_values), (memory.short_keys, memory.short_values)):
-        assert key[0].item() == pytest.approx(3 * (1 + np.tanh(0.5)))
-        assert stored[0].item() == 110
+def test_a_layer_may_keep_any_arrays():
+    """What a block keeps is a tree of its own; an array that samples share stays one."""
+
+    def frame(t, batch):
+        return ({"shared": jnp.full((1, 1, 1, 1, 2), t), "own": [jnp.full((batch, 1, 1, 1, 3), t, jnp.bfloat16)]},)
+
+    memory = write(empty_memory(frame(0, 2), 2, 1), frame(5, 2), 5, reference=True)
+    memory = write(memory, frame(6, 3), 6, keep=True)  # a sample more
+    assert jax.tree.map(jnp.shape, memory.long) == ({"shared": (1, 1, 2, 1, 1, 2), "own": [(3, 1, 2, 1, 1, 3)]},)
+    assert memory.long[0]["shared"][0, 0, :, 0, 0, 0].tolist() == [5, 6]
+    assert memory.long[0]["own"][0][:, 0, :, 0, 0, 0].tolist() == [[5, 6], [5, 6], [0, 6]]
+    assert memory.long_valid.tolist() == [[True, True], [True, True], [False, True]]
+    assert memory.short[0]["own"][0].ravel().tolist() == [6] * 9
+    memory = shrink(grow(rewrite(rewrite(memory, frame(7, 3), 0), frame(8, 3), None), 3), 1)
+    assert memory.long[0]["own"][0][0, 0, :, 0, 0, 0].tolist() == [7, 6, 0]
+    assert memory.short[0]["own"][0].ravel().tolist() == [8] * 3
+    assert memory.long[0]["own"][0].dtype == "bfloat16"
 
 
 def test_validity_is_kept_for_each_sample():
     memory = empty_memory(cell(0, 2), 2, 2)
-    identity = (LayerIdentity(None, jnp.zeros((2, 1, 1, 1, 1))),)
     for t, present in enumerate(([True, False], [True, True])):
-        memory = write(memory, cell(t, 2), identity, 1, t == 0, jnp.array(present))
+        memory = write(memory, cell(t, 2), t, reference=t == 0, present=jnp.array(present))
     assert memory.long_valid.tolist() == [[True, True], [False, True]]
     assert memory.short_valid.tolist() == [[True, True], [True, False]]
 
 
 def test_growing_keeps_what_is_there():
     memory = remember(3, capacity=2, gap=1)
-    more = grow(memory, capacity=4, frame_kv=cell(0, 3))
+    more = grow(memory, 4)
     assert more.capacity == 4
     assert more.long_frame.tolist() == [*memory.long_frame.tolist(), EMPTY, EMPTY]
     assert more.long_pinned.tolist() == [*memory.long_pinned.tolist(), False, False]
-    assert more.long_valid.tolist() == [[True, True, False, False], [False] * 4, [False] * 4]
-    assert more.short_valid.tolist() == [[True], [False], [False]]
-    np.testing.assert_array_equal(more.long_keys[0][:1, :, :2], memory.long_keys[0])
-    np.testing.assert_array_equal(more.short_values[0][:1], memory.short_values[0])
+    assert more.long_valid.tolist() == [[True, True, False, False]]
+    np.testing.assert_array_equal(more.long[0].key[:, :, :2], memory.long[0].key)
+    np.testing.assert_array_equal(more.short[0].value, memory.short[0].value)
     # A free slot is taken before anything goes.
-    identity = (LayerIdentity(None, jnp.zeros((3, 1, 1, 1, 1))),)
-    assert sorted(write(more, cell(3, 3), identity, 1, False).long_frame.tolist()) == [EMPTY, 0, 2, 3]
-    same = grow(memory)
-    assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, same, memory))
+    assert sorted(write(more, cell(3), 3).long_frame.tolist()) == [EMPTY, 0, 2, 3]
+    assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, grow(memory, 2), memory))
 
 
 # What the network makes of it.
@@ -155,16 +160,15 @@ def look(module, params, memory, frame):
     return step(module, params, memory, frame)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
-def store(module, params, memory, frame_kv, mask, gap, reference=False):
-    return memorize(module, params, memory, frame_kv, mask, gap, reference=reference)
+@functools.partial(jax.jit, static_argnums=(0, 6))
+def store(module, params, memory, frame_kv, mask, t, reference=False):
+    return memorize(module, params, memory, frame_kv, mask, t, reference=reference)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def begin(module, params, frame, mask, capacity):
+def start(module, params, frame, mask, capacity):
     _, frame_kv = step(module, params, None, frame, mask=mask)
-    memory = empty_memory(frame_kv, capacity, module.config.short_term_frames)
-    return frame_kv, memorize(module, params, memory, frame_kv, mask, 1, reference=True)
+    return frame_kv, begin(module, params, frame_kv, mask, capacity)
 
 
 def masks(batch, shift=0):
@@ -174,10 +178,10 @@ def masks(batch, shift=0):
 
 def video(model, count, capacity):
     """Return a memory after `count` frames with stated masks."""
-    _, memory = begin(model.module, model.params, tiny.features(1, *GRID), masks(1), capacity)
+    _, memory = start(model.module, model.params, tiny.features(1, *GRID), masks(1), capacity)
     for t in range(1, count):
         _, frame_kv = look(model.module, model.params, memory, tiny.features(1, *GRID, seed=t))
-        memory = store(model.module, model.params, memory, frame_kv, masks(1, t), 1)
+        memory = store(model.module, model.params, memory, frame_kv, masks(1, t), t)
     return memory
 
 
@@ -190,14 +194,11 @@ def test_padded_slots_change_nothing(model):
     got, _ = look(model.module, model.params, padded, now)
     np.testing.assert_allclose(got, want, atol=3e-6)
     # Not even when they hold something.
-    dirty = padded.replace(
-        long_keys=tuple(x.at[:, :, 2:].set(30.0) for x in padded.long_keys),
-        long_values=tuple(x.at[:, :, 2:].set(30.0) for x in padded.long_values),
-    )
+    dirty = padded.replace(long=jax.tree.map(lambda x: x.at[:, :, 2:].set(30.0), padded.long))
     got, _ = look(model.module, model.params, dirty, now)
     np.testing.assert_allclose(got, want, atol=3e-6)
     counted = dirty.replace(
-        long_valid=jnp.ones_like(dirty.long_valid), long_depth=jnp.full_like(dirty.long_depth, len(dirty.long_keys))
+        long_valid=jnp.ones_like(dirty.long_valid), long_depth=jnp.full_like(dirty.long_depth, len(dirty.long))
     )
     got, _ = look(model.module, model.params, counted, now)
     assert np.abs(got - want).max() > 0.01
@@ -208,36 +209,37 @@ def test_a_group_born_late_sees_only_its_own_frames(name):
     model = tiny.load(name, "model.depth=2", "model.identities=4")
     memory = video(model, 2, 2)
     frame, both = tiny.features(1, *GRID, seed=5), masks(2)
-    frame_kv, _ = begin(model.module, model.params, frame, both, 8)
-    memory = grow(memory, capacity=8, frame_kv=frame_kv)
+    frame_kv, _ = start(model.module, model.params, frame, both, 8)
+    memory = store(model.module, model.params, grow(memory, 8), frame_kv, both, 5, True)
     # The first layer of block v1 sees the same keys in every group.
-    assert [x.shape[0] for x in memory.long_keys] == ([1, 2] if name == "aotb" else [2, 2])
-    memory = store(model.module, model.params, memory, frame_kv, both, 1, True)
+    assert [layer.key.shape[0] for layer in memory.long] == ([1, 2] if name == "aotb" else [2, 2])
     assert memory.long_valid.sum(axis=1).tolist() == [3, 1]
-    _, alone = begin(model.module, model.params, frame, both[1:], 8)
+    _, alone = start(model.module, model.params, frame, both[1:], 8)
     for t in (6, 7):
         now = tiny.features(1, *GRID, seed=t)
         got, frame_kv = look(model.module, model.params, memory, now)
         want, alone_kv = look(model.module, model.params, alone, now)
         np.testing.assert_allclose(got[1], want[0], atol=1e-5)
         assert np.abs(got[0] - got[1]).max() > 0.01
-        memory = store(model.module, model.params, memory, frame_kv, masks(2, t), 1)
-        alone = store(model.module, model.params, alone, alone_kv, masks(2, t)[1:], 1)
+        memory = store(model.module, model.params, memory, frame_kv, masks(2, t), t)
+        alone = store(model.module, model.params, alone, alone_kv, masks(2, t)[1:], t)
 
 
 def test_scan_equals_frame_by_frame(model):
     frames = [tiny.features(1, *GRID, seed=t) for t in range(1, 5)]
-    _, start = begin(model.module, model.params, tiny.features(1, *GRID), masks(1), 2)
+    _, first = start(model.module, model.params, tiny.features(1, *GRID), masks(1), 2)
 
-    def one(memory, frame):
+    def one(memory, now):
+        t, frame = now
         logits, frame_kv = step(model.module, model.params, memory, frame)
         labels = resize_nearest(logits[0].argmax(axis=-1), SIZE)[None]
-        return memorize(model.module, model.params, memory, frame_kv, labels, 2), logits
+        return memorize(model.module, model.params, memory, frame_kv, labels, t, keep=t % 2 == 0), logits
 
-    last, scanned = jax.jit(lambda m, f: jax.lax.scan(one, m, f))(start, jax.tree.map(lambda *x: jnp.stack(x), *frames))
-    memory, advance = start, jax.jit(one)
+    stacked = jnp.arange(1, 5), jax.tree.map(lambda *x: jnp.stack(x), *frames)
+    last, scanned = jax.jit(lambda m, f: jax.lax.scan(one, m, f))(first, stacked)
+    memory, advance = first, jax.jit(one)
     for t, frame in enumerate(frames):
-        memory, logits = advance(memory, frame)
+        memory, logits = advance(memory, (t + 1, frame))
         np.testing.assert_allclose(scanned[t], logits, atol=1e-5)
     for a, b in zip(jax.tree.leaves(last), jax.tree.leaves(memory), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

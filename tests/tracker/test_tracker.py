@@ -8,10 +8,10 @@ import tiny
 
 from aot_jax import Tracker
 from aot_jax.evaluation.segment import CompileCount
-from aot_jax.memory import EMPTY, empty_memory
+from aot_jax.memory import EMPTY
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
-from aot_jax.propagate import mask_unused, memorize, step
+from aot_jax.propagate import begin, mask_unused, memorize, step
 from aot_jax.tracker.tracker import TrackError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -65,7 +65,9 @@ def test_masks_of_any_integer_type(tracker, dtype):
 def test_tracker_equals_the_recurrence_by_hand(model, tracker):
     module, params = model.module, model.params
     look = jax.jit(lambda memory, image: step(module, params, memory, image))
-    store = jax.jit(lambda memory, frame_kv, mask: memorize(module, params, memory, frame_kv, mask, 2))
+    store = jax.jit(
+        lambda memory, frame_kv, mask, t: memorize(module, params, memory, frame_kv, mask, t, keep=t % 2 == 0)
+    )
     size = inference_size(*SIZE)
     mask = tiny.mask(*SIZE, (1, 2, 3))
 
@@ -74,14 +76,14 @@ def test_tracker_equals_the_recurrence_by_hand(model, tracker):
 
     given = resize_nearest(jnp.asarray(mask), size)[None]
     _, frame_kv = jax.jit(lambda image, mask: step(module, params, None, image, mask=mask))(image(0), given)
-    memory = memorize(module, params, empty_memory(frame_kv, 8, 1), frame_kv, given, 2, reference=True)
+    memory = begin(module, params, frame_kv, given, 8)
     got = run(tracker, (1, 2, 3))
     for t in range(1, 4):
         logits, frame_kv = look(memory, image(t))
         labels = resize_bilinear(mask_unused(logits, jnp.array([3])), SIZE, True)[0].argmax(axis=-1)
         assert np.mean(np.asarray(labels) != got[t]) <= 0.001  # ties of rounding only
         labels = jnp.asarray(got[t])
-        memory = store(memory, frame_kv, resize_nearest(labels, size)[None])
+        memory = store(memory, frame_kv, resize_nearest(labels, size)[None], t)
     assert sorted(memory.long_frame.tolist())[-2:] == [0, 2]
     assert np.unique(got[1:]).size > 2
 
@@ -193,7 +195,7 @@ def test_a_corrected_mask_stays_in_memory(model):
     def stored():
         memory = tracker._streams[0].memory
         slot = memory.long_frame.tolist().index(3)
-        return np.asarray(memory.long_keys[0][:, :, slot]), np.asarray(memory.long_values[0][:, :, slot])
+        return [np.asarray(x[:, :, slot]) for x in memory.long[0]]
 
     before = stored()
     for frame in FRAMES[4:]:
@@ -288,7 +290,7 @@ def test_what_a_tracker_cannot_go_on_with(model):
     with pytest.raises(TrackError, match="integers"):
         tracker.step(FRAMES[1], MASK * 0.5)
     assert tracker.ids == [1, 2]
-    assert tracker._streams[0].memory.frame == 0
+    assert tracker._streams[0].memory.long_frame.tolist() == [0, EMPTY, EMPTY, EMPTY]
 
 
 def test_depth_is_checked(model):
@@ -300,7 +302,7 @@ def test_depth_reaches_the_network():
     deep = tiny.load("aost", "model.depth=2")
     tracker = Tracker(deep, 1, gap=0)
     tracker.step(FRAMES[0], MASK)
-    assert len(tracker._streams[0].memory.long_keys) == 1
+    assert len(tracker._streams[0].memory.long) == 1
 
 
 @pytest.mark.parametrize(
