@@ -67,17 +67,17 @@ def main(argv: list[str] | None = None) -> int:
         split = splits.load_split(args.split, args.data, args.resolution, args.all_frames)
         network = find_network(network_choice(args, overrides))
         if jax.process_index() == 0:
-            print(network, file=sys.stderr)
+            print(network, flush=True)
         model = network.load()
         depth = Tracker(model, args.depth, **options).depth
         chosen = {"split": args.split, "all_frames": args.all_frames, "resolution": args.resolution, "depth": depth}
         if not args.output:
-            output = output / args.split / benchmark.run_name(model.config, chosen | options)
+            output = output / args.split / benchmark.run_name(network.config, chosen | options)
         outcome = benchmark.evaluate(
             lambda videos: [Tracker(own, depth, **options) for own in spread.on_devices(model, videos, args.devices)],
             split,
             output,
-            benchmark.describe(model.config, network.checkpoint, chosen | options),
+            benchmark.describe(network.config, network.checkpoint, chosen | options),
             args.overwrite,
         )
     except (ConfigError, CheckpointError, *benchmark.ERRORS) as error:

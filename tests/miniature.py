@@ -162,7 +162,7 @@ class Oracle:
 
 def patch_command(monkeypatch, command, make_tracker) -> None:
     """Let eval.py run with another tracker, without a network, on one device, scoring in this process."""
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr(command, "Tracker", make_tracker)
     monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
     monkeypatch.setattr("os.cpu_count", lambda: 1)

@@ -120,7 +120,7 @@ def test_scores_of_a_run_are_those_of_its_masks(results):
 
 def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no checkpoints/ here
-    monkeypatch.setattr("aot_jax.checkpoint.init_params", tiny.draw)  # compiles faster
+    monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)  # compiles faster
     assert run(data, tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert message.startswith("error: no checkpoint at checkpoints/aost")
@@ -147,7 +147,7 @@ def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
 )
 def test_mistakes_on_the_command_line(data, tmp_path, capsys, monkeypatch, flags, message):
     if "--random_weights" in flags:
-        monkeypatch.setattr(command, "load_model", lambda *_, **__: tiny.load("aost", "model.depth=2"))
+        monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: tiny.load("aost", "model.depth=2"))
     assert run(data, tmp_path / "out", *flags) == 2
     assert capsys.readouterr().err.startswith(message)
 
@@ -221,7 +221,7 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
 
 def test_broken_files_are_named(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "Tracker", lambda *_, **__: Silent())
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
     frame = data / "DAVIS/JPEGImages/480p/bear/00003.jpg"
     whole = frame.read_bytes()

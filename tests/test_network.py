@@ -50,7 +50,6 @@ def test_a_config_named_beside_it_wins(checkpoint, find):
 
 def test_a_config_alone_says_where_its_weights_are(checkpoint, find, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(network, "SHIPPED", tmp_path / "aost.safetensors")
     with pytest.raises(CheckpointError, match=r"no checkpoint at checkpoints/aost_r50 .*no weights ship with this"):
         find()
     with pytest.raises(CheckpointError, match=r"no checkpoint at checkpoints/aott or runs/aott\. Train one"):

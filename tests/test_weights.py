@@ -18,7 +18,7 @@ from aot_jax.weights import SHIPPED
 from aot_jax.weights.__main__ import main
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples"
-ships = pytest.mark.skipif(not SHIPPED.is_file(), reason="no weights ship with this version yet")
+missing = pytest.mark.skipif(not SHIPPED.is_file(), reason="no weights ship with this version yet")
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,7 @@ def test_without_flags_what_ships_is_used(exported, model, tmp_path, monkeypatch
         find_network(NetworkChoice("aost"))
 
 
-def test_without_weights_the_error_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(network, "SHIPPED", tmp_path / "none.safetensors")
+def test_without_weights_the_error_says_so():
     with pytest.raises(CheckpointError, match=r"no weights ship with this version .*: name a config or a checkpoint"):
         load_model()
 
@@ -161,13 +160,17 @@ def test_what_is_halved(x, halved):
 # The file that ships
 
 
-@ships
-def test_what_ships_is_whole_and_small():
+@pytest.fixture
+def shipped(monkeypatch):
+    monkeypatch.setattr(network, "SHIPPED", SHIPPED)
+
+
+@missing
+def test_what_ships_is_whole_and_small(shipped):
     assert SHIPPED.stat().st_size <= 20e6
     assert SHIPPED.with_suffix(".sha256").is_file()
-    model = load_model()
-    shipped = load_config("shipped")
-    assert (model.config.model, model.config.memory) == (shipped.model, shipped.memory)
+    model, recipe = load_model(), load_config("shipped")
+    assert (model.config.model, model.config.memory) == (recipe.model, recipe.memory)
     source = read_description(SHIPPED)["source"]
     assert int(source["updates"]) > 0
     assert json.loads(source["scores"])
@@ -175,9 +178,9 @@ def test_what_ships_is_whole_and_small():
     assert source["licence"]
 
 
-@ships
+@missing
 @pytest.mark.skipif(not (EXAMPLE / "clip.mp4").is_file(), reason="there is no example clip yet")
-def test_what_ships_tracks_the_example():
+def test_what_ships_tracks_the_example(shipped):
     from aot_jax.io.masks import read_mask
     from aot_jax.io.sources import open_source
 

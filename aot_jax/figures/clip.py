@@ -65,7 +65,7 @@ def open_clip(video: Sequence[str | Path], mask: str | Path | None) -> Clip:
     source = open_source(video)
     return Clip(
         str(video[0]),
-        source.count,
+        source.expected,
         read_mask(mask, source.size),
         source.label,
         lambda: (frame.pixels for frame in source.frames()),

@@ -1,6 +1,5 @@
 """The figures that need a network: from flags to a page."""
 
-import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def load_network(args: Namespace, overrides: Sequence[str], checkpoint: str | None) -> Model:
     """Load the network that the flags name."""
     network = find_network(NetworkChoice(args.config, checkpoint, args.random_weights, tuple(overrides)))
-    print(network, file=sys.stderr)
+    print(network)
     return network.load()
 
 

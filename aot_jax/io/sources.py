@@ -26,7 +26,8 @@ class Source(Protocol):
     size: Size  # (h, w) of its frames
     rate: Fraction  # frames a second, on average
     pixel_aspect: Fraction  # width : height of a pixel
-    count: int | None  # of frames: exact for images, as stated by a video file until it has been read once
+    count: int | None  # of frames; None for a video file until it has been read once
+    expected: int | None  # of frames, where `count` is None: as the file states it, which may be wrong
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
@@ -59,6 +60,7 @@ class ImageSource:
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = len(self.paths)
+        self.expected: int | None = self.count
         self._numbers = {path.stem: i for i, path in enumerate(self.paths)}
         self.size: Size = read_frame(self.paths[0]).shape[:2]
 

@@ -23,9 +23,11 @@ from aot_jax.io.video_stream import (
     display_matrix,
     exact,
     frame_time,
+    last_end,
     open_video,
     reason_text,
     stated_count,
+    stated_end,
     upright,
     video_stream,
 )
@@ -33,7 +35,7 @@ from aot_jax.typing import Size
 
 UNSAID, HD = 2, 720  # H.264's number for a colour space that a file does not name; lines from which it is BT.709
 BUFFER = 512 << 20  # bytes of decoded frames that are held while going backward
-SHORT = 0.05  # of a file's stated frames may be missing before it is called truncated
+SHORT = Fraction(1, 20)  # of a file's stated length may be missing before that is told
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Frame:
     index: int  # from 0, in the order of showing
     time: Fraction  # seconds after the first frame
     pixels: np.ndarray  # (h, w, 3) uint8 RGB, upright
+    duration: Fraction | None = None  # seconds, as stated of this frame alone; None: it is not
 
 
 class VideoReader:
@@ -70,7 +73,9 @@ class VideoReader:
             with open_video(self.path) as container:
                 stream = video_stream(container)
                 self.rate = average_rate(stream)  # frames a second on average, Fraction
-                self.count = stated_count(container, stream, self.rate)  # as the file states it; None: it does not
+                self.count: int | None = None  # of frames, from the first pass on
+                self.expected = stated_count(container, stream, self.rate)
+                self._stated_end = stated_end(container)
                 self.pixel_aspect = exact(stream.sample_aspect_ratio) or Fraction(1)  # width : height of a pixel
                 first = next(self._decode(container, stream), None)
         except FrameError:
@@ -106,7 +111,7 @@ class VideoReader:
             for index, (frame, time) in enumerate(shown):
                 count, last = index + 1, time
                 if index >= start:
-                    yield Frame(index, time, self._pixels(frame))
+                    yield Frame(index, time, self._pixels(frame), self._duration(frame, time))
         self._check_length(count, last)
 
     def backward(self, end: int) -> Iterator[Frame]:
@@ -217,14 +222,23 @@ class VideoReader:
             ) from reason
         return np.ascontiguousarray(upright(pixels, display_matrix(frame))).reshape(*self.size, 3)
 
+    def _duration(self, frame: av.VideoFrame, time: Fraction) -> Fraction | None:
+        """Return how long a frame is shown if none follows, no longer than the file lasts; None: that is not said."""
+        if not frame.duration or frame.time_base is None or self._stated_end is None:
+            return None
+        # Where frames are stored out of order, this is the time until the next one stored.
+        duration = min(frame.duration * exact(frame.time_base), self._stated_end - self.start - time)
+        return duration if duration > 0 else None
+
     def _check_length(self, count: int, last: Fraction) -> None:
         """Tell, once, if frames are missing at the end or between."""
         reason = f" ({self._lost[-1]})" if self._lost else ""
-        if self.count and count < self.count * (1 - SHORT) - 1:
+        stated = (self._stated_end or Fraction(0)) * (1 - SHORT) - 1 / self.rate
+        if self.start + last < stated and last_end(self.path) < stated:
             self._say(
                 "missing",
-                f"{self.path}: breaks off at {float(last):.1f} s, after {count} of about {self.count} frames{reason}: "
-                "it is truncated (or its sound is longer than its picture); these frames are used",
+                f"{self.path}: breaks off at {float(last):.1f} s, after {count} frames{reason}, and says that it lasts "
+                f"{float(self._stated_end or 0):.1f} s: unless that is wrong, it was cut off; these frames are used",
             )
         elif self._lost:
             self._say(
@@ -232,7 +246,7 @@ class VideoReader:
                 f"{self.path}: {len(self._lost)} of its packets cannot be decoded{reason}; the other frames are used, "
                 "numbered without those that are lost",
             )
-        self.count = count
+        self.count = self.expected = count
 
     def _say(self, kind: str, message: str) -> None:
         if kind not in self._warned:

@@ -22,7 +22,7 @@ class VideoWriter:
         path: of the file; its folder is made.
         fps: frames a second.
         pixel_aspect: width : height of a pixel.
-        sound: goes in beside the frames, up to the last one's end.
+        sound: goes in beside the frames; it may be longer.
 
     Raises:
         OSError: if the file cannot be written.
@@ -44,14 +44,16 @@ class VideoWriter:
         self._stream: av.VideoStream | None = None
         # The numerator divides it, so that a constant rate is kept exactly.
         self._ticks = self._rate.numerator * math.ceil(MIN_TICKS / self._rate.numerator)
-        self._end = Fraction(0)  # seconds, of the last frame
+        self._last = 0  # ticks at which the last frame is shown
+        self._end = Fraction(0)  # seconds at which it ends
 
-    def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
+    def write(self, frame: np.ndarray, time: Fraction | None = None, duration: Fraction | None = None) -> None:
         """Add a frame (h, w, 3) uint8 RGB; all have one size. Odd sizes lose nothing: their edge is repeated.
 
         Args:
             frame: pixels.
-            time: seconds at which it is shown, later than the frame before; None: 1 / fps after it.
+            time: seconds at which it is shown, later than the frame before; None: when that one ends.
+            duration: seconds until it ends if it is the last one; None: 1 / fps.
         """
         height, width = frame.shape[:2]
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -62,15 +64,15 @@ class VideoWriter:
         )
         picture.time_base = Fraction(1, self._ticks)
         picture.pts = round(time * self._ticks)
-        picture.duration = round(self._ticks / self._rate)
-        for packet in stream.encode(picture):
-            self._container.mux(packet)
-        self._end = time + 1 / self._rate
+        self._last = picture.pts
+        self._end = time + (duration or 1 / self._rate)
+        self._mux(stream.encode(picture))
         if self._sound is not None:
             self._sound.mux_until(time, self._container)
 
     def _begin(self, height: int, width: int) -> av.VideoStream:
-        stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18"})
+        # Without frames stored out of order, whose steps MP4 would take for the length of the video.
+        stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18", "bf": "0"})
         context = stream.codec_context
         context.time_base = Fraction(1, self._ticks)
         context.pix_fmt, context.height, context.width = "yuv420p", height, width
@@ -81,6 +83,12 @@ class VideoWriter:
             self._sound.attach(self._container)
         return stream
 
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            if packet.pts == self._last:  # what follows says how long the others last
+                packet.duration = round(self._end * self._ticks) - self._last
+            self._container.mux(packet)
+
     def __enter__(self) -> "VideoWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(self._temporary.absolute()), "w", format="mp4", options={"movflags": "faststart"})
@@ -89,10 +97,9 @@ class VideoWriter:
     def __exit__(self, kind: type | None, *_: object) -> None:
         try:
             if kind is None and self._stream is not None:
-                for packet in self._stream.encode():
-                    self._container.mux(packet)
+                self._mux(self._stream.encode())
                 if self._sound is not None:
-                    self._sound.mux_until(self._end, self._container)
+                    self._sound.mux_until(None, self._container)
             self._container.close()
             if kind is None and self._stream is not None:
                 self._temporary.replace(self._path)

@@ -1,12 +1,9 @@
 """Everything that `track.py` does, in order: open, check, track, render. Flags are in `track.py`."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError
@@ -45,7 +42,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
     network = find_network(network_choice(args, overrides))
     if not args.quiet:
-        tqdm.write(str(network), file=sys.stderr)
+        print(network)
     output = Path(args.output or Path("results") / "track" / source.name)
     settings = _settings(args, source, prompts, network)
     with Run(output, settings, resume=args.resume, overwrite=args.overwrite, results=RESULTS) as run:
@@ -130,7 +127,7 @@ def _warn_of_limits(
     if args.output_height:
         masks = (args.output_height, -(-width * args.output_height // height))
     edge = _long_edge(args, model)
-    frames = source.count or MANY_FRAMES
+    frames = source.expected or MANY_FRAMES
     memory = (tracker.depth, len(prompts.ids), frames, args.max_frames, edge)
     needed = limits.memory_needed(model, source.size, masks, *memory)
     state = limits.state_needed(model, source.size, *memory)

@@ -61,7 +61,7 @@ def read_prompts(
             "which objects? Give their mask on a frame, --mask MASK.png, or a box around each, --box x0,y0,x1,y1"
             + (" (one or the other, not both)" if masks else "")
         )
-    if frame is not None and (frame < 0 or (source.count and frame >= 1.1 * source.count + 1)):
+    if frame is not None and (frame < 0 or (source.count is not None and frame >= source.count)):
         raise MaskError(f"there is no frame {frame}: {source.name} has {source.count} frames, numbered from 0")
     if boxes:
         drawn = draw_boxes(boxes, source.size, warn)

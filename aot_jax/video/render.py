@@ -72,7 +72,7 @@ def render(
             writer = stack.enter_context(_writer(source, folder, warn)) if overlay else None
             sinks = [stack.enter_context(open_export(name, folder, source, ids)) for name in exports]
             bar = stack.enter_context(
-                tqdm(total=source.count, unit="frame", desc="overlay", disable=quiet, dynamic_ncols=True)
+                tqdm(total=source.expected, unit="frame", desc="overlay", disable=quiet, dynamic_ncols=True)
             )
             before = None
             for frame in read_ahead(source.frames()):
@@ -81,7 +81,7 @@ def render(
                     sink.add(frame.index, _at_size_of(labels, frame.pixels), labels)
                 if writer is not None:
                     large = np.asarray(resize_nearest(labels, frame.pixels.shape[:2]))
-                    writer.write(draw_overlay(frame.pixels, large, void=None), frame.time)
+                    writer.write(draw_overlay(frame.pixels, large, void=None), frame.time, frame.duration)
                 if before is not None:
                     intervals = _extremes([*intervals, frame.time - before])
                 before = frame.time

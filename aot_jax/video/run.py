@@ -139,7 +139,7 @@ def track(
     """
     with (
         MaskWriter() as writer,
-        tqdm(total=source.count, unit="frame", desc=source.name, disable=quiet, dynamic_ncols=True) as bar,
+        tqdm(total=source.expected, unit="frame", desc=source.name, disable=quiet, dynamic_ncols=True) as bar,
     ):
         walk = _Walk(tracker, source, prompts, run, writer, bar, save_every, stopped, warn)
         if read_progress(run).stage == "forward":
@@ -213,7 +213,7 @@ class _Walk:
     def _restore(self, stage: str) -> int | None:
         """Bring the tracker to where the run is; returns the last frame that is done, None: none is."""
         progress, first = read_progress(self.run), self.prompts.first
-        finished = (self.source.count or first) - first if stage == "backward" else 0
+        finished = (self.source.expected or first) - first if stage == "backward" else 0
         state = progress.state if progress.stage == stage else None
         if state is not None:
             try:
@@ -231,5 +231,7 @@ class _Walk:
                 f"the first mask is for frame {self.prompts.first}, but {self.source.name} has only "
                 f"{self.source.count} frames, numbered from 0: name a frame that it has"
             )
+        if last == 0:
+            self.warn(f"{self.source.name} has one frame, so nothing is tracked: give a video, or all of its frames")
         if self.prompts.last > last:
             self.warn(f"masks for frames after {last}, the last of {self.source.name}, were not used")

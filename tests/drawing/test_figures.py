@@ -59,7 +59,9 @@ def drawn(output):
 def test_banks_of_several_checkpoints(checkpoint, tmp_path, capsys):
     output = tmp_path / "new" / "bank.png"
     assert main(["bank", "--checkpoint", str(checkpoint), str(checkpoint / "weights"), "--output", str(output)]) == 0
-    assert capsys.readouterr().out == f"wrote {output}\nwrote {output.with_suffix('.svg')}\n"
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [f"network: aost, {checkpoint / 'weights'} (--checkpoint)"] * 2
+    assert said[2:] == [f"wrote {output}", f"wrote {output.with_suffix('.svg')}"]
     height, width = drawn(output).shape[:2]
     assert width > 1.5 * height  # two side by side
 

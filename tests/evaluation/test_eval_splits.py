@@ -203,7 +203,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     made = build(tmp_path / "data", "youtubevos18", truth=False)
     assert command.main(["--split", "youtubevos18"]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: no checkpoint at checkpoints/aost_r50 or runs/aost_r50. Train one")
+    assert message.startswith("error: no checkpoint at checkpoints/aost_r50 or runs/aost_r50, and no weights ship")
     assert "python -m aot_jax.convert" in message
     weights = tmp_path / "checkpoints/aost_r50"
     weights.mkdir(parents=True)
@@ -231,7 +231,7 @@ def test_options_reach_the_tracker(tmp_path, monkeypatch, capsys):
 
     patch_command(monkeypatch, command, tracker)
     configs = []
-    monkeypatch.setattr(command, "load_model", lambda config, *_, **__: configs.append(config))
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda found, *_: configs.append(found.config))
     monkeypatch.chdir(tmp_path)
     flags = ["--split", "davis17", "--data", str(made.root), "--config", "aost", "--random_weights"]
     more = ["--multi_scale", "--flip", "--max_long_edge", "800", "--depth", "2", "--dtype", "bfloat16"]

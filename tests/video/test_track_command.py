@@ -93,7 +93,7 @@ def painter(monkeypatch):
         pass
 
     monkeypatch.setattr(command, "Tracker", Own)
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr(limits, "memory_needed", lambda *_: 0)
     monkeypatch.setattr(limits, "state_needed", lambda *_: 0)
     monkeypatch.setattr(command, "_long_edge", lambda *_: 0)
@@ -148,7 +148,7 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
 
 def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, tmp_path, monkeypatch):
     model = tiny.load("aost", "model.depth=2", "memory.gap=2")
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: model)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: model)
     mask = mask.rename(tmp_path / "00002.png")
     flags = ("--mask", mask, "--random_weights", "--depth", 1, "--no_overlay")
     assert run(clip, tmp_path / "whole", *flags) == 0
@@ -227,7 +227,7 @@ def test_a_truncated_video_is_told_once_and_tracked_as_far_as_it_goes(painter, t
     assert run(path, out, "--box", "1,1,9,9", "--random_weights") == 0
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith(f"warning: {path}: breaks off at ")
-    assert len(upright_masks(out)) == VideoReader(out / "overlay.mp4").count
+    assert len(upright_masks(out)) == VideoReader(out / "overlay.mp4").expected
 
 
 def test_frames_of_one_pixel(painter, tmp_path):
@@ -283,7 +283,7 @@ def test_refusals_are_one_line(painter, clip, mask, tmp_path, capsys, monkeypatc
 def test_a_folder_that_cannot_be_written_is_told_before_the_network_is_loaded(
     painter, clip, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: pytest.fail("loaded"))
     (tmp_path / "file").write_text("")
     assert run(clip, tmp_path / "file" / "out", "--box", "0,0,9,9", "--random_weights") == 2
     assert capsys.readouterr().err == (
@@ -308,7 +308,7 @@ def test_a_full_disk_keeps_what_is_done(painter, clip, mask, tmp_path, capsys, m
     assert len(upright_masks(out)) == 3
     monkeypatch.setattr("aot_jax.io.mask_writer.write_mask", write_mask)
 
-    def full_overlay(self, frame, time=None):
+    def full_overlay(*_):
         raise av.error.OSError(28, "No space left on device")
 
     write = VideoWriter.write
@@ -348,7 +348,7 @@ def test_the_system_refuses_to_write(painter, clip, mask, tmp_path, capsys, size
     assert file in line
     assert [len(list(out.glob(names))) for names in ("masks/*.png", "masks/.*", ".*", "*.mp4")] == [masks, 0, 0, 0]
     assert run(clip, out, *flags, "--resume") == 0
-    assert (len(upright_masks(out)), VideoReader(out / "overlay.mp4").count) == (COUNT, COUNT)
+    assert (len(upright_masks(out)), VideoReader(out / "overlay.mp4").expected) == (COUNT, COUNT)
 
 
 KILLED = """
@@ -412,7 +412,7 @@ def test_ctrl_c_keeps_finished_frames_and_resume_goes_on(painter, clip, mask, tm
     assert run(clip, out, "--mask", mask, "--random_weights", "--resume") == 0
     assert seen == list(range(COUNT))
     assert len(upright_masks(out)) == COUNT
-    assert VideoReader(out / "overlay.mp4").count == COUNT
+    assert VideoReader(out / "overlay.mp4").expected == COUNT
 
 
 def test_a_second_ctrl_c_stops_at_once(painter, clip, mask, tmp_path, capsys):

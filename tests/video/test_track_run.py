@@ -167,6 +167,25 @@ def test_masks_beyond_the_end_are_told(tmp_path):
         go(tmp_path / "out2", Witness(), clip, prompts)
 
 
+def test_a_mask_may_be_on_a_frame_that_the_file_does_not_count(tmp_path):
+    path = clips.write_clip(tmp_path / "a.mp4", 20, SIZE, container={"movflags": "frag_keyframe"})
+    clip = open_source([path])
+    assert clip.expected < 17
+    prompts = read_prompts(clip, boxes=["1,1,9,9"], frame=17)
+    warnings = []
+    assert go(tmp_path / "out", Witness(), clip, prompts, warn=warnings.append)
+    assert (len(masks_of(tmp_path / "out")), warnings) == (20, [])
+    with pytest.raises(MaskError, match="there is no frame 20: a has 20 frames, numbered from 0"):
+        read_prompts(clip, boxes=["1,1,9,9"], frame=20)
+
+
+def test_a_video_of_one_frame_is_told(tmp_path, video):
+    warnings = []
+    clip = open_source([video.paths[0]])
+    assert go(tmp_path / "out", Witness(), clip, read_prompts(clip, boxes=["1,1,9,9"]), warn=warnings.append)
+    assert warnings == ["00000 has one frame, so nothing is tracked: give a video, or all of its frames"]
+
+
 def test_a_failed_write_keeps_the_masks_before(tmp_path, video, monkeypatch):
     prompts = prompts_on(tmp_path, video, _0=(1,))
 
