@@ -76,6 +76,11 @@ def load(name: str = "aott", *overrides: str, seed: int = 0) -> Model:
     return Model(module, draw(module, seed), config)
 
 
+def of_block(block: str, *overrides: str) -> Model:
+    """Build the shallowest network with every parameter of a block; gpm's first layer has no identity branch."""
+    return load(NETWORKS[block], f"model.depth={2 if block == 'gpm' else 1}", *overrides)
+
+
 def frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     """Draw a video (t, h, w, 3) uint8 of coarse noise that moves to the right."""
     rng = np.random.default_rng(seed)

@@ -53,7 +53,9 @@ class ShortTermAttention(nn.Module):
             bias_init = bias_uniform(depth) if self.locality is None else near_first(self.window, self.locality)
             bias = self.param("relative_k_bias", bias_init, (heads, offsets))
             if self.relative_values:
-                relative_v = self.param("relative_v", fans_uniform(depth * offsets, heads * offsets), kernel.shape)
+                wide = values.shape[-1]
+                init = fans_uniform(wide * offsets, heads * offsets)
+                relative_v = self.param("relative_v", init, (heads, offsets, wide))
                 relative_v = relative_v.astype(self.dtype)
             # On the unscaled query, as in the release.
             relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel.astype(self.dtype))

@@ -38,9 +38,7 @@ def split(x, devices):
 @functools.cache
 def make_update(devices, accumulate, block, drop_path, rematerialise):
     """Build a small network and its update; compiling is what these tests spend their time on."""
-    depth = 2 if block == "gpm" else 1  # only later layers of it have all of its parameters
-    drops = [f"model.{name}={drop_path}" for name in ("drop_path", "channel_drop")]
-    model = tiny.load(tiny.NETWORKS[block], f"model.depth={depth}", *drops)
+    model = tiny.of_block(block, *(f"model.{name}={drop_path}" for name in ("drop_path", "channel_drop")))
     config = model.config.copy_and_resolve_references()
     with config.unlocked():
         config.train.update(
