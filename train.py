@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before anything else is loaded
     prepare_process()
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,7 @@ import numpy as np
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
-from aot_jax.evaluation.held_out import finish, score_model
-from aot_jax.evaluation.splits import load_split
+from aot_jax.evaluation.held_out import finish, load_sets, score_sets
 from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.start import load_tensorflow
 from aot_jax.training.distributed import add_distributed_flags, initialise
@@ -80,13 +80,12 @@ def main(argv: list[str] | None = None) -> int:
         return iterate(dataset)
 
     try:
-        split = (
-            load_split(config.train.evaluate_on) if config.train.evaluate_every or config.train.final_scores else None
-        )
-        evaluate = None if split is None else lambda model, folder: score_model(model, split, folder)
+        scored = config.train.evaluate_every or config.train.final_scores
+        sets = load_sets(config.train.evaluate_on, config.data.root) if scored else {}
+        evaluate = functools.partial(score_sets, sets) if sets else None
         model = train(config, batches, evaluate, args.allow_config_change)
-        if split is not None and config.train.final_scores and jax.process_index() == 0:
-            print(finish(model, split, Path(config.train.output) / config.name))
+        if sets and config.train.final_scores and jax.process_index() == 0:
+            print(finish(model, next(iter(sets.values())), Path(config.train.output) / config.name))
     except (CheckpointError, ConfigError, ConvertError, DataError, TrainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

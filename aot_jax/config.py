@@ -156,7 +156,12 @@ def _parse(text: str, kind: type, old: Any) -> Any:
         raise ValueError(text)
     if kind is float:
         return float(text)
-    value = ast.literal_eval(text)
+    try:
+        value = ast.literal_eval(text)
+    except ValueError:  # a single name needs no quotes in a tuple of names
+        if kind is not tuple or not old or not isinstance(old[0], str) or not text.isidentifier():
+            raise
+        value = text
     if kind is tuple and not isinstance(value, list | tuple):
         value = (value,)
     if kind in (tuple, list):

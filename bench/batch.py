@@ -9,6 +9,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from bench.videos import Clip
 
 from aot_jax.memory import Memory
 from aot_jax.models.aot import AOT
@@ -17,7 +18,6 @@ from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_n
 from aot_jax.propagate import begin, mask_unused, memorize, step
 from aot_jax.tracker.groups import resized_labels, used_identities
 from aot_jax.typing import Array, Params, Size
-from bench.videos import Clip
 
 
 def _images(frames: Array, size: Size) -> Array:

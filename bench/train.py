@@ -29,7 +29,7 @@ from ml_collections import ConfigDict
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
-from aot_jax.flags import add_config_flags, parse_args
+from aot_jax.flags import add_config_flags
 from aot_jax.io.generated import make_video
 from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
@@ -38,28 +38,14 @@ from aot_jax.training.loop import TrainError, check_batch, first_params, train_d
 from aot_jax.training.state import make_state
 from aot_jax.training.step import make_train_step, place
 from bench import peer
-from bench.measure import (
-    Compilations,
-    Rulers,
-    add_json_flag,
-    describe_machine,
-    format_table,
-    fresh_compilation,
-    peak_rss,
-    write_json,
-)
+from bench.measure import BenchError, Compilations, Rulers, format_table, fresh_compilation, peak_rss, run
 from data_pipeline.errors import DataError
 
 Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them
 
 WARM_UP = 2  # updates that do not count
 GENERATED = "generated"  # in place of a folder of data
-ERRORS = (CheckpointError, ConfigError, ConvertError, DataError, TrainError, peer.PeerError, OSError)
-
-# Of AOTT with 2 clips of 5 frames at 241x241 in float32 on two CPU cores, where a unit takes 0.115 s: the authors' code
-# takes 4 s.
-TARGET, ORIGINAL = 17.5, 35
-REFERENCE = ("aott", 2, 5, 241)  # config, clips, frames, crop
+ERRORS = (CheckpointError, ConfigError, ConvertError, DataError, TrainError)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -80,37 +66,38 @@ def make_parser() -> argparse.ArgumentParser:
         help="make batches by the real pipeline from the config's datasets in DIR, or from generated videos with "
         f"'{GENERATED}' (default: the same drawn clips again and again)",
     )
-    parser.add_argument("--peer", type=Path, metavar="DIR", help="checkout of the authors' PyTorch code to time beside")
-    add_json_flag(parser)
+    parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    args, overrides = parse_args(make_parser(), argv)
-    print(describe_machine())
-    try:
-        config = load_config(args.config, [*overrides, *data_fields(args.data)])
-        check_crop(config)
-        check_batch(config)
-        if args.steps <= WARM_UP:
-            raise TrainError(f"--steps is {args.steps}, but the first {WARM_UP} updates do not count")
-        rulers = Rulers()
-        for _ in range(3):
-            rulers.measure()
-        batches = pipeline_batches(config) if args.data else drawn_batches(config)
-        with fresh_compilation():
-            figures = measure_training(config, batches, args.steps, rulers, bool(args.data), keep=bool(args.peer))
-        used = figures.pop("batches")
-        figures["data"] = f"the pipeline, from {args.data}" if args.data else "the same drawn clips, no pipeline"
-        if args.peer:
+    return run("bench.train", make_parser(), measure_train, ERRORS, argv)
+
+
+def measure_train(args: argparse.Namespace, overrides: list[str]) -> dict:
+    """Measure and print our updates, then the peer's."""
+    config = load_config(args.config, [*overrides, *data_fields(args.data)])
+    check_crop(config)
+    check_batch(config)
+    if args.steps <= WARM_UP:
+        raise TrainError(f"--steps is {args.steps}, but the first {WARM_UP} updates do not count")
+    rulers = Rulers()
+    for _ in range(3):
+        rulers.measure()
+    batches = pipeline_batches(config) if args.data else drawn_batches(config)
+    with fresh_compilation():
+        figures = measure_updates(config, batches, args.steps, rulers, bool(args.data), keep=bool(args.peer))
+    used = figures.pop("batches")
+    figures["data"] = f"the pipeline, from {args.data}" if args.data else "the same drawn clips, no pipeline"
+    print("\n" + format_training(config, figures, rulers), flush=True)
+    if args.peer:
+        try:
             figures["peer"] = peer.time_training(args.peer, config, [normalised(x) for x in used], rulers, WARM_UP)
-        print("\n" + format_training(config, figures, rulers))
-        write_json(args.json, "bench.train", argv, {"config": config.name, **figures, **rulers.record()})
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+            print(peer.describe(figures["peer"], "step", figures["seconds"], rulers))
+        except BenchError as error:
+            figures["error"] = str(error)
+    return {"config": config.name, **figures, **rulers.record()}
 
 
 def data_fields(data: str | None) -> list[str]:
@@ -143,7 +130,7 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
     return iterate(make_dataset(config.data, seed=config.seed, batch_size=config.train.batch_size))
 
 
-def measure_training(
+def measure_updates(
     config: ConfigDict, batches: Iterator[Batch], steps: int, rulers: Rulers, pipeline: bool, keep: bool
 ) -> dict:
     """Make updates and time them, in seconds; `keep` keeps the batches, for a peer."""
@@ -210,12 +197,6 @@ def format_training(config: ConfigDict, figures: dict, rulers: Rulers) -> str:
         "",
         format_table(("compile s", "ms a step", "steps/s", "clips/s", "units", "waiting", "peak MiB"), [row]),
     ]
-    if (config.name, clips, data.frames, data.crop) == REFERENCE:
-        units = rulers.units(seconds)
-        verdict = "within" if units <= TARGET else "above"
-        lines.append(f"units a step: {units:.1f}, {verdict} the target of {TARGET}; the authors' code takes {ORIGINAL}")
-    if "peer" in figures:
-        lines.append(peer.describe(figures["peer"], "step", seconds, rulers))
     return "\n".join(lines)
 
 

@@ -74,8 +74,9 @@ def _data() -> ConfigDict:
     data = ConfigDict()
     data.root = ""  # folder of the raw data; empty: $VOS_DATA, else ./data
     data.prepared = ""  # folder of the prepared sets; empty: ~/.cache/aot-jax/prepared
-    # Mixture of (name, repeat) or (name, repeat, root of its own); an epoch visits each sequence `repeat` times. Names:
-    # davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's own), generated; "davis17:val": a split.
+    # Mixture of (name, repeat) or (name, repeat, root of its own, below data.root unless absolute); an epoch visits
+    # each sequence `repeat` times. Names: davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's
+    # own), generated; "davis17:val": a split.
     data.datasets = (("davis17", 5), ("youtube_vos19", 1))  # (release)
     data.stage = "video"  # video: clips in time; static: several views of one image (paper, section 5.1)
     data.frames = 5  # of a clip, reference included (paper, section 5.1)
@@ -163,8 +164,11 @@ def _train() -> ConfigDict:
     train.keep_checkpoints = 3  # newest ones
     train.keep_every = 20_000  # checkpoints of steps that this divides are kept for good; 0: none
     train.evaluate_every = 0  # steps between evaluations of the averaged weights, last step included; 0: none
-    train.evaluate_on = "generated"  # a split of eval.py
-    train.final_scores = False  # score the last weights on it at every depth, beside a copied first mask; draw a video
+    # Splits of eval.py, each a name or (name, folder), below data.root unless absolute; the best weights are those with
+    # the highest mean of their J&F. Without a folder: $VOS_DATA, else ./data.
+    train.evaluate_on = ("generated",)
+    # Score the last weights on the first of them at every depth, beside a copied first mask, and draw a video.
+    train.final_scores = False
     return train
 
 

@@ -108,7 +108,7 @@ def open_sets(data: ConfigDict) -> list[PreparedSet]:
             prepare(
                 name,
                 split=split or "train",
-                root=Path(entry[2]).expanduser() if len(entry) > 2 else root,
+                root=(root or Path()) / Path(entry[2]).expanduser() if len(entry) > 2 else root,
                 folder=folder,
                 on_bad_file=data.on_bad_file,
                 recipe=Recipe(**data.generated) if name == "generated" else None,

@@ -60,6 +60,15 @@ def test_both_stages_of_a_variant_train_the_same_network(name):
     assert (first.train.min_learning_rate, second.train.min_learning_rate) == (2e-5, 1e-5 if heavier else 2e-5)
 
 
+def test_both_stages_of_what_ships_train_the_same_network():
+    first, second = load_config("shipped:pretrain"), load_config("shipped")
+    assert (first.name, second.name) == ("pretrain_shipped", "shipped")
+    assert (first.model, first.memory, first.inference) == (second.model, second.memory, second.inference)
+    assert (first.data.stage, second.data.stage) == ("static", "video")
+    for config in (first, second):
+        check_crop(config)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_the_papers_models(name):
     config = load_config(name)
@@ -87,6 +96,8 @@ def test_the_papers_models(name):
         ("data.scale=[0.5, 2.0]", (0.5, 2.0)),
         ("data.datasets=(('davis17', 5),)", (("davis17", 5),)),
         ("name=mine", "mine"),
+        ("train.evaluate_on=davis17", ("davis17",)),
+        ("train.evaluate_on=('davis16', ('davis17', '/data'))", ("davis16", ("davis17", "/data"))),
         ("data.max_gap.davis=7", 7),
     ],
 )
@@ -120,6 +131,7 @@ def test_later_overrides_win():
         ("model.depth=", r"model.depth='' does not fit"),
         ("model.sine_position=maybe", r"model.sine_position='maybe' does not fit: the field takes bool"),
         ("model.drop_path=much", r"model.drop_path='much' does not fit: the field takes float"),
+        ("data.scale=wide", r"data.scale='wide' does not fit: the field takes tuple"),
         ("data.scale=(1,", r"data.scale='\(1,' does not fit: the field takes tuple"),
         ("model.window=14", r"model.window is 14; it is odd"),
         ("model.window=-1", r"model.window is -1"),

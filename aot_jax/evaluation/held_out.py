@@ -1,6 +1,7 @@
 """Score a network on a split as eval.py does, and the baseline that copies the first mask. Called while training."""
 
 import json
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
-from aot_jax.evaluation.splits import Sequence, Split
+from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.evaluation.truth import score_split
+from aot_jax.io.datasets import DataError
 from aot_jax.io.files import atomic_write
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
@@ -73,6 +75,38 @@ def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
     if len(summaries) > 1:
         figures |= {f"J&F/depth{depth}": summary.JF for depth, summary in summaries.items()}
     return figures
+
+
+def load_sets(entries: Iterable[str | tuple[str, str]], root: str = "") -> dict[str, Split]:
+    """Find the splits of `config.train.evaluate_on`, by a title for each.
+
+    Args:
+        entries: each the name of a split, or its name and a folder, below `root` unless absolute.
+        root: `config.data.root`.
+
+    Raises:
+        DataError: if an entry is neither, or a split is not there.
+    """
+    sets: dict[str, Split] = {}
+    for entry in entries:
+        name, *folder = (entry,) if isinstance(entry, str) else entry
+        if len(folder) > 1 or not all(isinstance(part, str) for part in (name, *folder)):
+            raise DataError(f"train.evaluate_on holds {entry!r}; write the name of a split, or (name, folder)")
+        title = name if name not in sets else f"{name}-{Path(*folder).name}"
+        sets[title] = load_split(name, Path(root, *folder).expanduser() if folder else None)
+    return sets
+
+
+def score_sets(sets: Mapping[str, Split], model: Model, folder: Path) -> dict[str, float]:
+    """Score a network on several splits, each figure under its split's title, and their mean J&F; masks go to `folder`.
+
+    One split alone has no title.
+    """
+    if len(sets) == 1:
+        return score_model(model, next(iter(sets.values())), folder)
+    scores = {title: score_model(model, split, folder / title) for title, split in sets.items()}
+    titled = {f"{title}/{name}": value for title, own in scores.items() for name, value in own.items()}
+    return {"J&F": float(np.mean([own["J&F"] for own in scores.values()])), **titled}
 
 
 def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str, Summary]:

@@ -5,16 +5,19 @@ transposed.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from einops import rearrange
 from jax import lax
 
+from aot_jax.ops.forms import by_platform, can_trace
 from aot_jax.typing import Array
 
 QUERY_BLOCK = 128  # queries a block on the CPU: a block's scores then stay in cache
 MASKED = -1e30  # added to scores that must not count; finite, so that no token meets 0 / 0
+TOKENS = "b n t r d -> b n (t r) d"  # of several frames, one after the other
 
 
 def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
@@ -30,7 +33,8 @@ def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
         (b, n, s, d).
     """
     bias = None if valid is None else jnp.where(valid, 0.0, MASKED)[:, None, None]
-    return lax.platform_dependent(q, k, v, bias, cpu=_attend_blocks, default=_attend)
+    gpu = attend_fused if bias is None and can_trace(attend_fused, q, k, v) else _attend
+    return by_platform("attention", q, k, v, bias, cpu=_attend_blocks, gpu=gpu)
 
 
 def _attend(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
@@ -41,6 +45,27 @@ def _attend(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)
     return (jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), v) / total).astype(v.dtype)
+
+
+def attend_fused(
+    q: Array, k: Array, v: Array, count: Array | None = None, implementation: Literal["cudnn", "xla"] = "cudnn"
+) -> Array:
+    """Compute `attend` without a place for the scores in memory; JAX has this for 16 bits, CUDA and few shapes.
+
+    Args:
+        q: (b, n, s, d) queries.
+        k: (b, n, r, d) keys.
+        v: (b, n, r, i d) values, any i.
+        count: (b,) int32, at least 1: only the first so many keys count; None: all.
+        implementation: as JAX calls it.
+    """
+    heads, wide = q.shape[1], v.shape[-1] // q.shape[-1]
+    if wide > 1:  # values as wide as keys, each part a head
+        v = rearrange(v, "b n r (i d) -> b (n i) r d", i=wide)
+        q, k = (jnp.repeat(x, wide, axis=1) for x in (q, k))
+    q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+    y = jax.nn.dot_product_attention(q, k, v, key_value_seq_lengths=count, implementation=implementation)
+    return rearrange(y, "b s (n i) d -> b n s (i d)", n=heads)
 
 
 def _attend_blocks(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
@@ -79,14 +104,26 @@ def attend_frames(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
     if k.shape[0] > 1:
         q = jnp.broadcast_to(q, (k.shape[0], *q.shape[1:]))
     if valid is None:
-        return _attend_all(q, k, v, jnp.ones((v.shape[0], k.shape[2]), bool))
-    return lax.platform_dependent(q, k, v, valid, cpu=_attend_filled, default=_attend_all)
+        return _attend_all(q, k, v, None)
+    gpu = attend_valid_first if can_trace(attend_valid_first, q, k, v, valid) else _attend_all
+    return by_platform("attention", q, k, v, valid, cpu=_attend_filled, gpu=gpu)
 
 
-def _attend_all(q: Array, k: Array, v: Array, valid: Array) -> Array:
-    flat = "b n t r d -> b n (t r) d"
+def _attend_all(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
     q, k = (jnp.broadcast_to(x, (v.shape[0], *x.shape[1:])) for x in (q, k))
-    return attend(q, rearrange(k, flat), rearrange(v, flat), jnp.repeat(valid, k.shape[3], axis=1))
+    tokens = None if valid is None else jnp.repeat(valid, k.shape[3], axis=1)
+    return attend(q, rearrange(k, TOKENS), rearrange(v, TOKENS), tokens)
+
+
+def attend_valid_first(
+    q: Array, k: Array, v: Array, valid: Array, implementation: Literal["cudnn", "xla"] = "cudnn"
+) -> Array:
+    """Compute `attend_frames` by `attend_fused`, valid frames moved to the front: the order of keys does not matter."""
+    order = jnp.argsort(~valid, axis=1, stable=True)
+    q, k = (jnp.broadcast_to(x, (v.shape[0], *x.shape[1:])) for x in (q, k))
+    k, v = (jnp.take_along_axis(x, order[:, None, :, None, None], axis=2) for x in (k, v))
+    count = jnp.maximum(valid.sum(axis=1, dtype=jnp.int32), 1) * k.shape[3]
+    return attend_fused(q, rearrange(k, TOKENS), rearrange(v, TOKENS), count, implementation)
 
 
 @jax.custom_vjp

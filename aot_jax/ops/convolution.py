@@ -1,4 +1,4 @@
-"""Convolutions as functions, with gradients that XLA's CPU backend computes fast."""
+"""Convolutions as functions, with gradients that XLA computes fast."""
 
 import functools
 import operator
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
 
@@ -55,7 +56,7 @@ def _same_conv_backward(dilation: int, saved: tuple[Array, Array], grad: Array) 
         pad = dilation * (size - 1) // 2
         return jax.vjp(lambda k: convolve(x, k, 1, dilation, pad), kernel)[1](grad)[0]
 
-    kernel_grad = lax.platform_dependent(x, grad, cpu=by_taps, default=by_transposition)
+    kernel_grad = by_platform("kernels", x, grad, cpu=by_taps, gpu=by_transposition)
     return same_conv(grad, kernel[::-1, ::-1].swapaxes(2, 3), dilation), kernel_grad
 
 
@@ -64,10 +65,10 @@ same_conv.defvjp(_same_conv_forward, _same_conv_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """Convolve each channel with its own k x k kernel, as a sum of k*k shifted products.
+    """Convolve each channel with its own k x k kernel; sums are float32, and rounded to the type of x at the end.
 
-    XLA's grouped convolution is an order of magnitude slower on the CPU; this form fuses into one loop everywhere. It
-    adds up in float32, and rounds to the type of x at the end.
+    On the CPU as a sum of k*k shifted products, which fuse into one loop: XLA's grouped convolution is an order of
+    magnitude slower there.
 
     Args:
         x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
@@ -79,6 +80,26 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
     Returns:
         (b, ceil(h / stride), ceil(w / stride), c).
     """
+    shifted, grouped = (functools.partial(form, stride=stride, dilation=dilation) for form in (_shifted, _grouped))
+    return by_platform("depthwise", x, kernel, cpu=shifted, gpu=grouped)
+
+
+def _grouped(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
+    pad = dilation * (kernel.shape[0] - 1) // 2
+    y = lax.conv_general_dilated(
+        x.astype(jnp.float32),
+        kernel[:, :, None],
+        (stride, stride),
+        [(pad, pad), (pad, pad)],
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+        precision=lax.Precision.HIGHEST,
+    )
+    return y.astype(x.dtype)
+
+
+def _shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     size = kernel.shape[0]
     padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
 
@@ -103,8 +124,19 @@ def _depthwise_forward(x: Array, kernel: Array, stride: int, dilation: int) -> t
 
 
 def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
-    # Differentiating the sum tap by tap compiles for minutes: k*k padded sums for x, k*k reductions for the kernel.
     x, kernel = saved
+
+    def by_taps(x: Array, kernel: Array, grad: Array) -> tuple[Array, Array]:
+        return _shifted_gradients(x, kernel, grad, stride, dilation)
+
+    def by_transposition(x: Array, kernel: Array, grad: Array) -> tuple[Array, Array]:
+        return jax.vjp(lambda x, kernel: _grouped(x, kernel, stride, dilation), x, kernel)[1](grad)
+
+    return by_platform("depthwise", x, kernel, grad, cpu=by_taps, gpu=by_transposition)
+
+
+def _shifted_gradients(x: Array, kernel: Array, grad: Array, stride: int, dilation: int) -> tuple[Array, Array]:
+    # Differentiating the sum tap by tap compiles for minutes: k*k padded sums for x, k*k reductions for the kernel.
     size = kernel.shape[0]
     padded, rows, columns = _pad_for_taps(x, size, stride, dilation)
     spread = (rows - 1) * stride + 1, (columns - 1) * stride + 1
@@ -117,7 +149,7 @@ def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], 
     kernel_grad = lax.map(tap, jnp.arange(size * size)).reshape(kernel.shape)
     pads = [(0, x.shape[axis + 1] - spread[axis], stride - 1) for axis in range(2)]
     spaced = lax.pad(grad, jnp.zeros((), grad.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
-    return depthwise_conv(spaced, kernel[::-1, ::-1], 1, dilation), kernel_grad
+    return _shifted(spaced, kernel[::-1, ::-1], 1, dilation), kernel_grad
 
 
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)

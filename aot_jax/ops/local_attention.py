@@ -13,6 +13,7 @@ from einops import rearrange
 from jax import lax
 
 from aot_jax.ops.attention import MASKED
+from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
 TILE = 8  # queries a side of a tile
@@ -145,7 +146,7 @@ def attend_tiles(
     else:
         relative_tiles = tile(relative.astype(jnp.float32))
     args = (q_tiles, neighbourhood(k), neighbourhood(v), bias, relative_tiles)
-    out = lax.map(row, args)
+    out = by_platform("windows", args, cpu=lambda args: lax.map(row, args), gpu=jax.vmap(row))
     out = rearrange(out, "y b n x (i j) d -> b n (y i) (x j) d", i=TILE)
     return out[:, :, :height, :width]
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
 STRIDE = 16  # pixels from patch to patch
@@ -24,7 +25,7 @@ def embed_patches(mask: Array, kernel: Array) -> Array:
     Returns:
         (b, h', w', c); h' is n + 1 or n.
     """
-    return lax.platform_dependent(mask.astype(jnp.int32), kernel, cpu=_by_patch, default=_by_convolution)
+    return by_platform("patches", mask.astype(jnp.int32), kernel, cpu=_by_patch, gpu=_by_convolution)
 
 
 def _by_convolution(mask: Array, kernel: Array) -> Array:

@@ -18,6 +18,7 @@ from jax import lax
 
 from aot_jax.models.layers import bias_uniform, fans_uniform, resize_bilinear
 from aot_jax.ops.convolution import same_conv
+from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
 WORTH = 1e8  # products saved that are worth compiling more operations: about a millisecond
@@ -66,7 +67,7 @@ class ConvUp(nn.Module):
         less = in_full / 4 + fine.shape[0] * min(fine.shape[-1], channels)
         saved = (in_full - less) * 9 * math.prod(fine.shape[1:3]) * self.features
         cpu = in_parts if doubled and saved > WORTH else at_once
-        return lax.platform_dependent(*operands, cpu=cpu, default=at_once) + bias.astype(self.dtype)
+        return by_platform("pyramid", *operands, cpu=cpu, gpu=at_once) + bias.astype(self.dtype)
 
 
 class Weights(nn.Module):

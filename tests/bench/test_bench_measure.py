@@ -14,9 +14,8 @@ from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import write_mask
 from aot_jax.ops import attention, local_attention
 from aot_jax.propagate import encode
-from bench import measure, videos
-from bench.flops import count_flops
-from bench.probe import compile_program
+from bench import clip, measure
+from bench.programs import count_flops
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -104,17 +103,25 @@ def test_windows_count_as_tiles_of_keys():
     assert products < count(f, q, kv, kv) < 1.5 * products
 
 
-def test_a_program_is_compiled_once_and_counts_as_xla_counts_it():
+def test_a_network_counts_as_xla_counts_it():
     model = tiny.load()
-    encoding = jax.jit(lambda params, image: encode(model.module, params, image))
-    image = jnp.zeros((1, 33, 33, 3))
+    traced = jax.jit(lambda params, image: encode(model.module, params, image)).trace(
+        model.params, jnp.zeros((1, 33, 33, 3))
+    )
+    xla = traced.lower().compile().cost_analysis()["flops"]
+    assert count_flops(traced.jaxpr) == pytest.approx(xla, rel=0.05)
+
+
+def test_compilations_are_counted_by_name():
+    @jax.jit
+    def double(x):
+        return 2 * x
+
     with measure.Compilations() as compilations:
-        program = compile_program(encoding, model.params, image)
-        encoding(model.params, image)
-    assert compilations.count == 1
-    assert compilations.seconds <= program.compile_seconds
-    assert program.turn_flops == 0
-    assert program.fixed_flops == pytest.approx(program.xla_flops, rel=0.05)
+        for size in (3, 3, 4):
+            double(np.ones(size, np.float32))
+    assert compilations.names["double"] == 2
+    assert compilations.seconds > 0
 
 
 def test_units_and_the_matrix_rate(monkeypatch):
@@ -132,12 +139,14 @@ def test_units_and_the_matrix_rate(monkeypatch):
     assert "bfloat16 at 64^3" in half.describe()
 
 
-def test_tables_and_json(tmp_path, monkeypatch):
+def test_tables_and_json(tmp_path):
     table = measure.format_table(("what", "ms"), [("one", 12.345), ("three", None), ("all", 12345.6)])
     assert table.splitlines() == ["what       ms", "one      12.3", "three       -", "all    12,346"]
-    measure.write_json(tmp_path / "out.json", "bench.x", ["--frames", "3"], {"figure": 1.5})
-    written = json.loads((tmp_path / "out.json").read_text())
-    assert written["command"] == "python -m bench.x --frames 3"
+    path = tmp_path / "out.json"
+    flags = ["--json", str(path)]
+    assert measure.run("bench.x", argparse.ArgumentParser(), lambda args, overrides: {"figure": 1.5}, (), flags) == 0
+    written = json.loads(path.read_text())
+    assert written["command"] == f"python -m bench.x --json {path}"
     assert written["figure"] == 1.5
     assert written["machine"]["jax"] == jax.__version__
     assert measure.numbers("1,10") == [1, 10]
@@ -152,22 +161,22 @@ def clip_args(**fields):
 
 
 def test_generated_and_real_clips(tmp_path):
-    clip = videos.load_clip(clip_args(), 3)
-    assert [frame.shape for frame in clip.frames] == [(40, 56, 3)] * 3
-    assert sorted(clip.ids) == [1, 2, 3]
-    for t, frame in enumerate(clip.frames):
+    drawn = clip.load_clip(clip_args(), 3)
+    assert [frame.shape for frame in drawn.frames] == [(40, 56, 3)] * 3
+    assert sorted(drawn.ids) == [1, 2, 3]
+    for t, frame in enumerate(drawn.frames):
         write_jpeg(tmp_path / f"{t}.jpg", frame)
     mask = tmp_path / "masks" / "0.png"
     mask.parent.mkdir()
     labels = tiny.mask(40, 56, (4, 9))
     labels[0], labels[-1] = 9, 255
     write_mask(mask, labels)
-    real = videos.load_clip(clip_args(video=tmp_path, mask=mask, frames=9), 1)
+    real = clip.load_clip(clip_args(video=tmp_path, mask=mask, frames=9), 1)
     assert len(real.frames) == 3
     assert real.ids == [9], "the larger one; void is none"
-    with pytest.raises(videos.ClipError, match="has 2 objects, fewer than 3"):
-        videos.load_clip(clip_args(video=tmp_path, mask=mask), 3)
-    with pytest.raises(videos.ClipError, match="go together"):
-        videos.load_clip(clip_args(video=tmp_path), 1)
-    with pytest.raises(videos.ClipError, match="cannot draw"):
-        videos.load_clip(clip_args(height=8), 1)
+    with pytest.raises(measure.BenchError, match="has 2 objects, fewer than 3"):
+        clip.load_clip(clip_args(video=tmp_path, mask=mask), 3)
+    with pytest.raises(measure.BenchError, match="go together"):
+        clip.load_clip(clip_args(video=tmp_path), 1)
+    with pytest.raises(measure.BenchError, match="cannot draw"):
+        clip.load_clip(clip_args(height=8), 1)

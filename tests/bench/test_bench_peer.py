@@ -1,6 +1,7 @@
 """bench/peer.py with a pretended checkout and PyTorch: what is called, in which order, and what is refused."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import configs.common
 from aot_jax.config import load_config
 from bench import peer
+from bench.measure import BenchError
 
 FILES = {
     "configs/default.py": """
@@ -16,7 +18,7 @@ FILES = {
 
         class DefaultEngineConfig:
             def __init__(self, exp_name, model):
-                config = importlib.import_module("configs.models." + model.lower())
+                config = importlib.import_module("PREFIXconfigs.models." + model.lower())
                 self.__dict__.update(config.SETTINGS)
     """,
     "configs/models/aott.py": """
@@ -135,12 +137,13 @@ def calls(monkeypatch):
     torch = SimpleNamespace(
         __version__="0",
         cuda=SimpleNamespace(is_available=lambda: False),
-        device=lambda name: name,
+        device=lambda name: SimpleNamespace(type=name),
         from_numpy=Tensor,
         get_num_threads=lambda: 2,
         no_grad=NoGrad,
         softmax=lambda x, dim: x,
         nn=SimpleNamespace(
+            Module=object,
             functional=SimpleNamespace(interpolate=interpolate),
             utils=SimpleNamespace(clip_grad_norm_=lambda p, most: calls.append(("clip", most))),
         ),
@@ -151,13 +154,18 @@ def calls(monkeypatch):
     return calls
 
 
+def write_code(folder, prefix=""):
+    """Write a pretended release; its modules name each other by their full names."""
+    for name, text in FILES.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(line[8:] for line in text.splitlines()).replace("PREFIX", prefix))
+    return folder
+
+
 @pytest.fixture
 def checkout(tmp_path):
-    for name, text in FILES.items():
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(line[8:] for line in text.splitlines()))
-    return tmp_path
+    return write_code(tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -184,11 +192,20 @@ def test_a_clip_is_tracked_in_our_order(checkout, calls, rulers):
     assert calls[3:] == 3 * frame
     assert len(found["seconds"]) == 2
     assert set(found["parts"]) == set(peer.PARTS)
-    assert "unfold fallback" in found["local_attention"]
-    assert "takes 0.50 of" in peer.describe(found | {"seconds": [2.0]}, "frame", 1.0, rulers)
+    assert "2.00 times as fast" in peer.describe(found | {"seconds": [2.0]}, "frame", 1.0, rulers)
     assert set(sys.modules) == names
     assert sys.path == places
     assert sys.modules["configs.common"] is configs.common, "ours is back"
+
+
+def test_a_wheel_is_found_unpacked_and_installed(calls, rulers, tmp_path, monkeypatch):
+    package = write_code(tmp_path / "wheel" / "aot", "aot.")
+    (package / "__init__.py").write_text("")
+    for path in (package, package.parent):
+        assert peer.find_code(path) == (package.parent, "aot.")
+        assert len(track(path, load_config("aott"), rulers)["seconds"]) == 2
+    monkeypatch.syspath_prepend(package.parent)
+    assert peer.find_code(Path("aot")) == (package.parent, "aot.")
 
 
 def test_an_update_is_made_as_the_authors_make_it(checkout, calls, rulers):
@@ -207,20 +224,36 @@ def test_an_update_is_made_as_the_authors_make_it(checkout, calls, rulers):
     assert len(found["seconds"]) == 1
 
 
-def test_the_cuda_extension_is_told(checkout, calls, rulers, monkeypatch):
+def test_the_stand_in_is_told(checkout, calls, rulers, monkeypatch):
     monkeypatch.setattr(Network, "correlation_sampler", None, raising=False)
-    assert track(checkout, load_config("aott"), rulers)["local_attention"] == "its CUDA extension"
+    assert "stand-in" in track(checkout, load_config("aott"), rulers)["local_attention"]
+
+
+def test_the_stand_in_multiplies_cells_with_a_window():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    sampler = peer.stand_in(torch).SpatialCorrelationSampler(
+        kernel_size=1, patch_size=3, stride=1, padding=0, dilation=1, dilation_patch=1
+    )
+    x, y = np.random.default_rng(0).standard_normal((2, 2, 4, 5, 6)).astype(np.float32)
+    found = sampler(torch.from_numpy(x), torch.from_numpy(y)).numpy()
+    around = np.pad(y, [(0, 0), (0, 0), (1, 1), (1, 1)])
+    for i, j in np.ndindex(3, 3):
+        want = (x * around[:, :, i : i + 5, j : j + 6]).sum(axis=1)
+        np.testing.assert_allclose(found[:, i, j], want, atol=1e-5)
 
 
 def test_what_cannot_be_used_is_named(checkout, calls, rulers, monkeypatch):
-    with pytest.raises(peer.PeerError, match=r"has no configs/models/r50_aotl\.py, its network for aotl_r50"):
+    with pytest.raises(BenchError, match=r"has no configs/models/r50_aotl\.py, its network for aotl_r50"):
         track(checkout, load_config("aotl_r50"), rulers)
     (checkout / "configs" / "models" / "aott.py").write_text("import no_such_package")
-    with pytest.raises(peer.PeerError, match="network aott does not start: ModuleNotFoundError: No module named 'no_"):
+    with pytest.raises(BenchError, match="the authors' aott fails: ModuleNotFoundError: No module named 'no_such_pack"):
+        track(checkout, load_config("aott"), rulers)
+    (checkout / "configs" / "models" / "aott.py").write_text("raise RuntimeError('The size of tensor a\\n (7)')")
+    with pytest.raises(BenchError, match=r"fails: RuntimeError: The size of tensor a \(7\)$"):
         track(checkout, load_config("aott"), rulers)
     (checkout / "networks" / "engines" / "__init__.py").unlink()
-    with pytest.raises(peer.PeerError, match=r"no networks/engines/__init__\.py"):
+    with pytest.raises(BenchError, match=r"no networks/engines/__init__\.py"):
         track(checkout, load_config("aott"), rulers)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(peer.PeerError, match=r"needs PyTorch .*pip install"):
+    with pytest.raises(BenchError, match=r"needs PyTorch .*pip install"):
         track(checkout, load_config("aott"), rulers)

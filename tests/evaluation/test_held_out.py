@@ -9,8 +9,10 @@ import pytest
 import tiny
 from PIL import Image
 
-from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, finish, score_model
+from aot_jax.evaluation import held_out
+from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, finish, load_sets, score_model, score_sets
 from aot_jax.evaluation.splits import load_split
+from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import read_mask, write_mask
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -64,3 +66,28 @@ def test_scores_and_video(split, tmp_path):
     inside[3:-3, 3:-3] = coloured[3:-3, 3:-3]
     assert np.mean(inside[first == 1]) > 0.5
     assert not coloured[:, -10:].any()
+
+
+def test_several_sets_are_scored_under_their_titles(split, tmp_path, monkeypatch):
+    monkeypatch.setenv("VOS_DATA", str(tmp_path / "set"))
+    sets = load_sets(["davis17", ("davis17", "set")], str(tmp_path))
+    assert list(sets) == ["davis17", "davis17-set"]
+    assert {len(found.sequences) for found in sets.values()} == {2}
+    model = tiny.load("aott", "inference.max_long_edge=0")
+    alone = score_sets({"one": split}, model, tmp_path / "alone")
+    assert alone == score_model(model, split, tmp_path / "alone")
+    scores = iter([{"J&F": 0.2, "J": 0.1}, {"J&F": 0.4, "J": 0.3}])
+    monkeypatch.setattr(held_out, "score_model", lambda model, split, folder: next(scores))
+    assert score_sets(sets, model, tmp_path) == {
+        "J&F": pytest.approx(0.3),
+        "davis17/J&F": 0.2,
+        "davis17/J": 0.1,
+        "davis17-set/J&F": 0.4,
+        "davis17-set/J": 0.3,
+    }
+
+
+@pytest.mark.parametrize("entry", [("davis17", "a", "b"), ("davis17", 3), (3,)])
+def test_a_set_is_a_name_or_a_name_and_a_folder(entry):
+    with pytest.raises(DataError, match=r"train.evaluate_on holds .*; write the name of a split, or \(name, folder\)"):
+        load_sets([entry])

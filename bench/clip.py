@@ -1,8 +1,9 @@
-"""The clips that the benchmarks run on: generated ones of any size, or a person's frames with a first mask."""
+"""The clips that the benchmarks run on, generated or a person's, and the time that a tracker takes for their frames."""
 
 import argparse
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import numpy as np
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.generated import make_video
 from aot_jax.io.masks import read_mask
+from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
+from bench.measure import BenchError, Compilations, Rulers
 
-
-class ClipError(ValueError):
-    """A clip that a benchmark cannot run on."""
+WARM_UP = 2  # frames after the reference that do not count
+RULER_EVERY = 3  # frames between measurements of the unit
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,15 @@ def generate_clip(objects: int, frames: int, height: int, width: int, seed: int 
     """Draw a clip of `frames` frames after the reference, as the quick start's videos are.
 
     Raises:
-        ClipError: if so many objects do not all show in the first frame, or the size is too small.
+        BenchError: if so many objects do not all show in the first frame, or the size is too small.
     """
     try:
         images, masks = make_video(seed, frames + 1, height, width, objects)
     except ValueError as error:
-        raise ClipError(str(error)) from None
+        raise BenchError(str(error)) from None
     clip = Clip(f"generated, seed {seed}", list(images), masks[0].astype(np.int32))
     if len(clip.ids) != objects:
-        raise ClipError(
+        raise BenchError(
             f"only {len(clip.ids)} of {objects} generated objects show in a frame of {width}x{height}: "
             "take larger frames or fewer objects"
         )
@@ -70,17 +72,17 @@ def read_clip(folder: Path, mask: Path, frames: int) -> Clip:
     """Read up to `frames` frames after the first of a folder of images, and the first one's mask.
 
     Raises:
-        ClipError: if there are fewer than two frames, or they differ in size.
+        BenchError: if there are fewer than two frames, or they differ in size.
         FrameError, MaskError: if a file cannot be read.
     """
     images = [read_frame(path) for path in list_frames(folder)[: frames + 1]]
     sizes = {image.shape[:2] for image in images}
     if len(images) < 2 or len(sizes) > 1:
-        raise ClipError(f"{folder} has {len(images)} frames of {len(sizes)} sizes; a clip has two or more of one size")
+        raise BenchError(f"{folder} has {len(images)} frames of {len(sizes)} sizes; a clip has two or more of one size")
     labels = read_mask(mask, images[0].shape[:2])
     clip = Clip(str(folder), images, np.where(labels == VOID, 0, labels))
     if not clip.ids:
-        raise ClipError(f"{mask} has no object: every pixel is 0 or {VOID}")
+        raise BenchError(f"{mask} has no object: every pixel is 0 or {VOID}")
     return clip
 
 
@@ -98,15 +100,56 @@ def load_clip(args: argparse.Namespace, objects: int | None = None) -> Clip:
     """Return the clip that the flags ask for, with the `objects` largest objects; None: all of a mask's.
 
     Raises:
-        ClipError: if the flags do not fit together, or the clip has too few objects.
+        BenchError: if the flags do not fit together, or the clip has too few objects.
     """
     if (args.video is None) != (args.mask is None):
-        raise ClipError("--video and --mask go together: a folder of images and the mask of the first")
+        raise BenchError("--video and --mask go together: a folder of images and the mask of the first")
     if args.frames < 1:
-        raise ClipError(f"--frames is {args.frames}; it is at least 1")
+        raise BenchError(f"--frames is {args.frames}; it is at least 1")
     if args.video is None:
         return generate_clip(objects or 1, args.frames, args.height, args.width)
     clip = read_clip(args.video, args.mask, args.frames)
     if objects is not None and objects > len(clip.ids):
-        raise ClipError(f"{args.mask} has {len(clip.ids)} objects, fewer than {objects}: ask for fewer with --objects")
+        raise BenchError(f"{args.mask} has {len(clip.ids)} objects, fewer than {objects}: ask for fewer with --objects")
     return clip if objects is None else clip.only(clip.ids[:objects])
+
+
+def memory_frames(tracker: Tracker) -> int:
+    """Return how many long-term memory frames the next frame will attend to."""
+    return tracker._streams[0].stored
+
+
+def time_clip(tracker: Tracker, clip: Clip, rulers: Rulers, stop: int | None = None) -> tuple[list[float], list[int]]:
+    """Track a clip from its reference on, up to frame `stop`; returns as `time_frames`."""
+    tracker.step(clip.frames[0], clip.mask)
+    return time_frames(tracker, clip.frames[1:stop], rulers)
+
+
+def time_frames(
+    tracker: Tracker, frames: Iterable[np.ndarray], rulers: Rulers, warm_up: int = WARM_UP
+) -> tuple[list[float], list[int]]:
+    """Track further frames.
+
+    Args:
+        tracker: that has its reference.
+        frames: (h, w, 3) uint8.
+        rulers: measured every few frames.
+        warm_up: frames that do not count; nor do those during which something was compiled.
+
+    Returns:
+        For each frame that counts its seconds, and how many memory frames it attended to.
+    """
+    seconds, seen = [], []
+    with Compilations() as compilations:
+        for t, frame in enumerate(frames):
+            if t % RULER_EVERY == 0:
+                rulers.measure()
+            stored, compiled = memory_frames(tracker), compilations.count
+            start = time.perf_counter()
+            tracker.step(frame)
+            elapsed = time.perf_counter() - start
+            if t >= warm_up and compilations.count == compiled:
+                seconds.append(elapsed)
+                seen.append(stored)
+    rulers.measure()
+    return seconds, seen
