@@ -13,14 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-import jax
-
-from aot_jax import Tracker
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError
-from aot_jax.evaluation import benchmark, files, splits, spread
+from aot_jax.evaluation.benchmark import ERRORS, Options, Stopped, evaluate, format_outcome
+from aot_jax.evaluation.splits import SPLITS
 from aot_jax.flags import add_network_flags, at_least, network_choice, parse_args
-from aot_jax.network import DTYPES, find_network
+from aot_jax.network import DTYPES
 from aot_jax.training.distributed import add_distributed_flags, initialise
 
 SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
@@ -34,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command "
         "again goes on after the videos that are finished.",
     )
-    parser.add_argument("--split", required=True, choices=splits.SPLITS, help="benchmark split")
+    parser.add_argument("--split", required=True, choices=SPLITS, help="benchmark split")
     add_network_flags(parser)
     parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
     parser.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, of scalable models (default: all)")
@@ -45,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS, default 480p"
     )
     multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
-    parser.add_argument("--multi_scale", type=benchmark.scale, nargs="*", metavar="SCALE", help=multi_scale)
+    parser.add_argument("--multi_scale", type=scale, nargs="*", metavar="SCALE", help=multi_scale)
     parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
     parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
@@ -59,40 +55,38 @@ def main(argv: list[str] | None = None) -> int:
     args, overrides = parse_args(make_parser(), argv)
     fields = {"max_long_edge": args.max_long_edge, "dtype": args.dtype}
     overrides += [f"inference.{name}={value}" for name, value in fields.items() if value is not None]
-    scales = (1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES
-    options = {"scales": scales, "flip": args.flip, "output_height": None if args.resolution == "480p" else 480}
-    output = Path(args.output or "results")
+    options = Options(
+        split=args.split,
+        data=args.data,
+        output=Path(args.output) if args.output else None,
+        overwrite=args.overwrite,
+        all_frames=args.all_frames,
+        resolution=args.resolution,
+        depth=args.depth,
+        scales=(1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES,
+        flip=args.flip,
+        devices=args.devices,
+    )
     try:
         initialise(args)
-        split = splits.load_split(args.split, args.data, args.resolution, args.all_frames)
-        network = find_network(network_choice(args, overrides))
-        if jax.process_index() == 0:
-            print(network, flush=True)
-        model = network.load()
-        depth = Tracker(model, args.depth, **options).depth
-        chosen = {"split": args.split, "all_frames": args.all_frames, "resolution": args.resolution, "depth": depth}
-        if not args.output:
-            output = output / args.split / benchmark.run_name(network.config, chosen | options)
-        outcome = benchmark.evaluate(
-            lambda videos: [Tracker(own, depth, **options) for own in spread.on_devices(model, videos, args.devices)],
-            split,
-            output,
-            benchmark.describe(network.config, network.checkpoint, chosen | options),
-            args.overwrite,
-        )
-    except (ConfigError, CheckpointError, *benchmark.ERRORS) as error:
+        outcome = evaluate(options, network_choice(args, overrides))
+    except (*ERRORS, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"error: {files.explain(error, output)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on after the videos finished in {output}", file=sys.stderr)
+    except (Stopped, KeyboardInterrupt) as stopped:
+        print(str(stopped) or "stopped", file=sys.stderr)
         return 130
     if outcome is not None:  # on the first host
         print("".join(f"warning: {warning}\n" for warning in outcome.warnings), end="", file=sys.stderr)
-        print(benchmark.format_outcome(split, outcome))
+        print(format_outcome(outcome))
     return 0
+
+
+def scale(text: str) -> float:
+    """Read a scale of test-time augmentation from the command line."""
+    if not 0 < float(text) < 10:
+        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
+    return float(text)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main() -> int:
 
     oracle = Mortal(made.answers)
     with pytest.MonkeyPatch.context() as patch:
-        patch_command(patch, command, lambda *_, **__: oracle)
+        patch_command(patch, lambda *_, **__: oracle)
         code = command.main(flags)
     print("steps", oracle.steps)
     return code

@@ -160,9 +160,9 @@ class Oracle:
         return true
 
 
-def patch_command(monkeypatch, command, make_tracker) -> None:
+def patch_command(monkeypatch, make_tracker) -> None:
     """Let eval.py run with another tracker, without a network, on one device, scoring in this process."""
     monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
-    monkeypatch.setattr(command, "Tracker", make_tracker)
-    monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
+    monkeypatch.setattr("aot_jax.evaluation.benchmark.Tracker", make_tracker)
+    monkeypatch.setattr("aot_jax.evaluation.benchmark.copy_to_devices", lambda *_: [None])
     monkeypatch.setattr("os.cpu_count", lambda: 1)

@@ -13,7 +13,8 @@ import tiny
 from flax.traverse_util import flatten_dict
 
 from aot_jax.config import load_config
-from aot_jax.convert import ConvertError, from_torch, load_weights, main, read_arrays, release_tensors
+from aot_jax.convert import ConvertError, from_torch, load_weights, read_arrays, release_tensors
+from aot_jax.convert.__main__ import main
 from aot_jax.network import load_model, make_model
 
 DATA = Path(os.environ.get("VOS_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")

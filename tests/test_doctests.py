@@ -8,6 +8,7 @@ import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 EXAMPLES = {
+    "aot_jax.evaluation.ground_truth": ["numbering_hint"],
     "aot_jax.checkpoint": ["half"],
     "aot_jax.network": ["load_model", "make_model"],
     "aot_jax.config": ["load_config", "fields"],

@@ -11,9 +11,9 @@ from PIL import Image
 import eval as command
 from aot_jax.checkpoint import save_params
 from aot_jax.config import load_config
+from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import load_split
-from aot_jax.evaluation.truth import score_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise

@@ -18,9 +18,10 @@ COMMANDS = {
     "eval.py": "eval",
     "track.py": "track",
     "-m aot_jax.configs": "aot_jax.configs",
-    "-m aot_jax.convert": "aot_jax.convert",
+    "-m aot_jax.convert": "aot_jax.convert.__main__",
     "-m aot_jax.figures": "aot_jax.figures.__main__",
-    "-m aot_jax.metrics": "aot_jax.evaluation.scoring",
+    "-m aot_jax.metrics": "aot_jax.metrics.__main__",
+    "-m aot_jax.weights": "aot_jax.weights.__main__",
     "-m data_pipeline.check": "data_pipeline.check",
     "-m data_pipeline.pack": "data_pipeline.pack",
 }

@@ -8,10 +8,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
 from aot_jax.evaluation.splits import Sequence, Split, load_split
-from aot_jax.evaluation.truth import score_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.files import atomic_write
 from aot_jax.io.frames import read_frame

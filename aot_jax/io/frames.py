@@ -1,7 +1,7 @@
 """Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays."""
 
-import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from aot_jax.io.images import (
     explain_errors,
     open_image,
 )
+from aot_jax.io.series import choose_frames, natural, order_note
 
 __all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors", "open_image"]  # moved to images.py
 FRAME_SUFFIXES = IMAGE_SUFFIXES
@@ -26,12 +27,18 @@ class FrameError(ValueError):
     """Says which frame or folder of frames cannot be used, why, and what to do."""
 
 
-def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) -> list[Path]:
-    """List the images of a folder in the order of the video.
+def list_frames(
+    folder: str | Path,
+    suffixes: Iterable[str] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """List the frames of a video in a folder, in the order of the video.
 
     Args:
         folder: its images only; folders inside it and hidden files (`._00000.jpg` of macOS) are left out.
-        suffixes: endings that count as an image, with the dot, in any case.
+        suffixes: endings that count as an image, with the dot, in any case: every such image is listed. None: those of
+            `FRAME_SUFFIXES`, without masks, depth maps and thumbnails that lie beside the frames.
+        warn: called with one line for what is left out, and one if names leave the order open.
 
     Returns:
         Paths sorted by name, where a run of digits counts as a number: `2.jpg` and `frame_2.jpg` come before
@@ -47,21 +54,27 @@ def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) ->
         ['9.jpg', '10.jpg']
     """
     folder = Path(folder)
-    endings = tuple(suffix.lower() for suffix in suffixes)
+    endings = FRAME_SUFFIXES if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():
         raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
-    frames = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
-    ]
-    if not frames:
-        raise FrameError(f"{folder}: no {' '.join(endings)} image in it; give the folder that holds the images")
-    return order_frames(frames)
+    images = [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
+    if not images:
+        raise FrameError(f"{folder}: no {' '.join(endings)} image in it, but {what_is_in(folder)}")
+    return order_frames(images) if suffixes else take_frames(images, warn)
+
+
+def take_frames(images: Sequence[Path], warn: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Choose and order the frames among images; arguments and errors as `list_frames`."""
+    chosen, notes = choose_frames(images)
+    frames = order_frames(chosen)
+    for note in (*notes, order_note(frames)):
+        if note:
+            warn(note)
+    return frames
 
 
 def order_frames(frames: Iterable[Path]) -> list[Path]:
-    """Sort images by name as `list_frames` does.
+    """Sort images by name as `list_frames` does. It is the one order of tracking, evaluation and training.
 
     Raises:
         FrameError: two of them differ in their folder or suffix only.
@@ -74,6 +87,24 @@ def order_frames(frames: Iterable[Path]) -> list[Path]:
             names = (first.name, path.name) if first.parent == path.parent else (first, path)
             raise FrameError(f"{path.parent}: {names[0]} and {names[1]} would be one frame twice; remove one of them")
     return frames
+
+
+def what_is_in(folder: Path) -> str:
+    """Say in a few words what a folder holds instead of images, and what to do."""
+    there = list(_visible(folder))
+    kinds = Counter(path.suffix.lower() or "nameless" for path in there if path.is_file())
+    folders = sorted(path.name for path in there if path.is_dir())
+    parts = [f"{count} {kind} file{'s' * (count > 1)}" for kind, count in kinds.most_common(3)]
+    if folders:
+        parts.append("folders, as " + ", ".join(folders[:3]))
+    if not parts:
+        return "nothing; give the folder that holds the images"
+    remedy = "give the one that holds the images" if folders else "convert them to JPEG or PNG, or give another folder"
+    return f"{' and '.join(parts)}; {remedy}"
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def read_frame(path: str | Path) -> np.ndarray:
@@ -101,8 +132,19 @@ def read_frame(path: str | Path) -> np.ndarray:
         aot_jax.io.frames.FrameError: 1.jpg: no such file; check the path
     """
     image, _ = decode_image(path, IMAGES, FrameError)
+    return to_rgb(image, path)
+
+
+def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
+    """Return a decoded image as (h, w, 3) uint8 RGB; 16-bit samples are shifted right.
+
+    Raises:
+        FrameError: its samples are floats.
+    """
+    if image.mode == "F":
+        raise FrameError(f"{path}: holds floating-point samples, whose range is not known; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
-        grey = (np.asarray(image).astype(np.int32) >> 8).astype(np.uint8)
+        grey = np.clip(np.asarray(image).astype(np.int32) >> shift, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     image.info.pop("transparency", None)  # dropped anyway, but Pillow warns about it
     return np.array(image.convert("RGB"))
@@ -115,8 +157,3 @@ def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
         OSError: if it cannot be written.
     """
     Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
-
-
-def natural(name: str) -> list[str | int]:
-    """Split a name into text and numbers, alternating, so that names compare number by number."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name))]

@@ -52,7 +52,9 @@ def decode_image(
         image, head = open_image(stream, path, kinds, error)
         count = count_pictures(image)
         if count > 1:
-            raise error(f"{path}: holds {count} pictures, an animation or a stack; one is needed, so split it")
+            raise error(
+                f"{path}: holds {count} pictures, an animation or a stack: give it alone as a video, or split it"
+            )
         image.load()
         return upright(image), head
 

@@ -38,7 +38,7 @@ def run_command(args: Namespace, overrides: Sequence[str], warn: Callable[[str],
     Raises:
         one of `ERRORS`, OSError: for whatever a person can mend; the message says how.
     """
-    source = open_source(args.video, args.fps, warn)
+    source = open_source(args.video, args.fps, warn, no_frames=args.mask or ())
     prompts = read_prompts(source, args.mask or (), args.box or (), args.mask_frame, warn)
     network = find_network(network_choice(args, overrides))
     if not args.quiet:

@@ -1,20 +1,16 @@
-"""What a person gives to say which objects to track: mask files or boxes, each for one frame.
-
-A mask named like a frame belongs to it: by number in a video (`00120.png`, the first frame being 0), by name in a
-folder of images. A single mask with another name belongs to the first frame, or to the one that is asked for.
-"""
+"""What a person gives to say which objects to track: masks (read by `aot_jax.read_masks`) or boxes, on frames."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
-from aot_jax.io.frames import order_frames
-from aot_jax.io.masks import MaskError, read_mask
-from aot_jax.io.sources import GLOB_SIGNS, Source
-from aot_jax.typing import VOID, Size
+from aot_jax.io.mask_sets import read_masks
+from aot_jax.io.masks import MaskError
+from aot_jax.io.sources import Source
+from aot_jax.typing import Size
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def read_prompts(
 
     Args:
         source: the video.
-        masks: PNG files, folders of them, or globs.
+        masks: mask files, folders of them, or globs.
         boxes: each "x0,y0,x1,y1" in pixels, x1 and y1 not included; filled, with ids 1, 2, ...
         frame: number of the frame that boxes, or the only mask, belong to; None: by name, else the first.
         warn: called with each warning.
@@ -66,13 +62,12 @@ def read_prompts(
     if boxes:
         drawn = draw_boxes(boxes, source.size, warn)
         return _checked({frame or 0: ("the box", lambda: drawn)}, warn)
-    numbering: dict[int, int] = {}
-
-    def loader(path: Path) -> Callable[[], np.ndarray]:
-        return lambda: _without_void(read_mask(path, source.size, numbering))
-
-    files = _assign(source, _list_masks(masks), frame)
-    return _checked({i: (str(path), loader(path)) for i, path in sorted(files.items())}, warn)
+    found = read_masks(list(masks), source, frame=frame)
+    for note in found.notes:
+        warn(note)
+    return _checked(
+        {source.index_of(name) or 0: (found.file_of(name), partial(found.__getitem__, name)) for name in found}, warn
+    )
 
 
 def draw_boxes(boxes: Sequence[str], size: Size, warn: Callable[[str], None] = lambda _: None) -> np.ndarray:
@@ -99,48 +94,7 @@ def draw_boxes(boxes: Sequence[str], size: Size, warn: Callable[[str], None] = l
     return labels
 
 
-def _list_masks(given: Sequence[str]) -> list[Path]:
-    found: list[Path] = []
-    for text in given:
-        path = Path(text)
-        try:
-            if path.is_dir():
-                inside = [p for p in path.iterdir() if p.suffix.lower() == ".png" and not p.name.startswith(".")]
-            elif not path.exists() and any(sign in text for sign in GLOB_SIGNS):
-                whole = path.absolute()
-                inside = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-            else:
-                inside = [path]
-        except OSError as error:
-            raise MaskError(f"{path}: cannot be read ({error.strerror or error})") from None
-        if not inside:
-            raise MaskError(f"{path}: holds no PNG; give a mask, or a folder of masks named by frame")
-        found += inside
-    return found if len(found) == 1 else order_frames(found)
-
-
-def _assign(source: Source, paths: list[Path], frame: int | None) -> dict[int, Path]:
-    """Return the mask of each frame that has one."""
-    if len(paths) == 1:
-        named = source.index_of(paths[0].stem)
-        return {(named or 0) if frame is None else frame: paths[0]}
-    if frame is not None:
-        raise MaskError(f"--mask_frame goes with one mask, but {len(paths)} are given: name each by its frame")
-    files: dict[int, Path] = {}
-    for path in paths:
-        index = source.index_of(path.stem)
-        if index is None:
-            raise MaskError(
-                f"{path}: of several masks each is named like its frame, as in {source.label(0)}.png; "
-                "rename this one, or leave it out"
-            )
-        first = files.setdefault(index, path)
-        if first is not path:
-            raise MaskError(f"{first} and {path} are both for frame {index}; remove one of them")
-    return files
-
-
-def _checked(prompts: dict[int, tuple[str, Callable[[], np.ndarray]]], warn: Callable[[str], None]) -> Prompts:
+def _checked(prompts: Mapping[int, tuple[str, Callable[[], np.ndarray]]], warn: Callable[[str], None]) -> Prompts:
     kept: dict[int, Callable[[], np.ndarray]] = {}
     ids: set[int] = set()
     digest = hashlib.sha256()
@@ -159,13 +113,3 @@ def _checked(prompts: dict[int, tuple[str, Callable[[], np.ndarray]]], warn: Cal
     if empty:
         warn(f"{len(empty)} of {len(prompts)} masks have no object and are left out, {empty[0]} for one")
     return Prompts(min(kept), tuple(sorted(ids)), digest.hexdigest(), kept)
-
-
-def _without_void(mask: np.ndarray) -> np.ndarray:
-    """Make 255 background where other ids say that it is void; alone it is an object, drawn in white."""
-    if mask.max() != VOID:
-        return mask
-    white = mask == VOID
-    if (white | (mask == 0)).all():
-        return white.astype(np.int32)
-    return np.where(white, 0, mask)

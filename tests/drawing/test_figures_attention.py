@@ -7,8 +7,7 @@ import pytest
 import tiny
 from einops import rearrange
 
-from aot_jax.figures.attention import carried_masks, carry, patch_shares, record
-from aot_jax.figures.maps import colour
+from aot_jax.figures.attention import carried_masks, carry, colour, patch_shares, record
 from aot_jax.figures.page import FigureError
 from aot_jax.network import Model
 from aot_jax.propagate import begin, step

@@ -12,16 +12,15 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from miniature import COUNTS, SIZES, Miniature, Oracle, patch_command
+from miniature import COUNTS, Miniature, Oracle, patch_command
 
 import eval as command
 from aot_jax import Tracker
-from aot_jax.evaluation.journal import Journal, JournalError
-from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.splits import Sequence, Split
-from aot_jax.evaluation.spread import on_devices, share
+from aot_jax.evaluation.run import FinishedVideos, copy_to_devices, run_split, share_videos
+from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
 from aot_jax.io.masks import write_mask
+from aot_jax.runs import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = sum(COUNTS.values()) - 1  # annotated frames of youtubevos18: the first of `late` is not
@@ -53,7 +52,7 @@ def start(kill_at, made, output, *more):
 
 def run(monkeypatch, made, output, *more):
     oracle = Oracle(made.answers)
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     return command.main(flags(made, output, *more)), oracle
 
 
@@ -101,12 +100,12 @@ def test_a_video_is_finished_when_its_last_mask_is_on_disk(made, tmp_path, monke
     monkeypatch.setattr("aot_jax.io.mask_writer.write_mask", write_slowly)
     finished = []
 
-    class Checked(Journal):
-        def finish(self, sequence, timing):
+    class Checked(FinishedVideos):
+        def add(self, sequence, timing):
             finished.append(sequence.name)
             assert len(list((tmp_path / "Annotations" / sequence.name).glob("*.png"))) == len(sequence.frames)
 
-    split = command.splits.load_split("youtubevos18", made.root)
+    split = load_split("youtubevos18", made.root)
     run_split([Oracle(made.answers)], split, tmp_path, Checked(tmp_path, tmp_path / "Annotations"))
     assert finished == ["late", "plain", "still"]
 
@@ -116,7 +115,7 @@ def test_masks_of_another_run_are_not_mixed_in(made, tmp_path, monkeypatch, caps
     code, oracle = run(monkeypatch, made, tmp_path / "out", "--flip")
     assert (code, oracle.steps) == (2, 0)
     message = capsys.readouterr().err
-    assert f"error: {tmp_path / 'out'} holds masks of another run:\n  flip: False there, True now\n" in message
+    assert f"error: {tmp_path / 'out'} holds a run with other settings:\n  flip: False there, True now\n" in message
     assert "--overwrite" in message
     code, oracle = run(monkeypatch, made, tmp_path / "out", "--flip", "--overwrite")
     assert (code, oracle.steps) == (0, TOTAL)
@@ -126,12 +125,12 @@ def test_masks_of_another_run_are_not_mixed_in(made, tmp_path, monkeypatch, caps
 def test_hosts_share_the_videos():
     lengths = [50, 7, 30, 30, 1, 12, 9]
     videos = [Sequence(f"v{i}", (Path("x.jpg"),) * n, {}) for i, n in enumerate(lengths)]
-    shares = [share(videos, host, 3) for host in range(3)]
+    shares = [share_videos(videos, host, 3) for host in range(3)]
     assert sorted(v.name for own in shares for v in own) == [v.name for v in videos]
     assert [sum(len(v.frames) for v in own) for own in shares] == [50, 43, 46]
     assert [v.name for v in shares[1]] == ["v2", "v4", "v5"]  # in the split's order
-    assert share(videos, 0, 1) == videos
-    assert share(videos[:1], 1, 2) == []
+    assert share_videos(videos, 0, 1) == videos
+    assert share_videos(videos[:1], 1, 2) == []
 
 
 def free_port():
@@ -170,11 +169,11 @@ def test_two_hosts_end_with_the_files_of_one_and_fail_together(made, tmp_path, m
 @pytest.mark.usefixtures("quick_compilation")
 def test_devices_share_the_videos(tmp_path):
     made = Miniature(tmp_path / "data", truth=False).folder()
-    split = command.splits.load_split("folder", made.root)
+    split = load_split("folder", made.root)
     split = Split("folder", (split.sequences[0], split.sequences[2]), split.annotations)
     model = tiny.load("aott")
-    assert len(on_devices(model, 7, 3)) == 3
-    models = on_devices(model, 2)
+    assert len(copy_to_devices(model, 7, 3)) == 3
+    models = copy_to_devices(model, 2)
     devices = [next(iter(jax.tree.leaves(own.params)[0].devices())) for own in models]
     assert devices == jax.local_devices()[:2]
     run_split([Tracker(own) for own in models], split, tmp_path / "two")
@@ -191,11 +190,7 @@ def test_rates_are_over_all_videos():
 
 
 def test_results_on_a_disk_that_is_not_shared_are_missed(tmp_path, monkeypatch):
-    monkeypatch.setattr("aot_jax.evaluation.journal.PATIENCE", 0.0)
-    journal = Journal(tmp_path, tmp_path)
-    with pytest.raises(JournalError, match="give a folder that all hosts share with --output"):
-        journal.all_finished([Sequence("far", (Path("0.jpg"),), {})])
-
-
-def test_odd_sizes_are_odd():
-    assert all(height % 16 and width % 16 for height, width in SIZES.values())
+    monkeypatch.setattr("aot_jax.evaluation.run.PATIENCE", 0.0)
+    finished = FinishedVideos(tmp_path, tmp_path)
+    with pytest.raises(RunError, match="give a folder that all hosts share with --output"):
+        finished.wait_for([Sequence("far", (Path("0.jpg"),), {})])

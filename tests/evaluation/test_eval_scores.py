@@ -8,10 +8,11 @@ import tiny
 from miniature import Miniature, Oracle
 from PIL import Image
 
-from aot_jax.evaluation.results import overall, seen_and_unseen
+from aot_jax.evaluation.ground_truth import score_folders, score_split
+from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
+from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
 from aot_jax.evaluation.splits import Sequence, Split, load_split
-from aot_jax.evaluation.truth import score_objects, score_split
 from aot_jax.io.datasets import ListedObject
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.metrics import MetricsError, score_sequence, summarise
@@ -32,9 +33,16 @@ def masks(tmp_path):
     return truths, found, tmp_path / "truth", tmp_path / "found"
 
 
+def score_pair(truth, found, **how):
+    files = {stem: truth / f"{stem}.png" for stem in STEMS}
+    (result,) = score_videos([VideoPair("video", STEMS, files, found, sparse=False, **how)], workers=1, progress=False)
+    assert not result.problems
+    return result.scores
+
+
 def test_objects_of_a_folder_are_scored_as_davis_does_from_where_they_appear(masks):
     truths, found, *folders = masks
-    scores = score_objects(STEMS, *folders)
+    scores = score_pair(*folders, joining=True)
     toolkit = score_sequence(truths, found)
     assert set(toolkit) == {1, 4}
     for i, score in toolkit.items():
@@ -47,7 +55,7 @@ def test_objects_of_a_folder_are_scored_as_davis_does_from_where_they_appear(mas
 
 def test_objects_with_lists_are_scored_after_the_first_frame_of_theirs(masks):
     truths, found, *folders = masks
-    scores = score_objects(STEMS, *folders, {1: STEMS[::2], 4: STEMS[1:2], 9: STEMS[3:]})
+    scores = score_pair(*folders, objects={1: STEMS[2::2], 4: (), 9: STEMS[4:]})
     assert set(scores) == {1, 9}
     by_frame = score_sequence(truths, found, skip_ends=False, ids=[1, 9])
     np.testing.assert_array_equal(scores[1].J, by_frame[1].J[[2, 4]])
@@ -68,18 +76,47 @@ def test_seen_and_unseen_are_averaged_apart(masks):
     assert overall(everything) is None
 
 
-def test_videos_without_all_of_their_ground_truth_are_left_out(tmp_path):
+def test_frames_with_ground_truth_are_scored_where_others_have_none(tmp_path):
     made = Miniature(tmp_path, truth=True).davis("2017/val.txt")
     split = load_split("davis17", tmp_path)
     run_split([Oracle(made.answers)], split, tmp_path / "out")
+    write_mask(tmp_path / "out/late/00003.png", np.zeros((33, 47), np.int32))
+    whole = score_split(split, tmp_path / "out", workers=1)
+    assert whole.frames == 4 + 2
     (split.annotations / "late" / "00002.png").unlink()
     found = score_split(split, tmp_path / "out", workers=1)
-    assert list(found.scores) == ["plain"]
-    assert found.warnings[0] == f"{split.annotations}: not scored, for not every frame has its ground truth: late"
-    (split.annotations / "plain" / "00001.png").unlink()
-    found = score_split(split, tmp_path / "out", workers=1)
-    assert found.scores == {}
-    assert "late, plain" in found.warnings[0]
+    assert found.frames == 3 + 2
+    assert [len(score.J) for score in found.scores["late"].values()] == [3, 3, 3]
+    assert found.scores["late"][1].J.tolist() == [1, 0, 1]
+    assert found.warnings[-1] == "ground truth in some frames only, 3 of 6 frames are scored: late"
+    for path in split.annotations.glob("*/*.png"):
+        if path.stem != "00000":
+            path.unlink()
+    assert score_split(split, tmp_path / "out", workers=1) == SetScores({})
+
+
+def test_every_fifth_frame_of_a_folder_is_scored_up_to_the_last_but_one(tmp_path):
+    frames, save = 20, Image.fromarray
+    for t in range(frames):
+        (tmp_path / "JPEGImages/a").mkdir(parents=True, exist_ok=True)
+        save(np.full((40, 60, 3), 10 * t, np.uint8)).save(tmp_path / f"JPEGImages/a/{t:05d}.jpg")
+        mask = tiny.mask(40, 60, (1, 4) if t < 10 else (1, 4, 9))
+        if t % 5 == 0:
+            write_mask(tmp_path / f"Annotations/a/{t:05d}.png", mask)
+        write_mask(tmp_path / f"out/a/{t:05d}.png", np.where((mask == 9) & (t == 15), 0, mask))
+    found = score_split(load_split("folder", tmp_path), tmp_path / "out", workers=1)
+    assert found.frames == 3  # 5, 10 and 15
+    assert {i: score.J.tolist() for i, score in found.scores["a"].items()} == {1: [1] * 3, 4: [1] * 3, 9: [0]}
+    assert found.warnings == ("ground truth in some frames only, 3 of 20 frames are scored: a",)
+    # The command for two folders of masks says the same.
+    same = score_folders(tmp_path / "Annotations", tmp_path / "out", workers=1)
+    assert format_table(same.scores) == format_table(found.scores)
+    assert same.warnings == found.warnings
+    # A mask that brings an object and shows no other was drawn for that: it is no ground truth.
+    only = tiny.mask(40, 60, (1, 4, 9))
+    write_mask(tmp_path / "Annotations/a/00010.png", np.where(only == 9, 9, 0))
+    found = score_split(load_split("folder", tmp_path), tmp_path / "out", workers=1)
+    assert {i: score.J.tolist() for i, score in found.scores["a"].items()} == {1: [1] * 2, 4: [1] * 2, 9: [0]}
 
 
 def test_masks_that_do_not_fit_the_truth_are_all_named(tmp_path):
@@ -90,7 +127,7 @@ def test_masks_that_do_not_fit_the_truth_are_all_named(tmp_path):
     write_mask(tmp_path / "out/plain/00001.png", np.ones((4, 5), np.int32))
     with pytest.raises(MetricsError) as raised:
         score_split(split, tmp_path / "out", workers=1)
-    assert "out/late/00002.png: no such file" in str(raised.value)
+    assert "out/late: no mask for 1 of 6 frames: 00002" in str(raised.value)
     assert "out/plain/00001.png: the mask is 5x4, but 52x40" in str(raised.value)
 
 

@@ -49,7 +49,7 @@ def build(root, split, truth, all_frames=False):
 
 def run(monkeypatch, made, split, output, *flags):
     oracle = Oracle(made.answers, binary=split == "davis16")
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     assert (
         command.main(["--split", split, "--data", str(made.root), "--output", str(output), "--random_weights", *flags])
         == 0
@@ -185,7 +185,7 @@ def test_frames_before_the_first_object_are_background(tmp_path, monkeypatch):
             return np.ones(frame.shape[:2], np.int32)
 
     constant = Constant({})
-    patch_command(monkeypatch, command, lambda *_, **__: constant)
+    patch_command(monkeypatch, lambda *_, **__: constant)
     flags = ["--split", "folder", "--data", str(made.root), "--output", str(tmp_path / "out"), "--random_weights"]
     assert command.main(flags) == 0
     values = [int(read_mask(tmp_path / "out" / "late" / f"{t:05d}.png").max()) for t in range(COUNTS["late"])]
@@ -209,7 +209,7 @@ def test_the_default_places_and_what_is_said_when_they_are_empty(tmp_path, monke
     weights.mkdir(parents=True)
     (weights / "model.json").write_text("{}")
     oracle = Oracle(made.answers)
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     assert command.main(["--split", "youtubevos18"]) == 0
     assert (tmp_path / "results/youtubevos18/aost_r50_depth1/youtubevos18.zip").is_file()
     assert command.main(["--split", "youtubevos18", "--all_frames"]) == 2
@@ -229,7 +229,7 @@ def test_options_reach_the_tracker(tmp_path, monkeypatch, capsys):
         oracle.depth = depth or 3
         return oracle
 
-    patch_command(monkeypatch, command, tracker)
+    patch_command(monkeypatch, tracker)
     configs = []
     monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda found, *_: configs.append(found.config))
     monkeypatch.chdir(tmp_path)
@@ -259,7 +259,7 @@ def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
         for path in tree.glob("JPEGImages/480p/*/*.jpg")
     }
     oracle = Oracle(answers)
-    patch_command(monkeypatch, command, lambda *_, **__: oracle)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
     flags = ["--split", "generated", "--output", str(tmp_path / "out"), "--random_weights"]
     assert command.main([*flags, "--data", str(tmp_path / "nothing")]) == 0
     assert oracle.steps == 8
@@ -272,4 +272,5 @@ def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
 
 def test_every_split_is_run_here():
     here = {"davis16", "davis17", "davis17_testdev", "folder", "youtubevos18", "youtubevos19", "generated"}
-    assert {*SPLITS} == here
+    layouts = {"mose", "lvos_v1", "lvos_v2", "vost"}  # in test_eval_layouts.py
+    assert {*SPLITS} == here | layouts

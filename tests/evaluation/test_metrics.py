@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aot_jax.evaluation.scoring import format_table, main, score_folders, write_csv
+from aot_jax.evaluation.ground_truth import numbering_hint, score_folders
+from aot_jax.evaluation.report import format_table, write_csv
 from aot_jax.io.masks import write_mask
 from aot_jax.metrics import (
     MetricsError,
@@ -20,6 +21,7 @@ from aot_jax.metrics import (
     score_sequence,
     summarise,
 )
+from aot_jax.metrics.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PARITY = Path(os.environ.get("AOT_PARITY_DIR", ROOT.parent / "shared" / "parity"))
@@ -322,7 +324,7 @@ def test_all_problems_are_listed_together(folders):
     message = str(error.value)
     assert message.startswith("nothing scored, 4 problems:")
     assert "cow/00001.png: the mask is 12x10, but 30x20" in message
-    assert "cow/00002.png: not a PNG" in message
+    assert "cow/00002.png: not a " in message
     assert "dog: no mask for 1 of 5 frames: 00003" in message
     assert "elk: the sequence is missing" in message
 
@@ -350,6 +352,39 @@ def test_remarks_name_ids_and_sequences_that_do_not_count(folders):
     assert any("cow: ids [4] are not in the first frame" in line for line in warnings)
     assert any("dog: ids [9, 12], from 00002.png on, are not in the ground truth" in line for line in warnings)
     assert any("not scored: elk" in line for line in warnings)
+
+
+def test_predictions_numbered_from_another_frame_are_told(folders, tmp_path, capsys):
+    truth = folders[0]
+    shifted = tmp_path / "shifted" / "dog"
+    for t in range(5):
+        write_mask(shifted / f"{t + 1:05d}.png", np.asarray(Image.open(truth / "dog" / f"{t:05d}.png")))
+    both = ["--ground_truth", str(truth), "--prediction", str(tmp_path / "shifted"), "--sequences", "dog"]
+    assert main([*both, "--workers", "1"]) == 0
+    assert capsys.readouterr().err == (
+        f"warning: {shifted}: is numbered from 00001, the ground truth from 00000; frames are matched by name: "
+        "if they show the same, rename one\n"
+    )
+    for t in (5, 4, 3, 2, 1):
+        (shifted / f"{t:05d}.png").rename(shifted / f"frame_{t:04d}.png")
+    assert main([*both, "--workers", "1"]) == 2
+    message = capsys.readouterr().err
+    assert "no mask for 3 of 5 frames: 00001, 00002, 00003 (it is named like frame_0001, the ground truth" in message
+    names = [f"{t:05d}" for t in range(10)]
+    assert numbering_hint(names, names[1:-1]) == ""  # the ends need no prediction
+    assert numbering_hint(names, names[1:]) == ""
+    assert numbering_hint(names[::5], names[1:], sparse=True).startswith("is numbered from 00001")
+    assert numbering_hint(names[::5], names, sparse=True) == ""
+
+
+def test_every_nth_frame_with_ground_truth_is_scored_and_counted(folders, capsys):
+    truth, found = folders
+    (truth / "dog" / "00002.png").unlink()
+    both = ["--ground_truth", str(truth), "--prediction", str(found), "--workers", "1"]
+    assert main(both) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "warning: ground truth in some frames only, 2 of 5 frames are scored: dog\n"
+    assert "dog            7  1.0000  1.0000  1.0000" in printed.out.splitlines()
 
 
 def test_command_line_ends_with_the_figures(folders, tmp_path):

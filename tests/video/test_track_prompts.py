@@ -20,7 +20,7 @@ SIZE = (24, 32)
 class Video:
     """A video file's numbering, without a file."""
 
-    name, size, count = "clip", SIZE, 20
+    name, size, count, expected = "clip", SIZE, 20, 20
 
     def label(self, index):
         return f"{index:05d}"
@@ -41,6 +41,59 @@ def test_a_single_mask_belongs_to_the_first_frame_or_to_the_one_it_is_named_by(t
     assert read_prompts(Video(), [save(tmp_path, "7.png")]).first == 7
     assert read_prompts(Video(), [save(tmp_path, "00007.png")], frame=3).first == 3
     assert read_prompts(Video(), [save(tmp_path, "first.png")], frame=3).first == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "told"),
+    [
+        ("frame_000012.png", 12, "put on frame 12 by its number (the first is 0)"),
+        ("frame12.png", 12, "put on frame 12 by its number"),
+        ("clip_00012.png", 12, "put on frame 12 by its number"),
+        ("clip12.png", 12, "put on frame 12 by its number"),
+        ("shot_00012.png", 12, "put on frame 12 by its number"),
+        ("00012_mask.png", 12, None),
+        ("1.png", 1, "put on frame 1 by its number (the first is 0)"),
+        ("mask1.png", 0, "put on the first frame, 0"),
+        ("person 2.png", 0, "put on the first frame, 0"),
+        ("20240131.png", 0, "put on the first frame, 0"),
+        ("IMG_20240131.png", 0, "put on the first frame, 0"),
+        ("first_frame.png", 0, None),
+    ],
+)
+def test_the_number_in_a_name_is_used_and_told(tmp_path, name, frame, told):
+    warnings = []
+    prompts = read_prompts(Video(), [save(tmp_path, name)], warn=warnings.append)
+    assert (prompts.first, prompts.last) == (frame, frame)
+    assert [told in warning for warning in warnings] == [True] * (told is not None)
+
+
+@pytest.mark.parametrize(
+    ("names", "on", "told"),
+    [
+        (["frame_000000.png", "frame_000012.png"], [0, 12], "put on frame 0 by its number, and the others likewise"),
+        (["00003_mask.png", "00004_mask.png"], [3, 4], None),
+        (["mask_3.png", "mask_12.png"], [3, 12], "put on frame 3 by its number"),
+        ([f"{t:04d}.png" for t in range(1, 21)], list(range(20)), "numbered from 1 to 20: this one is put on frame 0"),
+    ],
+)
+def test_numbers_of_several_masks(tmp_path, names, on, told):
+    warnings = []
+    for name in names:
+        save(tmp_path, name, (1, 2))
+    prompts = read_prompts(Video(), [str(tmp_path)], warn=warnings.append)
+    assert [t for t in range(20) if prompts.at(t) is not None] == on
+    assert [told in warning for warning in warnings] == [True] * (told is not None)
+
+
+def test_images_with_numbers_of_their_own(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for t in (5, 6, 7):
+        Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(frames / f"img{t}.jpg")
+    source = open_source([frames])
+    assert read_prompts(source, [save(tmp_path, "frame_000006.png")]).first == 1
+    assert read_prompts(source, [save(tmp_path, "img7_mask.png")]).first == 2
+    assert read_prompts(source, [save(tmp_path, "frame_000002.png")]).first == 0
 
 
 def test_several_masks_are_matched_by_number(tmp_path):
@@ -111,7 +164,7 @@ def test_masks_without_objects(tmp_path):
     [
         ({}, "which objects\\? Give their mask"),
         ({"masks": ["none.png"]}, r"none\.png: no such file"),
-        ({"masks": ["none*.png"]}, "holds no PNG"),
+        ({"masks": ["none*.png"]}, "holds no mask"),
         ({"masks": ["a.png"], "boxes": ["1,1,4,4"]}, "one or the other, not both"),
         ({"masks": ["a.png"], "frame": 40}, "there is no frame 40: clip has 20 frames"),
         ({"masks": ["a.png"], "frame": -1}, "there is no frame -1"),

@@ -14,6 +14,8 @@ from aot_jax.io.datasets.listing import (
     ListedObject,
     Video,
     data_root,
+    list_folders,
+    list_masks,
     read_names,
 )
 from aot_jax.io.datasets.meta_json import lvos, seen_categories, youtube_vos
@@ -28,6 +30,8 @@ __all__ = [
     "data_root",
     "davis",
     "find",
+    "list_folders",
+    "list_masks",
     "lvos",
     "mose",
     "own_videos",

@@ -138,6 +138,15 @@ def list_video(
     return Video(name, images, masks, pairs, group or name, objects or {})
 
 
+def list_masks(folder: Path) -> dict[str, Path]:
+    """Return {frame's name: mask}, in the order of frames; empty where there is none.
+
+    Raises:
+        DataError: two files would be the same frame.
+    """
+    return _files(folder, MASK_SUFFIXES)
+
+
 def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Return {frame's name: file}; empty where there is none."""
     if not folder.is_dir() or not any(path.suffix.lower() in suffixes for path in folder.iterdir()):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aot_jax.io.frames import natural
 from aot_jax.io.images import IMAGE_SUFFIXES
 from aot_jax.io.masks import MaskError
+from aot_jax.io.series import natural
 
 GLOB_SIGNS = "*?["
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # images without loss: masks, where a folder has both kinds

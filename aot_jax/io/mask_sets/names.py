@@ -20,7 +20,7 @@ class Frames(Protocol):
 
     name: str
     size: Size
-    count: int | None
+    expected: int | None  # number of them, as far as it is known or stated
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
@@ -76,15 +76,11 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
         notes = [
             f"{entries[0].name}: put on frame {indices[0]} by its number, and the others likewise (the first is 0)"
         ]
-        placed, more = _from_zero(entries, indices, frames)
+        placed, more = _from_zero(entries, [index for index in indices if index is not None], frames)
         return _by_frame(entries, placed, more or notes)
     if exact.count(None) == len(exact) and all(map(is_single, entries)):
         return _on_one(entries, 0, is_single, frames)
-    wrong = entries[exact.index(None)]
-    raise MaskError(
-        f"{wrong.name}: of several masks each is named like its frame, as in {frames.label(0)}.png, or shows one "
-        "object in black and white; rename this one, or leave it out"
-    )
+    raise _unnamed(entries[exact.index(None)], frames)
 
 
 def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
@@ -110,7 +106,7 @@ def _single(entry: Entry, frames: Frames) -> Placed:
     found = number_in(entry.stem, frames.name)
     if found is not None and found[1]:
         index = _index_of_number(found[0], frames)
-        if not _far_out(index, frames):
+        if index is not None and not _far_out(index, frames):
             note = (
                 f"{entry.name}: put on frame {index} by its number (the first is 0); --mask_frame N puts it on another"
             )
@@ -125,7 +121,7 @@ def _on_one(
     """Put all masks on one frame: several if each shows an object of its own."""
     if len(entries) == 1:
         return Placed({index: [entries[0]]})
-    if asked and not all(map(is_single, entries)):
+    if asked and not (all(map(is_single, entries)) and any(_named(entry, frames) is None for entry in entries)):
         raise MaskError(f"--mask_frame goes with one mask, but {len(entries)} are given: name each by its frame")
     numbers = _varying([entry.stem for entry in entries])
     ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
@@ -140,16 +136,17 @@ def _named(entry: Entry, frames: Frames) -> int | None:
     index = frames.index_of(entry.stem)
     if index is None:
         stripped = MASK_WORDS.sub("", entry.stem)
-        index = frames.index_of(stripped) if stripped and stripped != entry.stem else None
-    return None if index is None or (_far_out(index, frames) and entry.stem != frames.label(index)) else index
+        if stripped != entry.stem and (hasattr(frames, "paths") or len(stripped) >= PADDED):
+            index = frames.index_of(stripped)
+    return None if index is None or _far_out(index, frames) else index
 
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
     """Take numbers from 1 to the number of frames for what they are; tell numbers that are not written as ours."""
-    if frames.count and min(found) == 1 and max(found) == frames.count:
+    if frames.expected and min(found) == 1 and max(found) == frames.expected:
         found = [index - 1 for index in found]
         return found, [
-            f"{entries[0].name}: masks are numbered from 1 to {frames.count}: this one is put on frame {found[0]}"
+            f"{entries[0].name}: masks are numbered from 1 to {frames.expected}: this one is put on frame {found[0]}"
         ]
     odd = [(entry, i) for entry, i in zip(entries, found, strict=True) if entry.stem != frames.label(i)]
     odd = [(entry, i) for entry, i in odd if frames.index_of(entry.stem) == i and entry.stem.isdecimal()]
@@ -185,7 +182,7 @@ def _are_frame_numbers(entries: Sequence[Entry], frames: Frames) -> bool:
     return all(number is not None and number[1] for number in found)
 
 
-def _index_of_number(number: int, frames: Frames) -> int:
+def _index_of_number(number: int, frames: Frames) -> int | None:
     """Return the frame that has this number in its own name, where names of images have one; else the number itself."""
     paths = getattr(frames, "paths", None)
     if paths is None or len(paths) < 2:
@@ -193,9 +190,16 @@ def _index_of_number(number: int, frames: Frames) -> int:
     numbers = _varying([path.stem for path in paths])
     if numbers is None or len(numbers) != len(paths):
         return number
-    return numbers.index(number) if number in numbers else number
+    return numbers.index(number) if number in numbers else None
+
+
+def _unnamed(entry: Entry, frames: Frames) -> MaskError:
+    return MaskError(
+        f"{entry.name}: of several masks each is named like its frame, as in {frames.label(0)}.png, or shows one "
+        "object in black and white; rename this one, or leave it out"
+    )
 
 
 def _far_out(index: int, frames: Frames) -> bool:
     """Tell whether a number cannot be a frame's, however wrong the stated number of frames is."""
-    return index > 10**6 if frames.count is None else index > 2 * frames.count + 100
+    return index > 10**6 if frames.expected is None else index > 2 * frames.expected + 100

@@ -6,6 +6,9 @@ from typing import cast
 
 import numpy as np
 
+from aot_jax.io.mask_sets.annotations import read_drawings
+from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
+from aot_jax.io.mask_sets.drawings import drawing_entries
 from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.mask_sets.meaning import Meaning, Survey, decide, survey_mask
 from aot_jax.io.mask_sets.names import Entry, Frames, place
@@ -175,18 +178,36 @@ def read_masks(
     if isinstance(given, Mapping):
         named = {str(name): [_entry(Path(path))] for name, path in given.items()}
         return Masks(named, _open(frames), size, void, like, keep_going)
-    paths = list_masks([given] if isinstance(given, str | Path) else list(given))
-    entries = [_entry(path) for path in paths]
     video = _open(frames)
+    size = size or (video.size if video else None)
+    notes: list[str] = []
+    entries = _entries(list_masks([given] if isinstance(given, str | Path) else list(given)), video, size, notes)
     if video is None:
         twice = {entry.stem: entry.name for entry in entries}
         for entry in entries:
             if twice[entry.stem] != entry.name:
                 raise MaskError(f"{entry.name} and {twice[entry.stem]} would be one mask twice; remove one of them")
-        return Masks({entry.stem: [entry] for entry in entries}, None, size, void, like, keep_going)
+        return Masks({entry.stem: [entry] for entry in entries}, None, size, void, like, keep_going, notes)
     placed = place(entries, video, frame, _shows_one)
     by_name = {video.label(index): several for index, several in placed.entries.items()}
-    return Masks(by_name, video, size or video.size, void, like, keep_going, placed.notes)
+    return Masks(by_name, video, size, void, like, keep_going, (*notes, *placed.notes))
+
+
+def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, notes: list[str]) -> list[Entry]:
+    """Return the masks in all files; one file may hold those of many frames."""
+    drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
+    entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
+    count = frames.expected if frames else None
+    for path in paths:
+        if path.suffix.lower() == ".npy":
+            entries += array_entries(path, count, notes)
+        elif path.suffix.lower() in (".tif", ".tiff"):
+            entries += stack_entries(path, count, notes)
+        elif path not in drawn:
+            entries.append(_entry(path))
+    if not entries:
+        raise MaskError(f"{paths[0]}: holds no annotated image; draw the objects to track")
+    return entries
 
 
 def _entry(path: Path) -> Entry:

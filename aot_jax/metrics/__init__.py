@@ -9,7 +9,6 @@ objects, not over sequences.
 """
 
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -116,6 +115,18 @@ def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
+def score_frame(
+    truth: np.ndarray, prediction: np.ndarray, ids: Sequence[int], binary: bool = False
+) -> list[list[float]]:
+    """Compute [J, F] of each object in one frame, from ids (h, w); `score_sequence` says more."""
+    if binary:
+        pairs, void = [(truth > 0, prediction > 0)], None
+    else:
+        void = truth == VOID if (truth == VOID).any() else None
+        pairs = [(truth == i, prediction == i) for i in ids]
+    return [[region_similarity(*pair, void), boundary_measure(*pair, void)] for pair in pairs]
+
+
 def score_sequence(
     truths: Iterable[np.ndarray],
     predictions: Iterable[np.ndarray | None],
@@ -167,10 +178,7 @@ def score_sequence(
                 f"frame {t}: the ground truth is {truth.shape} (h, w), the prediction {prediction.shape}; "
                 "resize the prediction with nearest neighbour"
             )
-        void = None if binary or not (truth == VOID).any() else truth == VOID
-        pairs: list[tuple[np.ndarray, np.ndarray]]
-        pairs = [(truth > 0, prediction > 0)] if binary else [(truth == i, prediction == i) for i in ids]
-        rows.append([[region_similarity(*pair, void), boundary_measure(*pair, void)] for pair in pairs])
+        rows.append(score_frame(truth, prediction, ids, binary))
     if not rows:
         raise MetricsError("there is no frame; give at least one, or three where the first and the last are skipped")
     if not ids:
@@ -262,9 +270,3 @@ def object_ids(mask: np.ndarray) -> list[int]:
     countable = mask.dtype.kind in "iu" and mask.size and mask.min() >= 0 and mask.max() <= 65535
     ids = np.flatnonzero(np.bincount(mask.ravel())) if countable else np.unique(mask)  # counting is six times as fast
     return [int(i) for i in ids if i > 0]
-
-
-if __name__ == "__main__":
-    from aot_jax.evaluation.scoring import main
-
-    sys.exit(main())
