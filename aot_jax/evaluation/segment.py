@@ -2,11 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -17,11 +15,10 @@ from aot_jax.io.frames import read_frame
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.io.masks import MaskError, binarise
+from aot_jax.io.sources import read_ahead
 from aot_jax.metrics import object_ids
 from aot_jax.tracker.tracker import TrackError
 from aot_jax.typing import VOID
-
-AHEAD = 4  # frames decoded before they are needed
 
 
 class StepTracker(Protocol):
@@ -67,26 +64,27 @@ class GivenMasks:
     def __init__(self, sequence: Sequence, binary: bool) -> None:
         self._sequence = sequence
         self._binary = binary
-        order = [frame.stem for frame in sequence.frames if frame.stem in sequence.masks]
-        files = {stem: sequence.masks[stem] for stem in order}
+        numbers = {frame.stem: t for t, frame in enumerate(sequence.frames)}
+        files = {stem: sequence.masks[stem] for stem in numbers if stem in sequence.masks}
         self._masks = read_masks(files, void=VOID if binary else 0, keep_going=True)
-        self._left = len(order)
+        self._left = len(files)
+        self._starts = {i: numbers[thing.frames[0]] for i, thing in sequence.objects.items()}
         self.known: set[int] = set()
 
-    def at(self, stem: str) -> np.ndarray | None:
-        """Return the new objects of a frame, (h, w) ids, or None. To be asked frame by frame, in order.
+    def at(self, t: int) -> np.ndarray | None:
+        """Return the new objects of frame number t, (h, w) ids, or None. To be asked frame by frame, in order.
 
         Raises:
             MaskError: for a mask that cannot be read, or for the last one if none held an object.
         """
-        objects = self._sequence.objects
+        objects, stem = self._sequence.objects, self._sequence.frames[t].stem
         if stem not in self._masks or (objects and self.known >= objects.keys()):
             return None
         self._left -= 1
         mask = binarise(self._masks[stem]) if self._binary else self._masks[stem]
         new = [i for i in object_ids(mask) if i not in self.known]
         if objects:
-            new = [i for i in new if i in objects and objects[i].frames[0] <= stem]
+            new = [i for i in new if i in objects and self._starts[i] <= t]
         self.known.update(new)
         if not self.known and not self._left:
             raise MaskError(
@@ -137,8 +135,8 @@ def segment(
     given = GivenMasks(sequence, binary)
     tracker.reset()
     seconds, frames, tracking = 0.0, 0, False
-    for path, (frame, mask) in zip(
-        sequence.frames, read_ahead(sequence.frames, lambda path: (read_frame(path), given.at(path.stem))), strict=True
+    for path, frame, mask in read_ahead(
+        (path, read_frame(path), given.at(t)) for t, path in enumerate(sequence.frames)
     ):
         if stop is not None and stop.is_set():
             return None
@@ -165,16 +163,3 @@ def _step(
     except TrackError as error:
         files = path if mask is None else f"{path} with mask {sequence.masks[path.stem]}"
         raise TrackError(f"{files}: {error}") from None
-
-
-def read_ahead(paths: tuple[Path, ...], read: Callable[[Path], Any]) -> Iterator[Any]:
-    """Yield `read(path)` of each path while a thread reads the next few, one after the other."""
-    with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
-        waiting = [pool.submit(read, path) for path in paths[:AHEAD]]
-        try:
-            for path in chain(paths[AHEAD:], [None] * len(waiting)):
-                if path is not None:
-                    waiting.append(pool.submit(read, path))
-                yield waiting.pop(0).result()
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -10,7 +10,8 @@ from aot_jax.start import cache_folder
 
 DAVIS = {"davis16": (2016, "val"), "davis17": (2017, "val"), "davis17_testdev": (2017, "test-dev")}
 YOUTUBE = {"youtubevos18": 2018, "youtubevos19": 2019}
-SPLITS = (*DAVIS, *YOUTUBE, "generated", "folder")
+LVOS = {"lvos_v1": 1, "lvos_v2": 2}
+SPLITS = (*DAVIS, *YOUTUBE, "mose", *LVOS, "vost", "generated", "folder")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
 
     Args:
         name: one of SPLITS.
-        data: folder that holds DAVIS/ and YouTubeVOS/, or that is one of them; for `folder` the tree itself; None:
-            $VOS_DATA or ./data.
+        data: folder that holds DAVIS/, YouTubeVOS/, MOSE/, LVOS/ or VOST/, or that is one of them; for `folder` the
+            tree itself; None: $VOS_DATA or ./data.
         resolution: of DAVIS: 480p, or Full-Resolution, whose results are written and scored at 480p all the same.
         all_frames: of YouTube-VOS: run over the videos at 30 frames a second, of which every fifth counts.
 
@@ -87,7 +88,7 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
             raise DataError(f"{found.root / 'meta.json'}: {empty[0]} has no object with frames; unpack the set again")
         return Split(
             name,
-            tuple(_sequence(video) for video in found.videos),
+            tuple(_sequence(video, all_wanted=False) for video in found.videos),
             found.root / "Annotations",
             scoring="objects",
             folder="Annotations",
@@ -95,19 +96,29 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
             server=f"the YouTube-VOS {year} server, see https://youtube-vos.org/dataset/vos",
             seen=datasets.seen_categories(found.root),
         )
-    found = datasets.own_videos(root)
-    sequences = tuple(_sequence(video) for video in found.videos)
+    if name == "vost":
+        found = datasets.vost(root)
+    elif name == "mose":
+        found = datasets.mose(root)
+    else:
+        found = datasets.lvos(root, LVOS[name]) if name in LVOS else datasets.own_videos(root)
+    sequences = tuple(_sequence(video, first_only=name == "vost") for video in found.videos)
     if not sequences:
         raise DataError(f"{found.root / 'JPEGImages'}: no folder of frames in it")
-    return Split(name, sequences, found.videos[0].masks.parent, scoring="objects")
+    truth = found.videos[0].masks.parent
+    if name == "mose":
+        server = "the MOSE server, see https://mose.video"
+        return Split(name, sequences, truth, scoring="objects", archive="mose.zip", server=server)
+    return Split(name, sequences, truth, scoring="davis" if name == "vost" else "objects")
 
 
-def _sequence(video: Video, first_only: bool = False) -> Sequence:
+def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -> Sequence:
     """Take a video as it is listed, if it can be run over.
 
     Args:
         video: the video.
         first_only: give the mask of the first frame only.
+        all_wanted: the benchmark takes every frame, not just those of its objects.
     """
     lost = [pair for pair in video.frames if pair.image is None]
     if len(lost) == len(video.frames):
@@ -122,10 +133,11 @@ def _sequence(video: Video, first_only: bool = False) -> Sequence:
             f"({len(lost)} of {len(video.frames)} frames are missing)"
         )
     frames = tuple(pair.image for pair in video.frames if pair.image is not None)
-    wanted = tuple(sorted({stem for thing in video.objects.values() for stem in thing.frames}))
+    listed = {stem for thing in video.objects.values() for stem in thing.frames}
+    wanted = () if all_wanted else tuple(pair.name for pair in video.frames if pair.name in listed)
     given = {pair.name: pair.mask for pair in video.frames if pair.mask is not None}
     if video.objects:
-        given = {stem: path for stem, path in given.items() if stem in wanted}
+        given = {stem: path for stem, path in given.items() if stem in listed}
     if first_only:
         given = {stem: path for stem, path in given.items() if stem == frames[0].stem}
     if not given:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
 from aot_jax.io.names import is_plain
@@ -15,6 +15,7 @@ from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
+T = TypeVar("T")
 AHEAD = 4  # frames decoded before they are needed
 GLOB_SIGNS = "*?["
 VIDEO_SUFFIXES = {
@@ -112,8 +113,8 @@ class ImageSource:
         return Frame(index, index / self.rate, pixels)
 
 
-def read_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Yield frames while a thread decodes the next few."""
+def read_ahead(frames: Iterator[T]) -> Iterator[T]:
+    """Yield frames, or what comes with them, while a thread decodes the next few."""
     with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
         waiting = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
         try:
@@ -155,7 +156,7 @@ def open_source(
     if rate is not None and not 0 < rate < math.inf:
         raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
     source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
-    if source.count == 1:
+    if source.expected == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")
     return source
 

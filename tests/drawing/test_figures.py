@@ -10,13 +10,12 @@ import tiny
 from PIL import Image
 
 from aot_jax.checkpoint import save_params
-from aot_jax.figures import networks, page, strips
-from aot_jax.figures.__main__ import main
+from aot_jax.figures import __main__ as command
+from aot_jax.figures import page, strips
+from aot_jax.figures.__main__ import bank_similarity, main
 from aot_jax.figures.attention import Carried, Maps
-from aot_jax.figures.bank import bank_similarity
-from aot_jax.figures.clip import FRAMES, open_clip
 from aot_jax.figures.page import FigureError
-from aot_jax.figures.strips import choose_times
+from aot_jax.figures.strips import FRAMES, choose_times, open_clip
 from aot_jax.io.masks import write_mask
 
 needs_matplotlib = pytest.mark.skipif(
@@ -77,7 +76,7 @@ def test_attention_maps_of_a_video(checkpoint, video, tmp_path, monkeypatch):
         shown = {t: frames[t] for t in (0, 2, 3)}
         return Maps([Carried(shares, shares)] * 2, shown, dict.fromkeys(shown, mask), [0, 2])
 
-    monkeypatch.setattr(networks, "carried_masks", carried_masks)
+    monkeypatch.setattr(command, "carried_masks", carried_masks)
     flags = [
         "--mask",
         str(video / "masks" / "00000.png"),

@@ -10,8 +10,8 @@ import tiny
 from miniature import COUNTS, IDS, SIZES, Miniature, Oracle, patch_command
 from PIL import Image
 
-import eval as command
 from aot_jax import Tracker
+from aot_jax.commands import eval as command
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import SPLITS, load_split
 from aot_jax.io import generated
@@ -272,4 +272,5 @@ def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
 
 def test_every_split_is_run_here():
     here = {"davis16", "davis17", "davis17_testdev", "folder", "youtubevos18", "youtubevos19", "generated"}
-    assert {*SPLITS} == here
+    layouts = {"mose", "lvos_v1", "lvos_v2", "vost"}  # in test_eval_layouts.py
+    assert {*SPLITS} == here | layouts

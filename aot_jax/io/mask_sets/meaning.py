@@ -65,7 +65,7 @@ class Meaning:
         if stored.hidden and not self.ignores_alpha:
             return np.zeros(stored.size, np.int32)
         values = stored.colours() if self.by_colour else stored.values
-        if survey.flat or (self.flat and self.by_colour):
+        if survey.flat:
             values = snap(values, list(self.flat))
         keys = np.array(sorted(self.table), np.int32)
         index = np.minimum(np.searchsorted(keys, values), keys.size - 1)
@@ -158,18 +158,15 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
 
 def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | None) -> Meaning:
     flat: dict[int, int] = {}
-    if soft:
-        gathered: Counter[int] = Counter()
-        for survey in surveys:
-            own = survey.flat or {survey.colours[v]: n for v, n in survey.counts.items() if v != CLEAR}
-            gathered.update(dict(own))
-        flat = merge_flat(gathered)
+    if soft:  # hard masks tell the colours exactly, soft ones those that no hard one has
+        exact = [{survey.colours[v] for v in survey.counts if v != CLEAR} for survey in surveys if not survey.flat]
+        flat = merge_flat(_sum(survey.flat for survey in surveys), set().union(*exact))
 
     def settled(counts: Mapping[int, int], survey: Survey) -> Counter[int]:
         """Return the pixels of each colour, soft edges snapped, in the order of their values."""
         values = sorted(counts)
         codes = [CLEAR if value == CLEAR else survey.colours[value] for value in values]
-        if soft:
+        if survey.flat:
             codes = nearest(np.array(codes, np.int32), list(flat)).tolist()
         pixels: Counter[int] = Counter()
         for value, code in zip(values, codes, strict=True):

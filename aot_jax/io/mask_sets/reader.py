@@ -197,7 +197,7 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
     """Return the masks in all files; one file may hold those of many frames."""
     drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
     entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
-    count = frames.count if frames else None
+    count = frames.expected if frames else None
     for path in paths:
         if path.suffix.lower() == ".npy":
             entries += array_entries(path, count, notes)
