@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from aot_jax.memory import Memory, empty_memory
+from aot_jax.memory import Memory
 from aot_jax.models.aot import AOT
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
-from aot_jax.propagate import encode, mask_unused, memorize, step
+from aot_jax.propagate import begin, encode, mask_unused, memorize, step
 from aot_jax.tracker.groups import resized_labels, split_groups, used_identities
 from aot_jax.tracker.slots import Slots
 from aot_jax.tracker.tracker import Tracker
@@ -197,7 +197,9 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
     masks = parts.run("masks", lambda labels: split_groups(resize_nearest(labels, size), groups, identities), labels)
     parts.run(
         "memorize",
-        lambda memory, params, frame_kv, masks: memorize(module, params, memory, frame_kv, masks, stream.gap),
+        lambda memory, params, frame_kv, masks: memorize(
+            module, params, memory, frame_kv, masks, 1, keep=bool(stream.gap)
+        ),
         memory,
         params,
         frame_kv,
@@ -212,26 +214,23 @@ def _images(frames: Array, size: Size) -> Array:
     return jax.vmap(lambda frame: normalise(resize_cubic(frame, size)))(frames)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "gap", "size", "capacity"))
-def _begin(
-    model: AOT, params: Params, frames: Array, masks: Array, depth: int, gap: int, size: Size, capacity: int
-) -> Memory:
+@functools.partial(jax.jit, static_argnames=("model", "depth", "size", "capacity"))
+def _begin(model: AOT, params: Params, frames: Array, masks: Array, depth: int, size: Size, capacity: int) -> Memory:
     masks = jax.vmap(lambda mask: resize_nearest(mask, size))(masks)
     _, frame_kv = step(model, params, None, _images(frames, size), mask=masks, depth=depth)
-    memory = empty_memory(frame_kv, capacity, model.config.short_term_frames)
-    return memorize(model, params, memory, frame_kv, masks, gap, reference=True)
+    return begin(model, params, frame_kv, masks, capacity)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "gap", "size"), donate_argnames="memory")
+@functools.partial(jax.jit, static_argnames=("model", "depth", "size"), donate_argnames="memory")
 def _advance(
-    model: AOT, params: Params, memory: Memory, frames: Array, used: Array, depth: int, gap: int, size: Size
+    model: AOT, params: Params, memory: Memory, frames: Array, used: Array, depth: int, size: Size, t: int, keep: bool
 ) -> tuple[Memory, Array]:
     """Segment and memorise a frame of each video, (b, h, w, 3) uint8; returns memory and labels (b, h, w) uint8."""
     logits, frame_kv = step(model, params, memory, _images(frames, size), depth=depth)
     read = functools.partial(resized_labels, size=frames.shape[1:3], align_corners=model.config.align_corners)
     labels = jax.vmap(lambda own: read(own[None]))(mask_unused(logits, used))
     masks = jax.vmap(lambda mask: resize_nearest(mask, size))(labels)
-    return memorize(model, params, memory, frame_kv, masks, gap), labels.astype(jnp.uint8)
+    return memorize(model, params, memory, frame_kv, masks, t, keep=keep), labels.astype(jnp.uint8)
 
 
 def time_batch(model: Model, clip: Clip, depth: int, videos: int) -> dict[str, float]:
@@ -254,11 +253,12 @@ def time_batch(model: Model, clip: Clip, depth: int, videos: int) -> dict[str, f
 
     def run() -> float:
         masks = np.repeat(mask[None], videos, axis=0)
-        memory = _begin(module, model.params, batches[0], masks, depth, gap, size, capacity)
+        memory = _begin(module, model.params, batches[0], masks, depth, size, capacity)
         jax.block_until_ready(memory)
         start, answers = time.perf_counter(), []
-        for frames in batches[1:]:
-            memory, labels = _advance(module, model.params, memory, frames, used, depth, gap, size)
+        for t, frames in enumerate(batches[1:], 1):
+            keep = bool(gap) and t % gap == 0
+            memory, labels = _advance(module, model.params, memory, frames, used, depth, size, t, keep)
             labels.copy_to_host_async()
             answers.append(labels)
         for labels in answers:

@@ -46,6 +46,7 @@ def rules(config: ConfigDict) -> list[tuple[str, str, Layout]]:
     shared = config.model.share_blocks
     layer = "LSTT.layer." if shared else r"LSTT.layers.\1."
     decoder_norm = "LSTT.decoder_norm." if shared else r"LSTT.decoder_norms.\1."
+    gated = "gn." if config.model.block == "gpm" else ""
     lstt = r"lstt/layers_(\d+)/"
     return [
         # MobileNetV2, torchvision's names
@@ -101,11 +102,23 @@ def rules(config: ConfigDict) -> list[tuple[str, str, Layout]]:
         (lstt + r"short_attention/relative_k", layer + "short_term_attn.relative_emb_k.weight", grouped(heads)),
         (lstt + r"short_attention/relative_k_bias", layer + "short_term_attn.relative_emb_k.bias", by_head(heads)),
         (lstt + r"short_attention/relative_v", layer + "short_term_attn.relative_emb_v", OFFSETS_LAST),
+        # Gated propagation
+        (lstt + r"identity_norm(\d)/\w+", layer + r"id_norm\2.{leaf}", SAME),
+        (lstt + r"gate/\w+", layer + "linear_U.{leaf}", LINEAR),
+        (lstt + r"identity_value/\w+", layer + "linear_ID_V.{leaf}", LINEAR),
+        (lstt + r"identity_gate/\w+", layer + "linear_ID_U.{leaf}", LINEAR),
+        (lstt + r"(long|short)_gated/depthwise/\w+", layer + r"\2_term_attn.dw_conv.conv.{leaf}", DEPTHWISE),
+        (lstt + r"(long|short)_gated/projection/\w+", layer + r"\2_term_attn.projection.{leaf}", LINEAR),
+        (lstt + r"self_attention/gated/depthwise/\w+", layer + "self_attn.dw_conv.conv.{leaf}", DEPTHWISE),
+        (lstt + r"self_attention/gated/projection/\w+", layer + "self_attn.projection.{leaf}", LINEAR),
+        (lstt + r"self_attention/query_key/\w+", layer + "self_attn.linear_QK.{leaf}", LINEAR),
+        (lstt + r"self_attention/value(\d)/\w+", layer + r"self_attn.linear_V\2.{leaf}", LINEAR),
+        (lstt + r"self_attention/gate(\d)/\w+", layer + r"self_attn.linear_U\2.{leaf}", LINEAR),
         (lstt + r"feed_forward/expand/\w+", layer + "linear1.{leaf}", LINEAR),
         (lstt + r"feed_forward/norm/\w+", layer + "activation.gn.{leaf}", SAME),
         (lstt + r"feed_forward/depthwise/\w+", layer + "activation.conv.{leaf}", DEPTHWISE),
         (lstt + r"feed_forward/reduce/\w+", layer + "linear2.{leaf}", LINEAR),
-        (r"lstt/decoder_norms_(\d+)/\w+", decoder_norm + "{leaf}", SAME),
+        (r"lstt/decoder_norms_(\d+)/\w+", decoder_norm + gated + "{leaf}", SAME),
         # Decoder and identity bank
         (r"decoder/conv_in_(\d)/conv/\w+", "decoder." + conv_in + "conv.{leaf}", POINTWISE),
         (r"decoder/conv_in_(\d)/norm/\w+", "decoder." + conv_in + "gn.{leaf}", SAME),
