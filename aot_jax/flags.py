@@ -45,7 +45,9 @@ runs/CONFIG, else, without --config, those of the package){more}"
 
 def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> NetworkChoice:
     """Return what the flags of `add_network_flags` and the overrides of config fields say of the network."""
-    return NetworkChoice(args.config, args.checkpoint, args.random_weights, tuple(overrides))
+    inference = {name: getattr(args, name, None) for name in ("max_long_edge", "dtype")}  # flags of some commands
+    own = (f"inference.{name}={value}" for name, value in inference.items() if value is not None)
+    return NetworkChoice(args.config, args.checkpoint, args.random_weights, (*overrides, *own))
 
 
 def parse_args(

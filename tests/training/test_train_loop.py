@@ -9,7 +9,8 @@ import pytest
 
 from aot_jax.config import load_config
 from aot_jax.network import load_params
-from aot_jax.training.loop import StopSignal, TrainError, train
+from aot_jax.start import StopSignal
+from aot_jax.training.loop import TrainError, train
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")
 
@@ -87,7 +88,7 @@ def test_a_batch_that_devices_cannot_share(tmp_path):
 
 def test_ctrl_c_asks_once_and_interrupts_the_second_time(capsys):
     before = signal.getsignal(signal.SIGINT)
-    with StopSignal() as stop:
+    with StopSignal("saving") as stop:
         assert not stop.agreed(True)
         signal.raise_signal(signal.SIGINT)
         assert stop.agreed(False)
