@@ -95,6 +95,13 @@ def survey_mask(stored: Stored, name: str) -> Survey:
     return Survey(stored.kind, stored.size, counts, _tally(edge), colours, flat, stored.soft, stored.hidden)
 
 
+def are_ids(surveys: Sequence[Survey]) -> bool:
+    """Tell whether masks hold ids, so that colours, or soft edges, among them would be another language."""
+    if not surveys or any(survey.kind == "colour" for survey in surveys) or _paint_palettes(surveys):
+        return False
+    return bool({value for survey in surveys for value in survey.counts} - {0, CLEAR, VOID, WHITE_16})
+
+
 def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) -> Meaning:
     """Decide what the values of all masks of a video mean.
 
@@ -113,8 +120,11 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
             f"edges are soft (antialiased or compressed) in {soft} of {len(seen)} masks: every pixel is given the "
             f"nearest of {len(meaning.flat)} colours"
         )
-    elif any(survey.kind == "colour" for survey in seen) or _paint_palettes(seen):
+    elif any(survey.kind == "colour" for survey in seen):
         meaning = _colours(seen, False, known)
+    elif _paint_palettes(seen):
+        meaning = _colours(seen, False, known)
+        notes.append("colours of the palette tell the objects, not their places in it")
     else:
         meaning = _numbers(seen)
     return replace(meaning, notes=(*meaning.notes, *notes), ignores_alpha=ignores_alpha)

@@ -10,7 +10,7 @@ from aot_jax.io.mask_sets.annotations import read_drawings
 from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
 from aot_jax.io.mask_sets.drawings import drawing_entries
 from aot_jax.io.mask_sets.files import list_masks
-from aot_jax.io.mask_sets.meaning import Meaning, Survey, decide, survey_mask
+from aot_jax.io.mask_sets.meaning import SOFT, Meaning, Survey, are_ids, decide, survey_mask
 from aot_jax.io.mask_sets.names import Entry, Frames, place
 from aot_jax.io.mask_sets.stored import Stored, read_image
 from aot_jax.io.masks import MaskError
@@ -54,6 +54,7 @@ class Masks(Mapping[str, np.ndarray]):
                 if not keep_going:
                     raise
                 self._bad[entry.name] = error
+        self._refuse_odd_edges(keep_going)
         surveys = list(self._surveys.values())
         try:
             self._meaning = decide(surveys, like.colours if like else None) if surveys else Meaning({}, False)
@@ -97,6 +98,16 @@ class Masks(Mapping[str, np.ndarray]):
     def file_of(self, frame: str | Path | int) -> str:
         """Return what a frame's mask is called in messages: its file, or the first of several."""
         return self._entries[self._name(frame)][0].name
+
+    def _refuse_odd_edges(self, keep_going: bool) -> None:
+        """Refuse masks with soft edges among others that hold ids."""
+        soft = [name for name, survey in self._surveys.items() if survey.flat]
+        if soft and are_ids([survey for survey in self._surveys.values() if not survey.flat]):
+            for name in soft:
+                self._bad[name] = MaskError(f"{name}: its edges are soft, unlike those of the other masks: it {SOFT}")
+                del self._surveys[name]
+            if not keep_going:
+                raise self._bad[soft[0]]
 
     def _name(self, frame: str | Path | int) -> str:
         if isinstance(frame, Path):
