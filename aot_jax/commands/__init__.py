@@ -5,6 +5,7 @@ They are `track.py`, `eval.py` and `train.py` in the repository, and `aot-track`
 
 import importlib
 import runpy
+import sys
 from typing import NoReturn
 
 from aot_jax.start import prepare_process, run
@@ -13,7 +14,12 @@ from aot_jax.start import prepare_process, run
 def start(name: str) -> NoReturn:
     """Load the command `name` of this folder once the process is set up, run it, and leave with its exit code."""
     prepare_process()
-    run(importlib.import_module(f"aot_jax.commands.{name}").main)
+    try:
+        command = importlib.import_module(f"aot_jax.commands.{name}")
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is not installed: pip install 'aot-jax[train]', or -r requirements.txt")
+        sys.exit(2)
+    run(command.main)
 
 
 def run_track() -> NoReturn:
