@@ -17,7 +17,10 @@ def start(name: str) -> NoReturn:
     try:
         command = importlib.import_module(f"aot_jax.commands.{name}")
     except ModuleNotFoundError as error:
-        print(f"error: {error.name} is not installed: pip install 'aot-jax[train]', or -r requirements.txt")
+        print(
+            f"error: {error.name} is not installed: pip install 'aot-jax[train]', or -r requirements.txt",
+            file=sys.stderr,
+        )
         sys.exit(2)
     run(command.main)
 
