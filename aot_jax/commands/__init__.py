@@ -5,23 +5,16 @@ They are `track.py`, `eval.py` and `train.py` in the repository, and `aot-track`
 
 import importlib
 import runpy
-import sys
 from typing import NoReturn
 
-from aot_jax.start import prepare_process, run
+from aot_jax.start import prepare_process, run, told
 
 
 def start(name: str) -> NoReturn:
     """Load the command `name` of this folder once the process is set up, run it, and leave with its exit code."""
     prepare_process()
-    try:
+    with told():
         command = importlib.import_module(f"aot_jax.commands.{name}")
-    except ModuleNotFoundError as error:
-        print(
-            f"error: {error.name} is not installed: pip install 'aot-jax[train]', or -r requirements.txt",
-            file=sys.stderr,
-        )
-        sys.exit(2)
     run(command.main)
 
 
