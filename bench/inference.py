@@ -36,7 +36,7 @@ from bench import peer
 from bench.clip import WARM_UP, Clip, add_clip_flags, load_clip, time_clip, time_frames
 from bench.measure import BenchError, Rulers, format_table, fresh_compilation, numbers, run
 from bench.network import add_network_flags, check_depth, find_network
-from bench.programs import STEP, time_batch, time_parts
+from bench.programs import STEP, Videos, time_parts
 
 ERRORS = (CheckpointError, ConfigError, FrameError, MaskError)
 ENOUGH = 10  # frames for a median
@@ -80,7 +80,7 @@ def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
             case = measure_case(model, clip, depth, rulers)
             figures["cases"].append(case)
             if args.batch:
-                case["batch"] = time_batch(model, clip, depth, args.batch)
+                case["batch"] = Videos(model, clip, depth, args.batch).time(clip)
             print("\n" + format_case(case, rulers), flush=True)
             if args.peer and "error" not in figures:
                 try:
