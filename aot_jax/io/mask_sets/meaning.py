@@ -12,7 +12,7 @@ import numpy as np
 
 from aot_jax.io.mask_sets.edges import merge_flat, nearest, snap
 from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
-from aot_jax.io.mask_sets.survey import DAVIS_CODES, MAX_LEVELS, SOFT, Survey, add_up, colour_name, paint_palettes
+from aot_jax.io.mask_sets.survey import DAVIS_CODES, MAX_LEVELS, SOFT, Survey, add_up, colour_name, paint_palettes, runs
 from aot_jax.typing import VOID
 
 MOST_SHADES = 8  # objects that are drawn in grey levels spread evenly up to white
@@ -41,11 +41,13 @@ class Meaning:
         values = stored.colours() if self.by_colour else stored.values
         if survey.flat:
             values = snap(values, list(self.flat))
+        found, lengths = runs(values)
         keys = np.array(sorted(self.table), np.int32)
-        index = np.minimum(np.searchsorted(keys, values), keys.size - 1)
-        if (keys[index] != values).any():
+        index = np.minimum(np.searchsorted(keys, found), keys.size - 1)
+        if (keys[index] != found).any():
             raise MaskError(f"{name}: has changed since it was first read; begin again")
-        return np.array([self.table[int(key)] for key in keys], np.int32)[index]
+        ids = np.array([self.table[int(key)] for key in keys], np.int32)[index]
+        return np.repeat(ids, lengths).reshape(values.shape)
 
 
 def are_ids(surveys: Sequence[Survey]) -> bool:

@@ -105,10 +105,15 @@ def add_up(counts: Iterable[Mapping[int, int]]) -> Counter[int]:
     return total
 
 
-def _tally(values: np.ndarray) -> dict[int, int]:
-    """Count each value, fast where neighbours are alike."""
+def runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values and lengths of runs of alike pixels, row by row: far fewer in a mask than pixels."""
     flat = values.ravel()
     starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    lengths = np.diff(np.append(starts, flat.size))
-    found, index = np.unique(flat[starts], return_inverse=True)
-    return dict(zip(found.tolist(), np.bincount(index, lengths).astype(np.int64).tolist(), strict=True))
+    return flat[starts], np.diff(np.append(starts, flat.size))
+
+
+def _tally(values: np.ndarray) -> dict[int, int]:
+    """Count the pixels of each value."""
+    found, lengths = runs(values)
+    distinct, index = np.unique(found, return_inverse=True)
+    return dict(zip(distinct.tolist(), np.bincount(index, lengths).astype(np.int64).tolist(), strict=True))
