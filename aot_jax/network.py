@@ -14,9 +14,8 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from aot_jax.checkpoint import CheckpointError, find_params, read_description, read_params
 from aot_jax.config import CONFIGS, ConfigError, fields, load_config, override
 from aot_jax.io.names import is_plain
-from aot_jax.models.aot import AOT
+from aot_jax.models.aot import AOT, BLOCKS
 from aot_jax.models.encoders import ENCODERS
-from aot_jax.models.lstt import BLOCKS
 from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import inference_size
 from aot_jax.runs import deciding
@@ -87,6 +86,9 @@ def check_model(model: ConfigDict) -> None:
         raise ConfigError(
             f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * model.heads, {2 * model.heads}"
         )
+    for name, value in (("heads", 1), ("scalable", False)):
+        if model.block == "gpm" and model[name] != value:
+            raise ConfigError(f"model.{name} is {model[name]}, but block gpm goes with {value} alone")
     if model.share_blocks and not model.scalable:
         raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
 

@@ -25,12 +25,12 @@ def get_config() -> ConfigDict:
 def _model() -> ConfigDict:
     model = ConfigDict()
     model.encoder = "mobilenet_v2"  # mobilenet_v2, resnet50 or swin_b (paper, section 5)
-    model.block = "v1"  # LSTT block: v1 (section 4.2) or v2 (section 4.3)
+    model.block = "v1"  # LSTT block: v1 (section 4.2), v2 (section 4.3) or gpm, DeAOT's (DeAOT paper, section 3)
     model.depth = 3  # L, number of LSTT layers; a scalable model also runs at 1 .. L (Table 2d)
     model.scalable = False  # S-LSTT: one decoder input layer a depth, every depth trained (section 4.3)
     model.share_blocks = False  # one LSTT block used at each layer (Table 2g); needs scalable
     model.channels = 256  # C, of the LSTT
-    model.heads = 8  # of every attention
+    model.heads = 8  # of every attention; 1 with block gpm
     model.identities = 10  # M, identities in the bank and objects of one group (Table 2a)
     model.patch_wise_bank = True  # sub-identities for each pixel of a 16x16 patch; else one for each patch (Table 2h)
     # Gain of the bank's initial values; empty: 1 / pixels of a patch (release), whose embeddings take long to tell
@@ -48,6 +48,7 @@ def _model() -> ConfigDict:
     model.locality = placeholder(float)
     model.align_corners = True  # grid convention of input sizes and resizes; false for Swin (release)
     model.drop_path = 0.1  # rate in the LSTT while training (release)
+    model.channel_drop = 0.1  # of whole channels after block gpm's depthwise convolutions while training (release)
     model.encoder_drop_path = 0.3  # largest rate in Swin while training (release)
     model.local_attention = "tiles"  # tiles (fast, exact) or patches (the literal form)
     return model

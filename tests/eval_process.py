@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from miniature import Miniature, Oracle, patch_command
 
-import eval as command
+from aot_jax.commands import eval as command
 
 
 def main() -> int:

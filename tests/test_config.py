@@ -26,6 +26,12 @@ TABLE = {
     "aost_r50": ("resnet50", "v2", 3, 5, 2),
     "aost_swinb": ("swin_b", "v2", 3, 5, 2),
     "aost_shared": ("mobilenet_v2", "v2", 3, 5, 2),
+    "deaott": ("mobilenet_v2", "gpm", 1, 0, 0),
+    "deaots": ("mobilenet_v2", "gpm", 2, 0, 0),
+    "deaotb": ("mobilenet_v2", "gpm", 3, 0, 0),
+    "deaotl": ("mobilenet_v2", "gpm", 3, 5, 2),
+    "deaotl_r50": ("resnet50", "gpm", 3, 5, 2),
+    "deaotl_swinb": ("swin_b", "gpm", 3, 5, 2),
 }
 
 
@@ -71,7 +77,8 @@ def test_the_papers_models(name):
     assert model.scalable == name.startswith("aost")
     assert model.share_blocks == (name == "aost_shared")
     assert model.align_corners == ("swinb" not in name)
-    assert (model.channels, model.heads, model.window, model.identities, model.short_term_frames) == (256, 8, 15, 10, 1)
+    assert (model.channels, model.window, model.identities, model.short_term_frames) == (256, 15, 10, 1)
+    assert (model.heads, model.sine_position) == ((1, False) if model.block == "gpm" else (8, True))
 
 
 @pytest.mark.parametrize(
@@ -134,13 +141,19 @@ def test_later_overrides_win():
         ("model.channels=48", r"model.channels is 48; it is a multiple of 32"),
         ("model.heads=24", r"channels is 256; it is a multiple of 32 and of 2 \* model.heads, 48"),
         ("model.encoder=vgg", r"model.encoder is 'vgg'; it is one of mobilenet_v2, resnet50, swin_b"),
-        ("model.block=v3", r"model.block is 'v3'; it is one of v1, v2"),
+        ("model.block=v3", r"model.block is 'v3'; it is one of v1, v2, gpm"),
         ("model.local_attention=fast", r"model.local_attention is 'fast'; it is one of tiles, patches"),
     ],
 )
 def test_mistakes_are_explained(override, message):
     with pytest.raises(ConfigError, match=message):
         make_model(load_config("aost", [override]))
+
+
+@pytest.mark.parametrize("override", ["model.heads=2", "model.scalable=True"])
+def test_gated_propagation_has_one_head_and_one_depth(override):
+    with pytest.raises(ConfigError, match=r"but block gpm goes with (1|False) alone"):
+        make_model(load_config("deaotl", [override]))
 
 
 def test_block_sharing_needs_a_scalable_model():

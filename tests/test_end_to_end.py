@@ -8,8 +8,8 @@ import pytest
 import tiny
 from PIL import Image
 
-import eval as command
 from aot_jax.checkpoint import save_params
+from aot_jax.commands import eval as command
 from aot_jax.config import load_config
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split

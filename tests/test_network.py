@@ -3,10 +3,10 @@
 import pytest
 import tiny
 
-import eval as eval_script
-import track as track_script
 from aot_jax import network
 from aot_jax.checkpoint import CheckpointError, save_params
+from aot_jax.commands import eval as eval_script
+from aot_jax.commands import track as track_script
 from aot_jax.config import ConfigError, load_config
 from aot_jax.flags import network_choice, parse_args
 from aot_jax.network import NetworkChoice, config_of, find_network, load_model, make_model

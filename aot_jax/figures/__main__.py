@@ -20,7 +20,7 @@ from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_fr
 from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.network import Model, NetworkChoice, find_network
 from aot_jax.typing import Params
-from aot_jax.video.command import ERRORS
+from aot_jax.video.run import ERRORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

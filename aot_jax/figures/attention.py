@@ -48,7 +48,7 @@ class Call(NamedTuple):
     valid: Array | None  # (b, k)
     module: Any  # the attention's own module
     params: Params  # its own parameters
-    output: Array  # (b, h, w, c), projected
+    output: Array  # (b, h, w, c), projected where the module projects
 
 
 class Carried(NamedTuple):
@@ -90,7 +90,8 @@ def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
         kernel = call.params["relative_k"].astype(call.q.dtype)
         bias = call.params["relative_k_bias"].astype(call.q.dtype)
         relative = jnp.einsum("bnhwd,nod->bnhwo", call.q, kernel) + bias[:, None, None]
-        relative_v = call.params["relative_v"].astype(call.q.dtype) if with_relative else None
+        if with_relative and call.module.relative_values:
+            relative_v = call.params["relative_v"].astype(call.q.dtype)
     attend_locally: Callable[..., Array] = FORMS[call.module.form]
     return attend_locally(call.q, call.keys, values, relative, relative_v, call.valid, call.module.window)
 
@@ -105,7 +106,7 @@ def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
         if type(context.module) in terms and context.method_name == "__call__":
             if type(context.module) is LongTermAttention:  # each layer's first
                 layers.append([])
-            params = dict(context.module.variables["params"])
+            params = dict(context.module.variables.get("params", {}))
             q, keys, values, valid = args
             layers[-1].append(Call(terms[type(context.module)], q, keys, values, valid, context.module, params, output))
         return output

@@ -44,6 +44,7 @@ class Stack:
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = pictures_in(path)
+        self.expected: int | None = self.count
         self._shift: int | None = None  # of 16-bit samples to 8
         with explain_errors(path, FrameError), path.open("rb") as stream:
             image, _ = open_image(stream, path, IMAGES, FrameError)

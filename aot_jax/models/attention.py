@@ -44,6 +44,7 @@ class SelfAttention(nn.Module):
 class LongTermAttention(nn.Module):
     """Attend to every memory frame (paper, section 4.2): no input projections, one output projection."""
 
+    project: bool = True
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -57,11 +58,11 @@ class LongTermAttention(nn.Module):
             valid: (b, k) bool, slots that hold a frame; None: all.
 
         Returns:
-            (b, h, w, c).
+            (b, h, w, c), c = n d of the values.
         """
         flat = "b n k h w d -> b n k (h w) d"
         y = attend_frames(
             rearrange(q, "b n h w d -> b n (h w) d"), rearrange(keys, flat), rearrange(values, flat), valid
         )
         y = rearrange(y, "b n (h w) d -> b h w (n d)", h=q.shape[2])
-        return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y)
+        return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y) if self.project else y

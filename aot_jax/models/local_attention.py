@@ -1,6 +1,7 @@
 """Short-term attention: each cell attends to a window around it in the previous frames (paper, section 4.2)."""
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 from einops import rearrange
@@ -27,6 +28,8 @@ class ShortTermAttention(nn.Module):
     relative_position: bool
     form: str
     locality: float | None = None  # fall of the initial bias with squared distance in cells; None: no fall
+    relative_values: bool = True  # relative positions have values beside their scores
+    project: bool = True
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -40,7 +43,7 @@ class ShortTermAttention(nn.Module):
             valid: (b, t) bool, slots that hold a frame.
 
         Returns:
-            (b, h, w, c).
+            (b, h, w, c), c = n d of the values.
         """
         heads, depth, offsets = q.shape[1], q.shape[-1], self.window**2
         relative = relative_v = None
@@ -49,10 +52,14 @@ class ShortTermAttention(nn.Module):
             kernel = self.param("relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
             bias_init = bias_uniform(depth) if self.locality is None else near_first(self.window, self.locality)
             bias = self.param("relative_k_bias", bias_init, (heads, offsets))
-            relative_v = self.param("relative_v", fans_uniform(depth * offsets, heads * offsets), kernel.shape)
-            kernel, relative_v = kernel.astype(self.dtype), relative_v.astype(self.dtype)
+            if self.relative_values:
+                wide = values.shape[-1]
+                init = fans_uniform(wide * offsets, heads * offsets)
+                relative_v = self.param("relative_v", init, (heads, offsets, wide))
+                relative_v = relative_v.astype(self.dtype)
             # On the unscaled query, as in the release.
-            relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel) + bias.astype(self.dtype)[:, None, None]
+            relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel.astype(self.dtype))
+            relative = relative + bias.astype(self.dtype)[:, None, None]
         attend = functools.partial(FORMS[self.form], window=self.window)
         batch, shared = values.shape[0], q.shape[0] == keys.shape[0] == 1
         if shared and batch > 1 and keys.shape[2] == 1:
@@ -65,4 +72,11 @@ class ShortTermAttention(nn.Module):
             q, keys = (jnp.broadcast_to(x, (batch, *x.shape[1:])) for x in (q, keys))
             y = attend(q, keys, values, relative, relative_v, valid)
         y = merge_heads(y)
-        return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y)
+        return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y) if self.project else y
+
+
+def short_term_attention(config: Any, **options: Any) -> ShortTermAttention:
+    """Make the short-term attention of a `config.model`."""
+    return ShortTermAttention(
+        config.window, config.relative_position, config.local_attention, config.locality, **options
+    )

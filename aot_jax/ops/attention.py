@@ -131,7 +131,7 @@ def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
     """Take frames one after the other, with a softmax that is corrected when a larger score comes."""
     frames, depth = v.shape[2], v.shape[-1]
     count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
-    blocks = _cut(q * depth**-0.5)
+    blocks = _cut(q * q.shape[-1] ** -0.5)
     # s: samples that share queries and keys, and so their weights; their values lie side by side.
     share = v.shape[0] // q.shape[0]
     values = rearrange(v, "(b s) n t r d -> b n t r (s d)", s=share)

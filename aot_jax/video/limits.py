@@ -2,26 +2,57 @@
 
 import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
+from aot_jax.io.sources import Source
 from aot_jax.network import Model
 from aot_jax.ops.attention import QUERY_BLOCK
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.groups import group_count
 from aot_jax.typing import Size
+from aot_jax.video.options import TrackOptions
 
 MIB, GIB = 2**20, 2**30
 LARGE = 2560 * 1440  # pixels of a frame from which a person is told what it takes
 ENCODER_BYTES = 600  # of activations a pixel of the network's input, live at once; measured
 LABEL_BYTES = 2.5 * 4  # a pixel and class of the output: logits and their copies
 FRAME_BYTES = 60  # a pixel: decoded frames that wait, masks that are written
+MANY_FRAMES = 10_000  # assumed of a video that does not state its length
 MASK_BYTES, OVERLAY_BYTES, JPEG_BYTES = 0.02, 0.1, 0.7  # a pixel on disk, about
 
 
+def warnings(
+    model: Model, depth: int, source: Source, objects: int, options: TrackOptions, folder: Path
+) -> Iterator[str]:
+    """Yield what a person should know of memory and disk before a run begins.
+
+    Args:
+        model: network.
+        depth: LSTT layers run.
+        source: the video.
+        objects: number of objects.
+        options: of the run.
+        folder: of its results.
+    """
+    height, width = source.size
+    high = options.output_height or height
+    output = (high, -(-width * high // height))
+    frames = source.expected or MANY_FRAMES
+    needed = memory_needed(model, source.size, output, depth, objects, frames, options.max_frames)
+    state = state_needed(model, source.size, depth, objects, frames, options.max_frames)
+    for message in (
+        memory_warning(needed, memory_free(), source.size, output, options.max_frames),
+        disk_warning(folder, source.size, frames, options.overlay, len(options.exports), state),
+    ):
+        if message:
+            yield message
+
+
 def memory_needed(
-    model: Model, size: Size, output: Size, depth: int, objects: int, frames: int, max_frames: int, max_long_edge: float
+    model: Model, size: Size, output: Size, depth: int, objects: int, frames: int, max_frames: int
 ) -> int:
     """Estimate the bytes that tracking takes besides the program itself.
 
@@ -33,13 +64,12 @@ def memory_needed(
         objects: number of objects.
         frames: of the video.
         max_frames: long-term frames at most; 0: no limit.
-        max_long_edge: limit of the network's input; 0: none.
     """
     config = model.config
-    network, tokens, slots = _grid(model, size, frames, max_frames, max_long_edge)
+    network, tokens, slots = _grid(model, size, frames, max_frames)
     groups = group_count(objects, config.model.identities)
     # Old and new at once while it grows.
-    memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames, max_long_edge)
+    memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames)
     queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
     scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots
     labels = LABEL_BYTES * math.prod(output) * (groups * config.model.identities + 1)
@@ -48,19 +78,19 @@ def memory_needed(
     return int(memory + scores + labels + parameters + pixels)
 
 
-def state_needed(
-    model: Model, size: Size, depth: int, objects: int, frames: int, max_frames: int, max_long_edge: float
-) -> int:
+def state_needed(model: Model, size: Size, depth: int, objects: int, frames: int, max_frames: int) -> int:
     """Estimate the bytes of the memory of past frames, which a saved state holds; arguments as `memory_needed`."""
-    _, tokens, slots = _grid(model, size, frames, max_frames, max_long_edge)
+    _, tokens, slots = _grid(model, size, frames, max_frames)
     groups = group_count(objects, model.config.model.identities)
     return 4 * 2 * model.config.model.channels * depth * groups * tokens * slots
 
 
-def _grid(model: Model, size: Size, frames: int, max_frames: int, max_long_edge: float) -> tuple[Size, int, int]:
+def _grid(model: Model, size: Size, frames: int, max_frames: int) -> tuple[Size, int, int]:
     """Return the size of the network's input, tokens of a frame, and slots for frames."""
     config = model.config
-    network = inference_size(*size, max_long_edge=max_long_edge, align_corners=config.model.align_corners)
+    network = inference_size(
+        *size, max_long_edge=config.inference.max_long_edge, align_corners=config.model.align_corners
+    )
     written = frames // config.memory.gap + 1 if config.memory.gap else 1
     slots = 2 ** math.ceil(math.log2(min(written, max_frames or written)))
     return network, math.prod(-(-n // 16) for n in network), slots

@@ -39,8 +39,9 @@ def shares_of(labels, group):
     return shares
 
 
-def test_the_networks_own_values_give_the_networks_own_output():
-    model = tiny.load("aost", "model.depth=1", "model.short_term_frames=2")
+@pytest.mark.parametrize("block", tiny.NETWORKS)
+def test_the_networks_own_values_give_the_networks_own_output(block):
+    model = tiny.load(tiny.NETWORKS[block], "model.depth=1", "model.short_term_frames=2")
     frames = jnp.asarray(np.random.default_rng(0).standard_normal((2, 1, *SIZE, 3)), jnp.float32)
     mask = jnp.asarray(tiny.mask(*SIZE, (1, 2)))[None]
 
@@ -52,7 +53,9 @@ def test_the_networks_own_values_give_the_networks_own_output():
         found = []
         for call in layers[0]:
             y = rearrange(carry(call, call.values, with_relative=True), "b n h w d -> b h w (n d)")
-            found.append((y @ call.params["projection"]["kernel"] + call.params["projection"]["bias"], call.output))
+            if call.module.project:
+                y = y @ call.params["projection"]["kernel"] + call.params["projection"]["bias"]
+            found.append((y, call.output))
         return found
 
     long, short = run(model.params)

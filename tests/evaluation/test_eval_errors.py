@@ -8,7 +8,7 @@ import pytest
 from miniature import COUNTS, Miniature, Oracle, patch_command
 from PIL import Image
 
-import eval as command
+from aot_jax.commands import eval as command
 from aot_jax.io.masks import read_mask, write_mask
 
 

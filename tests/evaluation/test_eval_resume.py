@@ -14,8 +14,8 @@ import pytest
 import tiny
 from miniature import COUNTS, Miniature, Oracle, patch_command
 
-import eval as command
 from aot_jax import Tracker
+from aot_jax.commands import eval as command
 from aot_jax.evaluation.run import FinishedVideos, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps

@@ -10,8 +10,8 @@ import tiny
 from miniature import COUNTS, IDS, SIZES, Miniature, Oracle, patch_command
 from PIL import Image
 
-import eval as command
 from aot_jax import Tracker
+from aot_jax.commands import eval as command
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import SPLITS, load_split
 from aot_jax.io import generated

@@ -173,6 +173,30 @@ def test_soft_edges_are_snapped_and_told(tmp_path, how, background, store):
     assert any("edges are soft" in note for note in masks.notes)
 
 
+def test_a_soft_mask_among_hard_ones_takes_their_colours(tmp_path):
+    near = (200, 50, 50)  # which noise of red might be
+    save(tmp_path / "set", "0", paint(scene(), (0, 0, 0), RED, near))
+    save(tmp_path / "set", "1", soften(paint(scene(square=False), (0, 0, 0), (245, 52, 49)), "antialiased"))
+    masks = read_masks(tmp_path / "set")
+    hard, soft = masks["0"], masks["1"]
+    assert masks.ids == (1, 2)
+    same(hard, np.array([0, hard[16, 18], hard[30, 45]])[scene()])
+    assert (soft == np.where(scene(square=False), hard[16, 18], 0)).mean() > 0.985
+
+
+def test_a_soft_mask_among_ids_is_refused(tmp_path):
+    save(tmp_path / "set", "0", scene(), DAVIS_PALETTE)
+    path = save(tmp_path / "set", "1", soften(scene(square=False) * np.uint8(255), "antialiased"))
+    with pytest.raises(
+        MaskError, match=rf"^{re.escape(str(path))}: its edges are soft, unlike those of the other masks"
+    ):
+        read_masks(tmp_path / "set")
+    masks = read_masks({"0": tmp_path / "set" / "0.png", "1": path}, keep_going=True)
+    same(masks["0"], scene())
+    with pytest.raises(MaskError, match="its edges are soft"):
+        masks["1"]
+
+
 def test_lossy_black_and_white_is_snapped(tmp_path):
     Image.fromarray(scene(square=False) * np.uint8(255)).save(tmp_path / "m.jpg", quality=80)
     assert (read_masks(tmp_path / "m.jpg")["m"] == scene(square=False)).mean() > 0.99

@@ -261,7 +261,7 @@ def test_attention_to_frames_equals_attention_to_their_tokens(cells):
 def test_shared_queries_and_keys_weigh_each_samples_values_alike():
     rng = np.random.default_rng(0)
     q, k = (jnp.asarray(rng.standard_normal((1, 2, *shape, 4)), jnp.float32) for shape in ((150,), (3, 7)))
-    v = jnp.asarray(rng.standard_normal((3, 2, 3, 7, 4)), jnp.float32)
+    v = jnp.asarray(rng.standard_normal((3, 2, 3, 7, 9)), jnp.float32)  # wider than keys, as DeAOT's
     k = 30 * k.at[:, :, 1].multiply(5)  # so sharp that one frame's scores vanish beside another's
     valid = jnp.array([[True, True, False], [True, False, True], [True, False, False]])
     got = jax.jit(attend_frames)(q, k, v, valid)

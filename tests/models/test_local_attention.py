@@ -12,7 +12,7 @@ from aot_jax.ops.local_attention import attend_patches, attend_tiles
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-HEADS, DEPTH = 2, 4
+HEADS, DEPTH, WIDE = 2, 4, 6  # values are wider than keys, as DeAOT's are
 
 
 @functools.partial(jax.jit, static_argnames=("form", "window"))
@@ -28,10 +28,10 @@ def operands(batch, frames, height, width, window, relative=True, seed=0):
         return jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
     q = draw(batch, HEADS, height, width, DEPTH)
-    k, v = (draw(batch, HEADS, frames, height, width, DEPTH) for _ in range(2))
+    k, v = (draw(batch, HEADS, frames, height, width, depth) for depth in (DEPTH, WIDE))
     r = draw(batch, HEADS, height, width, window**2) if relative else None
-    rv = draw(HEADS, window**2, DEPTH) if relative else None
-    return (q, k, v, r, rv), draw(*q.shape)
+    rv = draw(HEADS, window**2, WIDE) if relative else None
+    return (q, k, v, r, rv), draw(batch, HEADS, height, width, WIDE)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def by_loop(q, k, v, relative, relative_v, valid, window):
     q, k, v, relative, relative_v = (np.asarray(x, np.float64) for x in (q, k, v, relative, relative_v))
     batch, heads, height, width, depth = q.shape
     radius = window // 2
-    out = np.zeros(q.shape)
+    out = np.zeros((*q.shape[:-1], v.shape[-1]))
     for b, n, y, x in np.ndindex(batch, heads, height, width):
         scores, values = [], []
         for t in range(k.shape[2]):

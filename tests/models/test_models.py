@@ -31,6 +31,12 @@ COUNTS = {
     "aost": 8_795_387,
     "aost_r50": 15_442_939,
     "aost_shared": 5_869_275,
+    "deaott": 7_238_188,
+    "deaots": 10_202_765,
+    "deaotb": 13_167_342,
+    "deaotl": 13_167_342,
+    "deaotl_r50": 19_814_894,
+    "deaotl_swinb": 70_303_654,
 }
 MASK_TOKEN = 256  # the release's block v1 carries one, unused; it is in the counts above but not in our network
 
@@ -186,7 +192,7 @@ def changed(*overrides, name="aost"):
 
 
 def tiny_model(name, *overrides):
-    return make_model(load_config(name, [*tiny.SIZES, "model.depth=2", *overrides]))
+    return make_model(load_config(name, [*tiny.sizes(name), "model.depth=2", *overrides]))
 
 
 def test_parameters_of_the_ablations():

@@ -150,9 +150,9 @@ SIZE = (33, 49)
 GRID = (3, 4)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tiny.load("aost", "model.depth=1", "model.identities=4")
+@pytest.fixture(scope="module", params=tiny.NETWORKS)
+def model(request):
+    return tiny.of_block(request.param, "model.identities=4")
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -204,15 +204,15 @@ def test_padded_slots_change_nothing(model):
     assert np.abs(got - want).max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["aost", "aotb"])
+@pytest.mark.parametrize("name", ["aost", "aotb", "deaotb"])
 def test_a_group_born_late_sees_only_its_own_frames(name):
     model = tiny.load(name, "model.depth=2", "model.identities=4")
     memory = video(model, 2, 2)
     frame, both = tiny.features(1, *GRID, seed=5), masks(2)
     frame_kv, _ = start(model.module, model.params, frame, both, 8)
     memory = store(model.module, model.params, grow(memory, 8), frame_kv, both, 5, True)
-    # The first layer of block v1 sees the same keys in every group.
-    assert [layer.key.shape[0] for layer in memory.long] == ([1, 2] if name == "aotb" else [2, 2])
+    # Where identities do not enter keys, the first layer sees the same ones in every group.
+    assert [layer.key.shape[0] for layer in memory.long] == ([2, 2] if name == "aost" else [1, 2])
     assert memory.long_valid.sum(axis=1).tolist() == [3, 1]
     _, alone = start(model.module, model.params, frame, both[1:], 8)
     for t in (6, 7):

@@ -25,6 +25,11 @@ def model():
     return tiny.load("aost", "model.depth=1")
 
 
+@pytest.fixture(scope="module", params=["v2", "gpm"])
+def of_each_block(request):
+    return tiny.of_block(request.param)
+
+
 @pytest.fixture
 def tracker(model):
     return Tracker(model, gap=2)
@@ -62,8 +67,9 @@ def test_masks_of_any_integer_type(tracker, dtype):
     np.testing.assert_array_equal(tracker.step(FRAMES[1]), want)
 
 
-def test_tracker_equals_the_recurrence_by_hand(model, tracker):
-    module, params = model.module, model.params
+def test_tracker_equals_the_recurrence_by_hand(of_each_block):
+    tracker = Tracker(of_each_block, gap=2)
+    module, params = of_each_block.module, of_each_block.params
     look = jax.jit(lambda memory, image: step(module, params, memory, image))
     store = jax.jit(
         lambda memory, frame_kv, mask, t: memorize(module, params, memory, frame_kv, mask, t, keep=t % 2 == 0)
@@ -100,8 +106,8 @@ def test_probabilities_agree_with_labels(tracker):
         Tracker(tracker.model).probabilities()
 
 
-def test_more_objects_than_identities_are_tracked_in_groups(model):
-    tracker = Tracker(model, gap=0)
+def test_more_objects_than_identities_are_tracked_in_groups(of_each_block):
+    tracker = Tracker(of_each_block, gap=0)
     ids = np.arange(12) * 7 + 3
     labels = run(tracker, ids)
     assert tracker._streams[0].memory.long_valid.shape[0] == 2
@@ -130,8 +136,8 @@ def test_new_objects_are_laid_over_the_prediction(tracker):
     assert sorted(tracker._streams[0].memory.long_frame.tolist()) == [EMPTY, 0, 2, 4]  # the gap counts from frame 2
 
 
-def test_a_new_object_may_open_a_group(model):
-    tracker = Tracker(model, gap=0)
+def test_a_new_object_may_open_a_group(of_each_block):
+    tracker = Tracker(of_each_block, gap=0)
     run(tracker, range(1, 11), 2)
     new = np.zeros(SIZE, np.int32)
     new[3:20, 5:25] = 99

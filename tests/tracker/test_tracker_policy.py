@@ -28,6 +28,11 @@ def model():
     return tiny.load("aost", "model.depth=2")
 
 
+@pytest.fixture(scope="module", params=["v2", "gpm"])
+def of_each_block(request):
+    return tiny.of_block(request.param)
+
+
 def begin(tracker, ids, count=1):
     tracker.reset()
     tracker.step(FRAMES[0], tiny.mask(*SIZE, ids))
@@ -50,22 +55,22 @@ def test_slots_are_reused():
     np.testing.assert_array_equal(slots.used(), [[True, True, True], [True, True, False]])
 
 
-def test_a_removed_object_was_never_there(model):
+def test_a_removed_object_was_never_there(of_each_block):
     """With references alone in memory, the video goes on as if the masks had lacked the object."""
-    want = Tracker(model, gap=0)
+    want = Tracker(of_each_block, gap=0)
     mask = tiny.mask(*SIZE, (5, 6, 7))
     want.step(FRAMES[0], np.where(mask == 6, 0, mask))
-    removed = Tracker(model, gap=0)
+    removed = Tracker(of_each_block, gap=0)
     removed.step(FRAMES[0], mask)
     removed.remove([6])
     assert removed.ids == [5, 7]
     # 7 keeps its slot, 3, where the other tracker gives it 2: compare by what does not depend on that.
     own, other = (jax.tree.map(np.shape, tracker._streams[0].memory) for tracker in (removed, want))
     assert own == other
-    only = Tracker(model, gap=0)
+    only = Tracker(of_each_block, gap=0)
     only.step(FRAMES[0], np.where(mask == 7, 0, mask))
     only.remove([6])
-    single = Tracker(model, gap=0)
+    single = Tracker(of_each_block, gap=0)
     single.step(FRAMES[0], np.where(mask == 5, 5, 0))
     for frame in FRAMES[1:4]:
         np.testing.assert_array_equal(only.step(frame), single.step(frame))
@@ -73,8 +78,8 @@ def test_a_removed_object_was_never_there(model):
     assert set(found) <= {0, 5, 7}
 
 
-def test_removing_frees_the_slot_and_the_group(model):
-    tracker = Tracker(model, gap=1)
+def test_removing_frees_the_slot_and_the_group(of_each_block):
+    tracker = Tracker(of_each_block, gap=1)
     begin(tracker, range(1, 13), 4)
     assert tracker._streams[0].groups == 2
     tracker.remove([11, 12])
@@ -131,15 +136,15 @@ def test_depth_by_frame(model):
 
 
 @pytest.mark.parametrize("options", [{}, {"scales": (1.0, 1.3), "flip": True}], ids=["plain", "augmented"])
-def test_a_saved_state_goes_on_alike(model, tmp_path, options):
-    tracker = Tracker(model, gap=2, max_frames=4, **options)
+def test_a_saved_state_goes_on_alike(of_each_block, tmp_path, options):
+    tracker = Tracker(of_each_block, gap=2, max_frames=4, **options)
     begin(tracker, (3, 300), 3)
     tracker.step(FRAMES[3], tiny.mask(*SIZE, (17,)) * (FRAMES[0][..., 0] > 128))
     tracker.save_state(tmp_path / "state.npz")
     want = [tracker.step(frame) for frame in FRAMES[4:7]]
     tracker.remove([3])
     want.append(tracker.step(FRAMES[7]))
-    other = Tracker(model, gap=2, max_frames=4, **options)
+    other = Tracker(of_each_block, gap=2, max_frames=4, **options)
     other.load_state(tmp_path / "state.npz")
     assert other.ids == [3, 300, 17]
     assert other.probabilities().shape == (*SIZE, 4)

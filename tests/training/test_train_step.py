@@ -38,7 +38,7 @@ def split(x, devices):
 @functools.cache
 def make_update(devices, accumulate, block, drop_path, rematerialise):
     """Build a small network and its update; compiling is what these tests spend their time on."""
-    model = tiny.load("aost" if block == "v2" else "aotl", "model.depth=1", f"model.drop_path={drop_path}")
+    model = tiny.of_block(block, *(f"model.{name}={drop_path}" for name in ("drop_path", "channel_drop")))
     config = model.config.copy_and_resolve_references()
     with config.unlocked():
         config.train.update(
@@ -106,8 +106,9 @@ def test_computing_frames_again_makes_the_same_update():
     assert_same(figures["losses"], others["losses"], 1e-5)
 
 
-def test_drop_path_and_permutation_are_on_in_these():
-    (_, dropped, _), (_, kept, _) = run(), run(drop_path=0.0)
+@pytest.mark.parametrize("block", ["v2", "gpm"])
+def test_drops_and_permutation_are_on_in_these(block):
+    (_, dropped, _), (_, kept, _) = run(block=block), run(block=block, drop_path=0.0)
     assert max(np.abs(a - b).max() for a, b in zip(moments(dropped), moments(kept), strict=True)) > 1e-4
 
 
@@ -116,7 +117,7 @@ def changed(before, after):
     return {"/".join(path): not np.array_equal(before[path], after[path]) for path in before}
 
 
-@pytest.mark.parametrize("block", ["v1", "v2"])
+@pytest.mark.parametrize("block", tiny.NETWORKS)
 def test_what_moves(block):
     before, after, _ = run(block=block, steps=2)
     moved = changed(before, after)
@@ -125,14 +126,14 @@ def test_what_moves(block):
     assert {name for name in others if not moved[name]} == set()
 
 
-@pytest.mark.parametrize("block", ["v1", "v2"])
+@pytest.mark.parametrize("block", tiny.NETWORKS)
 def test_the_identity_bank_stops_with_predicted_masks(block):
     before, after, _ = run(block=block, steps=2, predicted=True)
     moved = changed(before, after)
     bank = {name for name in moved if name.startswith(("identity_bank/", "id_norm/"))}
-    assert len(bank) == (4 if block == "v2" else 2)
+    assert len(bank) == (2 if block == "v1" else 4)
     assert not any(moved[name] for name in bank)
-    assert moved["lstt/layers_0/feed_forward/expand/kernel"]
+    assert all(moved[name] for name in moved if name.startswith("lstt/"))
 
 
 def test_an_update_that_is_not_finite_is_skipped_and_counted():

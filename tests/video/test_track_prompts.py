@@ -20,7 +20,7 @@ SIZE = (24, 32)
 class Video:
     """A video file's numbering, without a file."""
 
-    name, size, count = "clip", SIZE, 20
+    name, size, count, expected = "clip", SIZE, 20, 20
 
     def label(self, index):
         return f"{index:05d}"

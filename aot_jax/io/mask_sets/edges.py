@@ -5,7 +5,7 @@ between two different flat colours on the picture and in colour alike, and is no
 nearly one of them. Small objects of a hard mask have no interior either, but are neither.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -85,9 +85,18 @@ def nearest(codes: np.ndarray, flat: list[int]) -> np.ndarray:
     return np.where(codes < 0, codes, np.array(flat, np.int32)[_distances(codes, flat).argmin(1)])
 
 
-def merge_flat(flat: dict[int, int]) -> dict[int, int]:
-    """Take colours that differ by noise alone for one, the one with the most pixels."""
-    return _merge(np.array(list(flat), np.int32), np.array(list(flat.values()), np.int64))
+def merge_flat(flat: Mapping[int, int], exact: set[int]) -> dict[int, int]:
+    """Take colours that differ by noise alone for one: that of `exact` which is near, else the one with most pixels."""
+    merged = _merge(np.array(list(flat), np.int32), np.array(list(flat.values()), np.int64))
+    if not exact:
+        return merged
+    near = np.array(sorted(exact), np.int32)
+    snapped: dict[int, int] = {}
+    for code, count in merged.items():
+        distances = _distances(np.array([code]), near.tolist())[0]
+        code = int(near[distances.argmin()]) if distances.min() <= NEAR else code
+        snapped[code] = snapped.get(code, 0) + count
+    return snapped
 
 
 def _merge(values: np.ndarray, counts: np.ndarray) -> dict[int, int]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from aot_jax.io.mask_sets.stored import Stored
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
 PADDED = 4  # digits from which a number with leading zeros is that of a frame, whatever stands around it
@@ -20,7 +19,7 @@ class Frames(Protocol):
 
     name: str
     size: Size
-    count: int | None
+    expected: int | None  # number of them, as far as it is known or stated
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
@@ -143,10 +142,10 @@ def _named(entry: Entry, frames: Frames) -> int | None:
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
     """Take numbers from 1 to the number of frames for what they are; tell numbers that are not written as ours."""
-    if frames.count and min(found) == 1 and max(found) == frames.count:
+    if frames.expected and min(found) == 1 and max(found) == frames.expected:
         found = [index - 1 for index in found]
         return found, [
-            f"{entries[0].name}: masks are numbered from 1 to {frames.count}: this one is put on frame {found[0]}"
+            f"{entries[0].name}: masks are numbered from 1 to {frames.expected}: this one is put on frame {found[0]}"
         ]
     odd = [(entry, i) for entry, i in zip(entries, found, strict=True) if entry.stem != frames.label(i)]
     odd = [(entry, i) for entry, i in odd if frames.index_of(entry.stem) == i and entry.stem.isdecimal()]
@@ -202,4 +201,4 @@ def _unnamed(entry: Entry, frames: Frames) -> MaskError:
 
 def _far_out(index: int, frames: Frames) -> bool:
     """Tell whether a number cannot be a frame's, however wrong the stated number of frames is."""
-    return index > 10**6 if frames.count is None else index > 2 * frames.count + 100
+    return index > 10**6 if frames.expected is None else index > 2 * frames.expected + 100
