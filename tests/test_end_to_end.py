@@ -129,7 +129,8 @@ def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "out").exists()
     assert run(data, tmp_path / "out", "--config.model.encoder=tiny", "--random_weights", split="davis16") == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0].split() == ["sequence", "object", "J", "F", "J&F", "fps"]
+    assert printed.startswith("network: aost, random weights (--random_weights)\n")
+    assert printed.splitlines()[1].split() == ["sequence", "object", "J", "F", "J&F", "fps"]
     assert printed.splitlines()[-1].startswith("J&F 0.")
     assert printed.splitlines()[-1].endswith(" end to end")
     about = json.loads((tmp_path / "out" / "scores.json").read_text())
