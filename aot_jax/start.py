@@ -1,4 +1,4 @@
-"""How a command starts: memory in huge pages, and compiled programs kept for the next start.
+"""How a command starts, joins those on other hosts and stops: huge pages, kept compiled programs, signals.
 
 Loads neither JAX nor the rest of the package by itself.
 """
@@ -44,6 +44,22 @@ def run(main: Callable[[], int]) -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
+
+
+def join_hosts(asked: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Connect to the other processes of a run on many hosts, if it is asked for or Slurm has started several tasks.
+
+    Args:
+        asked: whether there are others although neither Slurm nor `coordinator` tells.
+        coordinator: HOST:PORT of process 0; None: as the cluster's manager tells, like the next two.
+        processes: how many there are.
+        process: the number of this one.
+    """
+    slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+    if asked or coordinator or slurm:
+        import jax
+
+        jax.distributed.initialize(coordinator, processes, process)
 
 
 class StopSignal:

@@ -130,7 +130,14 @@ class Tracker:
         """Return the ids of the objects tracked, in the order in which they came."""
         return list(self._slots.of)
 
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None, *, depth: int | None = None) -> np.ndarray:
+    def step(
+        self,
+        frame: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        depth: int | None = None,
+        replace: bool = False,
+    ) -> np.ndarray:
         """Segment the next frame.
 
         Args:
@@ -140,6 +147,7 @@ class Tracker:
             depth: LSTT layers to run for this frame, up to the tracker's; None: the tracker's, or what `target_fps`
                 allows. Frames with a mask are memorised at full depth. A layer that was not run on a frame does not
                 find it in its memory.
+            replace: the mask says all of this frame: nothing of the prediction stays beside it.
 
         Returns:
             (h, w) int32 ids; with `output_height`, at that height.
@@ -158,7 +166,7 @@ class Tracker:
             return self._begin(frame, mask)
         if mask is None or not mask.any():
             return self._advance(frame, depth)
-        return self._step_with_mask(frame, mask, depth)
+        return self._step_with_mask(frame, mask, depth, replace)
 
     def remove(self, ids: Iterable[int]) -> None:
         """Stop tracking objects, as if they had never been in a mask; their slots are free for others.
@@ -254,7 +262,7 @@ class Tracker:
             self._compiled.add(kind)
         return found
 
-    def _step_with_mask(self, frame: np.ndarray, mask: np.ndarray, depth: int | None) -> np.ndarray:
+    def _step_with_mask(self, frame: np.ndarray, mask: np.ndarray, depth: int | None, replace: bool) -> np.ndarray:
         given = np.unique(mask[mask != 0]).tolist()
         predicted = [stream.predict(frame, self._slots.used(), depth) for stream in self._streams]
         merged = np.asarray(self._merge(predicted))
@@ -263,6 +271,8 @@ class Tracker:
         overlay = self._slots.from_ids(self._at_output(mask))
 
         def laid_over(labels: np.ndarray) -> np.ndarray:
+            if replace:
+                return overlay
             labels = np.where(np.isin(labels, known), 0, labels)
             return np.where(overlay != 0, overlay, labels).astype(np.int32)
 
