@@ -9,4 +9,5 @@ def get_config(stage=None):
     config.model.block = "gpm"
     config.model.heads = 1
     config.model.sine_position = False
+    config.data.augmentation = "v2"
     return common.at_stage(config, stage)

@@ -10,10 +10,10 @@ from aot_jax.io.mask_sets.annotations import read_drawings
 from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
 from aot_jax.io.mask_sets.drawings import drawing_entries
 from aot_jax.io.mask_sets.files import list_masks
-from aot_jax.io.mask_sets.meaning import SOFT, Meaning, Survey, are_ids, decide, survey_mask
+from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
 from aot_jax.io.mask_sets.names import Entry, Frames, place
-from aot_jax.io.mask_sets.stored import Stored, read_image
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
+from aot_jax.io.mask_sets.survey import SOFT, Survey, survey_mask
 from aot_jax.typing import Size
 
 Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -129,13 +129,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     def _load(self, entry: Entry) -> Stored:
         stored = entry.load()
-        if self._size is not None and stored.size != tuple(self._size):
-            (h, w), (height, width) = stored.size, self._size
-            turned = "; it lies on its side: draw masks on upright frames" if (w, h) == (height, width) else ""
-            raise MaskError(
-                f"{entry.name}: the mask is {w}x{h}, but {width}x{height} (width x height) is needed{turned}; "
-                "resize it with nearest neighbour or give the mask that belongs to this image"
-            )
+        check_size(stored, self._size, entry.name)
         return stored
 
     def _place(self) -> str:
