@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aot_jax.config import CONFIGS, config_names
+from aot_jax.config import CONFIGS, config_names, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -36,6 +36,15 @@ def test_configs_are_modules_of_the_package():
     module = importlib.import_module("aot_jax.configs.quickstart")
     assert Path(module.__file__).parent == CONFIGS
     assert module.get_config().name == "quickstart"
+
+
+def test_a_config_that_ships_has_the_name_that_it_has_in_the_repository(tmp_path, monkeypatch):
+    (tmp_path / "files").mkdir()  # as in an installed package
+    (tmp_path / "files" / "mine.py").write_text("from aot_jax.configs.quickstart import get_config\n")
+    monkeypatch.setattr("aot_jax.config.CONFIGS", tmp_path / "files")
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "configs/mine.py"):
+        assert load_config(name).name == "quickstart"
 
 
 def requirements(name):
