@@ -26,7 +26,7 @@ from aot_jax.config import load_config
 from aot_jax.flags import add_config_flags
 from aot_jax.network import Model, load_model
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker.groups import group_count
+from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import WARM_UP, add_clip_flags, generate_clip, load_clip, time_clip, time_frames
 from bench.inference import ERRORS, check_depth

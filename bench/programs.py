@@ -22,8 +22,7 @@ from aot_jax.models.aot import AOT
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import begin, encode, mask_unused, memorize, step
-from aot_jax.tracker.groups import resized_labels, split_groups, used_identities
-from aot_jax.tracker.slots import Slots
+from aot_jax.tracker.objects import Slots, resized_labels, split_groups
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import Array, Params, Size
 from bench.clip import Clip, memory_frames
@@ -160,12 +159,10 @@ class Parts:
 
 def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[str, Any]]:
     """Time each program of a frame that a tracker of `clip` would run next, and the two parts of `segment`."""
-    model, depth, stream = tracker.model, tracker.depth, tracker._streams[0]
+    model, depth, stream, state = tracker.model, tracker.depth, tracker.streams[0], tracker.states[0]
     module, params, aligned = model.module, model.params, model.config.model.align_corners
-    size, memory = stream.view.size, jax.tree.map(jnp.copy, stream.memory)
-    groups, identities = memory.long_valid.shape[0], model.config.model.identities
-    slots = Slots(identities)
-    slots.take(clip.ids)
+    size, memory = stream.view.size, jax.tree.map(jnp.copy, state.memory)
+    slots, groups, identities = tracker.slots, state.groups, model.config.model.identities
     parts = Parts(memory_frames(tracker), rulers)
 
     def apply(method: str, *args: Any) -> Any:
@@ -247,7 +244,7 @@ def time_batch(model: Model, clip: Clip, depth: int, videos: int) -> dict[str, f
     gap = config.memory.gap
     capacity = 1 + (len(clip.frames) // gap if gap else 0)
     ids = clip.ids[: config.model.identities]
-    used = np.repeat(used_identities(set(range(1, len(ids) + 1)), 1, config.model.identities), videos, axis=0)
+    used = np.repeat(Slots(config.model.identities).take(ids).used(), videos, axis=0)
     mask = np.searchsorted(sorted([0, *ids]), clip.only(ids).mask).astype(np.int32)
     batches = [np.repeat(frame[None], videos, axis=0) for frame in clip.frames]
 
