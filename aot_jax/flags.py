@@ -31,8 +31,10 @@ def add_network_flags(
         checkpoints: "+" where a list of several is taken.
         more: help on that.
     """
-    weights = f"weights: a folder, a training run's, or a .safetensors file (default: checkpoints/CONFIG, else \
-runs/CONFIG, else, without --config, those of the package){more}"
+    weights = (
+        "weights: a folder, a training run's, or a .safetensors file (default: checkpoints/CONFIG, else runs/CONFIG, "
+        f"else, without --config, those of the package){more}"
+    )
     parser.add_argument("--checkpoint", nargs=checkpoints, metavar="PATH", help=weights)
     parser.add_argument(
         "--config",
@@ -41,6 +43,19 @@ runs/CONFIG, else, without --config, those of the package){more}"
         f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
     )
     parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+
+
+def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --distributed and the flags for clusters that JAX does not recognise; `start.join_hosts` takes them."""
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="join other processes; under Slurm, Open MPI or Kubernetes the rest is found out, and under Slurm with "
+        "several tasks even this flag is not needed",
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, where it is not found out")
+    parser.add_argument("--processes", type=int, metavar="N", help="number of processes")
+    parser.add_argument("--process", type=int, metavar="I", help="number of this one, from 0")
 
 
 def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> NetworkChoice:

@@ -18,19 +18,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import use_huge_pages
+    from aot_jax.start import run, use_huge_pages
 
     use_huge_pages()
 
-from aot_jax.config import load_config
-from aot_jax.flags import add_config_flags
-from aot_jax.network import Model, load_model
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import WARM_UP, add_clip_flags, generate_clip, load_clip, time_clip, time_frames
-from bench.inference import ERRORS, check_depth
+from bench.inference import ERRORS
 from bench.measure import Rulers, format_table, numbers, run
+from bench.network import add_network_flags, check_depth, find_network
 
 SIZES = "240x432,360x640,480x854,720x1280"
 MEMORY = [1, 2, 4, 8, 16]
@@ -47,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0],
         epilog="example: python -m bench.growth --config configs/aott.py --tables objects --objects 1,10,44",
     )
-    add_config_flags(parser, "configs/aost.py")
+    add_network_flags(parser, "configs/aost.py")
     parser.add_argument("--depth", type=int, help="LSTT layers (default: all)")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="to measure (default: all)")
     parser.add_argument("--sizes", type=sizes, default=SIZES, help="height x width (default: %(default)s)")
@@ -67,16 +66,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure_growth(args: argparse.Namespace, overrides: list[str]) -> dict:
     """Measure and print the tables that the flags ask for."""
-    config = load_config(args.config, overrides)
-    depth = check_depth(config, args.depth)
+    network = find_network(args, overrides)
+    depth = check_depth(network.config, args.depth)
     if args.video is None:
         args.objects = args.objects or OBJECTS
     elif args.objects is None:
         most = len(load_clip(args).ids)
         args.objects = sorted({min(count, most) for count in OBJECTS})
-    model = load_model(config)
+    model = network.load()
     rulers = Rulers(model.module.dtype)
-    figures: dict = {"config": config.name, "depth": depth}
+    figures: dict = {"config": network.config.name, "depth": depth}
     for name in TABLES:
         if name in args.tables:
             figures[name], text = MEASURE[name](model, depth, args, rulers)
@@ -199,4 +198,4 @@ def _table(headers: tuple, rows: list[dict], cells: list[list], rulers: Rulers) 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

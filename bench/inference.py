@@ -18,26 +18,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import use_huge_pages
+    from aot_jax.start import run, use_huge_pages
 
     use_huge_pages()
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, load_config
-from aot_jax.flags import add_config_flags
+from aot_jax.config import ConfigError
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
-from aot_jax.network import DTYPES, Model, load_model, make_model
+from aot_jax.network import DTYPES, Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.tracker import Tracker
 from bench import peer
 from bench.clip import WARM_UP, Clip, add_clip_flags, load_clip, time_clip, time_frames
 from bench.measure import BenchError, Rulers, format_table, fresh_compilation, numbers, run
-from bench.programs import STEP, time_batch, time_parts
+from bench.network import add_network_flags, check_depth, find_network
+from bench.programs import STEP, Videos, time_parts
 
 ERRORS = (CheckpointError, ConfigError, FrameError, MaskError)
 ENOUGH = 10  # frames for a median
@@ -51,10 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0],
         epilog="example: python -m bench.inference --config configs/aost.py --depth 1,2,3 --objects 1,10,20",
     )
-    add_config_flags(parser, "configs/aott.py")
+    add_network_flags(parser, "configs/aott.py")
     parser.add_argument("--objects", type=numbers, help="one run for each number (default: 2, or 1 if a mask has 1)")
     parser.add_argument("--depth", type=numbers, help="LSTT layers, one run for each number (default: all)")
-    parser.add_argument("--checkpoint", metavar="DIR", help="weights (default: drawn; times do not depend on them)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
     parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
     parser.add_argument(
@@ -71,10 +69,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
     """Measure and print every case that the flags ask for."""
-    config = load_config(args.config, overrides)
-    depths = [check_depth(config, depth) for depth in args.depth or [None]]
+    network = find_network(args, overrides)
+    depths = [check_depth(network.config, depth) for depth in args.depth or [None]]
     clips = [pick_clip(args, objects) for objects in args.objects or [None]]
-    model = load_model(config, args.checkpoint, dtype=args.dtype)
+    model = network.load(args.dtype)
     rulers = Rulers(model.module.dtype)
     figures: dict = {"config": model.config.name, "cases": []}
     with fresh_compilation():
@@ -82,7 +80,7 @@ def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
             case = measure_case(model, clip, depth, rulers)
             figures["cases"].append(case)
             if args.batch:
-                case["batch"] = time_batch(model, clip, depth, args.batch)
+                case["batch"] = Videos(model, clip, depth, args.batch).time(clip)
             print("\n" + format_case(case, rulers), flush=True)
             if args.peer and "error" not in figures:
                 try:
@@ -91,18 +89,6 @@ def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
                 except BenchError as error:
                     figures["error"] = str(error)
     return figures
-
-
-def check_depth(config: ConfigDict, depth: int | None) -> int:
-    """Return the depth to run; None: the network's own.
-
-    Raises:
-        ConfigError: if the network does not have it.
-    """
-    try:
-        return make_model(config).depth(depth)
-    except ValueError as error:
-        raise ConfigError(f"--depth: {error}") from None
 
 
 def pick_clip(args: argparse.Namespace, objects: int | None) -> Clip:
@@ -186,4 +172,4 @@ def _row(name: str, figures: dict) -> list:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -17,18 +17,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import use_huge_pages
+    from aot_jax.start import run, use_huge_pages
 
     use_huge_pages()
 
-from aot_jax.config import load_config
-from aot_jax.flags import add_config_flags
-from aot_jax.network import Model, load_model
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import generate_clip, memory_frames
-from bench.inference import ERRORS, check_depth
+from bench.inference import ERRORS
 from bench.measure import Compilations, format_table, rss, run
+from bench.network import add_network_flags, check_depth, find_network
 
 NETWORK = ("_encode", "_segment", "_memorize")  # programs that hold the network
 CLIP = 50  # frames of the generated video that is repeated
@@ -42,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0],
         epilog="example: python -m bench.long_video --config configs/aott.py --frames 10000 --sizes 20",
     )
-    add_config_flags(parser, "configs/aost.py")
+    add_network_flags(parser, "configs/aost.py")
     parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
     parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--every", type=int, default=500, metavar="N", help="frames of a row (default: %(default)s)")
@@ -62,10 +61,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:
     """Measure and print all."""
-    config = load_config(args.config, overrides)
-    depth = check_depth(config, args.depth)
-    model = load_model(config)
-    figures: dict = {"config": config.name, "depth": depth}
+    network = find_network(args, overrides)
+    depth = check_depth(network.config, args.depth)
+    model = network.load()
+    figures: dict = {"config": network.config.name, "depth": depth}
     with Compilations() as compilations:
         figures["long"] = track_long(model, depth, args, compilations)
         print("\n" + format_long(figures["long"]))
@@ -161,4 +160,4 @@ def format_sizes(rows: list[dict], again: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

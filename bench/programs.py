@@ -18,13 +18,12 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from aot_jax.memory import Memory
-from aot_jax.models.aot import AOT
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import begin, encode, mask_unused, memorize, step
 from aot_jax.tracker.objects import Slots, resized_labels, split_groups
 from aot_jax.tracker.tracker import Tracker
-from aot_jax.typing import Array, Params, Size
+from aot_jax.typing import Array, Params
 from bench.clip import Clip, memory_frames
 from bench.measure import Rulers
 
@@ -194,79 +193,89 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
     masks = parts.run("masks", lambda labels: split_groups(resize_nearest(labels, size), groups, identities), labels)
     parts.run(
         "memorize",
-        lambda memory, params, frame_kv, masks: memorize(
-            module, params, memory, frame_kv, masks, 1, keep=bool(stream.gap)
-        ),
+        lambda memory, *args: memorize(module, args[0], memory, *args[1:], keep=bool(stream.gap)),
         memory,
         params,
         frame_kv,
         masks,
+        np.int32(stream.frame + 1),
         carry=True,
     )
     parts.time("output", lambda labels: slots.to_ids(labels.copy()), labels)
     return parts.figures
 
 
-def _images(frames: Array, size: Size) -> Array:
-    return jax.vmap(lambda frame: normalise(resize_cubic(frame, size)))(frames)
+class Videos:
+    """Several videos on one device at once: a compiled program a frame for all of them, and nothing waits for it.
 
+    Args:
+        model: network and parameters.
+        clip: one like those that will be tracked, of up to M objects.
+        depth: LSTT layers to run.
+        videos: how many; copies of a clip.
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "size", "capacity"))
-def _begin(model: AOT, params: Params, frames: Array, masks: Array, depth: int, size: Size, capacity: int) -> Memory:
-    masks = jax.vmap(lambda mask: resize_nearest(mask, size))(masks)
-    _, frame_kv = step(model, params, None, _images(frames, size), mask=masks, depth=depth)
-    return begin(model, params, frame_kv, masks, capacity)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "depth", "size"), donate_argnames="memory")
-def _advance(
-    model: AOT, params: Params, memory: Memory, frames: Array, used: Array, depth: int, size: Size, t: int, keep: bool
-) -> tuple[Memory, Array]:
-    """Segment and memorise a frame of each video, (b, h, w, 3) uint8; returns memory and labels (b, h, w) uint8."""
-    logits, frame_kv = step(model, params, memory, _images(frames, size), depth=depth)
-    read = functools.partial(resized_labels, size=frames.shape[1:3], align_corners=model.config.align_corners)
-    labels = jax.vmap(lambda own: read(own[None]))(mask_unused(logits, used))
-    masks = jax.vmap(lambda mask: resize_nearest(mask, size))(labels)
-    return memorize(model, params, memory, frame_kv, masks, t, keep=keep), labels.astype(jnp.uint8)
-
-
-def time_batch(model: Model, clip: Clip, depth: int, videos: int) -> dict[str, float]:
-    """Track `videos` copies of a clip of up to M objects at once.
-
-    Returns:
-        `videos`, `seconds` of all frames after the reference together, `frames_per_second` of all videos together, and
-        `compile` in seconds.
+    Attributes:
+        compile_seconds: of both programs, the reference's and the others'.
     """
-    config, module = model.config, model.module
-    size = inference_size(
-        *clip.size, max_long_edge=config.inference.max_long_edge, align_corners=config.model.align_corners
-    )
-    gap = config.memory.gap
-    capacity = 1 + (len(clip.frames) // gap if gap else 0)
-    ids = clip.ids[: config.model.identities]
-    used = np.repeat(Slots(config.model.identities).take(ids).used(), videos, axis=0)
-    mask = np.searchsorted(sorted([0, *ids]), clip.only(ids).mask).astype(np.int32)
-    batches = [np.repeat(frame[None], videos, axis=0) for frame in clip.frames]
 
-    def run() -> float:
-        masks = np.repeat(mask[None], videos, axis=0)
-        memory = _begin(module, model.params, batches[0], masks, depth, size, capacity)
-        jax.block_until_ready(memory)
-        start, answers = time.perf_counter(), []
-        for t, frames in enumerate(batches[1:], 1):
-            keep = bool(gap) and t % gap == 0
-            memory, labels = _advance(module, model.params, memory, frames, used, depth, size, t, keep)
-            labels.copy_to_host_async()
-            answers.append(labels)
-        for labels in answers:
-            np.asarray(labels)
-        return time.perf_counter() - start
+    def __init__(self, model: Model, clip: Clip, depth: int, videos: int) -> None:
+        config, module, params = model.config, model.module, model.params
+        aligned, longest = config.model.align_corners, config.inference.max_long_edge
+        size = inference_size(*clip.size, max_long_edge=longest, align_corners=aligned)
+        self._model, self._videos, self._gap = model, videos, config.memory.gap
+        capacity = 1 + (len(clip.frames) // self._gap if self._gap else 0)
 
-    with_compilation = run()
-    seconds = run()
-    return {
-        "videos": videos,
-        "seconds": seconds,
-        "frames_per_second": videos * (len(batches) - 1) / seconds,
-        "compile": max(with_compilation - seconds, 0.0),
-    }
+        def images(frames: Array) -> Array:
+            return jax.vmap(lambda frame: normalise(resize_cubic(frame, size)))(frames)
+
+        def sized(masks: Array) -> Array:
+            return jax.vmap(lambda mask: resize_nearest(mask, size))(masks)
+
+        def first(params: Params, frames: Array, masks: Array) -> Memory:
+            _, frame_kv = step(module, params, None, images(frames), mask=sized(masks), depth=depth)
+            return begin(module, params, frame_kv, sized(masks), capacity)
+
+        def advance(memory: Memory, params: Params, frames: Array, used: Array, t: Array, keep: Array) -> tuple:
+            logits, frame_kv = step(module, params, memory, images(frames), depth=depth)
+            read = functools.partial(resized_labels, size=frames.shape[1:3], align_corners=aligned)
+            labels = jax.vmap(lambda own: read(own[None]))(mask_unused(logits, used))
+            memory = memorize(module, params, memory, frame_kv, sized(labels), t, keep=keep)
+            return memory, labels.astype(jnp.uint8)
+
+        start = time.perf_counter()
+        frames, mask, used = self._inputs(clip)
+        traced = jax.jit(first).trace(params, frames[0], mask)
+        self._first = traced.lower().compile()
+        memory = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), traced.out_info)
+        arguments = memory, params, frames[0], used, np.int32(1), np.bool_(True)
+        self._advance = jax.jit(advance, donate_argnums=0).lower(*arguments).compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def _inputs(self, clip: Clip) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Return frames (b, h, w, 3) uint8, the reference's masks (b, h, w) in slots, and the slots in use."""
+        identities = self._model.config.model.identities
+        ids = sorted(clip.ids[:identities])
+        used = Slots(identities).take(ids).used()
+        mask = np.searchsorted([0, *ids], clip.only(ids).mask).astype(np.int32)
+        repeated = [np.repeat(x[None], self._videos, axis=0) for x in (*clip.frames, mask, used[0])]
+        return repeated[:-2], *repeated[-2:]
+
+    def time(self, clip: Clip) -> dict[str, float]:
+        """Track copies of a clip; returns `videos`, `seconds` of all frames after the reference and
+        `frames_per_second` of all videos together.
+        """
+        batches, mask, used = self._inputs(clip)
+        params = self._model.params
+        for timed in (False, True):  # the first time, the device warms up
+            memory = jax.block_until_ready(self._first(params, batches[0], mask))
+            start, answers = time.perf_counter(), []
+            for t, frames in enumerate(batches[1 : None if timed else 4], 1):
+                keep = np.bool_(self._gap and t % self._gap == 0)
+                memory, labels = self._advance(memory, params, frames, used, np.int32(t), keep)
+                labels.copy_to_host_async()
+                answers.append(labels)
+            for labels in answers:
+                np.asarray(labels)
+            seconds = time.perf_counter() - start
+        rate = self._videos * (len(batches) - 1) / seconds
+        return {"videos": self._videos, "seconds": seconds, "frames_per_second": rate}

@@ -12,7 +12,7 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
@@ -26,6 +26,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from aot_jax import start
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
@@ -35,8 +36,9 @@ from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
 from aot_jax.start import load_tensorflow
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
-from aot_jax.training.state import make_state
+from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import make_train_step, place
+from aot_jax.typing import Params
 from bench import peer
 from bench.measure import BenchError, Compilations, Rulers, format_table, fresh_compilation, peak_rss, run
 from data_pipeline.errors import DataError
@@ -87,8 +89,12 @@ def measure_train(args: argparse.Namespace, overrides: list[str]) -> dict:
         rulers.measure()
     batches = pipeline_batches(config) if args.data else drawn_batches(config)
     with fresh_compilation():
-        figures = measure_updates(config, batches, args.steps, rulers, bool(args.data), keep=bool(args.peer))
+        # The pipeline would work ahead while the unit is measured.
+        between = None if args.data else rulers
+        prepared = prepare(config, first_params(config))
+        figures = time_updates(*prepared, batches, args.steps, between, keep=bool(args.peer))
     used = figures.pop("batches")
+    figures["dtype"] = train_dtype(config)
     figures["data"] = f"the pipeline, from {args.data}" if args.data else "the same drawn clips, no pipeline"
     print("\n" + format_training(config, figures, rulers), flush=True)
     if args.peer:
@@ -130,24 +136,31 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
     return iterate(make_dataset(config.data, seed=config.seed, batch_size=config.train.batch_size))
 
 
-def measure_updates(
-    config: ConfigDict, batches: Iterator[Batch], steps: int, rulers: Rulers, pipeline: bool, keep: bool
+def prepare(config: ConfigDict, params: Params) -> tuple[Callable, TrainState]:
+    """Return the update that `train.py` makes, and the state that it starts from."""
+    update = make_train_step(make_model(config, train_dtype(config)), config, params)
+    return update, place(make_state(params, config))
+
+
+def split(batch: Batch) -> Batch:
+    """Return a batch with a leading axis of devices, as the update takes it."""
+    devices = jax.local_device_count()
+    return {name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()}
+
+
+def time_updates(
+    update: Callable, state: TrainState, batches: Iterator[Batch], steps: int, rulers: Rulers | None, keep: bool = False
 ) -> dict:
-    """Make updates and time them, in seconds; `keep` keeps the batches, for a peer."""
-    model = make_model(config, train_dtype(config))
-    params = first_params(config)
-    update = make_train_step(model, config, params)
-    state = place(make_state(params, config))
-    devices, used, waits, updates = jax.local_device_count(), [], [], []
+    """Make updates and time them, in seconds, with the rulers measured in between; `keep` keeps the batches."""
+    used, waits, updates = [], [], []
     with Compilations() as compilations:
         for step in range(steps):
-            if not pipeline:  # which would work ahead meanwhile
+            if rulers is not None:
                 rulers.measure()
             asked = time.perf_counter()
             batch = next(batches)
             got = time.perf_counter()
-            split = {name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()}
-            state, figures, _ = update(state, split, False)
+            state, figures, _ = update(state, split(batch), False)
             jax.block_until_ready((state, figures))
             if step == 0:
                 compiling = compilations.seconds
@@ -159,7 +172,6 @@ def measure_updates(
     memory = jax.local_devices()[0].memory_stats() or {}
     peak = memory.get("peak_bytes_in_use")
     return {
-        "dtype": train_dtype(config),
         "compile": compiling,
         "step_seconds": updates,
         "wait_seconds": waits,
@@ -201,4 +213,4 @@ def format_training(config: ConfigDict, figures: dict, rulers: Rulers) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start.run(main)

@@ -21,7 +21,7 @@ from aot_jax.io import datasets
 from aot_jax.io.datasets import Dataset, Video
 from aot_jax.io.generated import Recipe, make_videos
 from data_pipeline.errors import DataError
-from data_pipeline.frames import EncodedFrame, read_video
+from data_pipeline.frames import EncodedFrame, Outcome, read_videos
 from data_pipeline.masks import count_pixels
 
 
@@ -66,7 +66,8 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
     def _generate_examples(self, source: Any) -> Iterator[tuple[int, dict]]:
         total = sum(len(video.frames) for video in source.videos)
-        yield from self._store(((v.name, v.group, self._read(v)) for v in source.videos), total, source.root)
+        videos = ((v.name, v.group, self._checked(v, frames)) for v, frames in read_videos(source, _tell))
+        yield from self._store(videos, total, source.root)
 
     def _store(self, videos: Iterable, total: int, what: object) -> Iterator[tuple[int, dict]]:
         """Yield (record number, example) and fill the metadata; `videos` yields (name, group, encoded frames)."""
@@ -99,9 +100,9 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
             raise DataError(f"{what}: no frame with a mask found; try: python -m data_pipeline.check {what}")
         self.info.metadata.update({"kind": self.kind, "videos": listed, "left_out": self._left_out})
 
-    def _read(self, video: Video) -> Iterator[EncodedFrame | None]:
-        """Read a video's files, checking each; None stands for a frame that is not stored."""
-        for pair, frame in zip(video.frames, read_video(video, self.kind), strict=True):
+    def _checked(self, video: Video, frames: Iterator[Outcome]) -> Iterator[EncodedFrame | None]:
+        """Yield a video's frames; None stands for one that is not stored."""
+        for pair, frame in zip(video.frames, frames, strict=True):
             if not isinstance(frame, DataError):
                 yield frame
                 continue
@@ -113,6 +114,10 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     def _leave_out(self, what: str, name: str, why: str) -> None:
         tqdm.write(f"left out: {why}", file=sys.stderr)
         self._left_out.append({what: name, "why": why})
+
+
+def _tell(note: str) -> None:
+    tqdm.write(f"masks: {note}", file=sys.stderr)
 
 
 class Davis(FrameBuilder):

@@ -16,9 +16,10 @@ from tqdm import tqdm
 from aot_jax.io import datasets
 from aot_jax.io.datasets import Dataset, Video
 from aot_jax.io.frames import FRAME_SUFFIXES, JPEG_OR_PNG, explain_errors, open_image
+from aot_jax.start import run
 from data_pipeline.errors import DataError
-from data_pipeline.frames import read_video
-from data_pipeline.sequences import binary_groups, object_pixels, why_left_out
+from data_pipeline.frames import Outcome, read_videos
+from data_pipeline.sequences import object_pixels, why_left_out
 
 _NAMES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "static": "still images", "videos": "own videos"}
 
@@ -36,7 +37,7 @@ class Findings:
     objects: int = 0  # summed over videos
     most_objects: int = 0  # of a video
     usable: int = 0  # videos to train on
-    binary: int = 0  # groups with 0/255 masks, where 255 is the object
+    notes: list[str] = field(default_factory=list)  # what was guessed about masks
     problems: list[str] = field(default_factory=list)
 
     def lines(self, limit: int | None = None) -> list[str]:
@@ -47,8 +48,7 @@ class Findings:
             f"  {what} {self.videos}, usable {self.usable}; frames {self.frames}, with a mask {self.annotated}; "
             f"objects {self.objects}, at most {self.most_objects} in one",
         ]
-        if self.binary:
-            lines.append(f"  masks of 0 and 255 only in {self.binary} folder(s): 255 is taken as object 1")
+        lines += [f"  masks: {note}" for note in self.notes[:limit]]
         lines.append(f"  problems: {len(self.problems) or 'none'}")
         lines += [f"    {problem}" for problem in self.problems[:limit]]
         if limit is not None and len(self.problems) > limit:
@@ -111,13 +111,11 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
     found.frames = sum(len(video.frames) for video in source.videos)
     results = []
     with tqdm(total=found.frames, unit="frame", desc="check", disable=not progress, leave=False) as bar:
-        for video in source.videos:
-            results.append((video, *_read(video, source.kind, bar)))
-    binary = binary_groups((video.group, counts) for video, counts, _ in results)
-    found.binary = len(binary)
+        for video, frames in read_videos(source, found.notes.append):
+            results.append((video, *_read(video, frames, source.kind, bar)))
     shortest = 1 if source.kind == "static" else 2
     for video, counts, problems in results:
-        objects = [object_pixels(count, video.group in binary) for count in counts]
+        objects = [object_pixels(count, False) for count in counts]
         ids = sorted({i for frame in objects for i in frame})
         found.annotated += len(counts)
         found.objects += len(ids)
@@ -132,11 +130,11 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
     return found
 
 
-def _read(video: Video, kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
+def _read(video: Video, frames: Iterator[Outcome], kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
     """Return the object pixels of each frame that preparation would store, and the problems of the others."""
     counts, problems = [], []
     missing: dict[str, list[str]] = {"frame(s) without a mask": [], "mask(s) without an image": []}
-    for pair, frame in zip(video.frames, read_video(video, kind), strict=True):
+    for pair, frame in zip(video.frames, frames, strict=True):
         bar.update()
         if pair.mask is None or pair.image is None:
             missing["frame(s) without a mask" if pair.image else "mask(s) without an image"].append(pair.name)
@@ -209,4 +207,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,11 +1,15 @@
-"""Read the frames of a raw video as they are stored: encoded bytes kept as they are, each checked."""
+"""Read the frames of raw videos as they are stored: encoded images, and masks as PNGs of ids, each checked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
-from aot_jax.io.datasets import FramePair, Video
+from aot_jax.io.datasets import Dataset, FramePair, Video
+from aot_jax.io.mask_sets import Masks, read_masks
+from aot_jax.io.masks import MaskError
+from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
-from data_pipeline.masks import count_pixels, image_size, read_mask
+from data_pipeline.masks import count_pixels, encode_ids, encode_image
 
 
 @dataclass(frozen=True)
@@ -18,41 +22,75 @@ class EncodedFrame:
     objects: dict[int, int]  # pixels of each id, 255 among them
 
 
-def read_video(video: Video, kind: str) -> Iterator[EncodedFrame | DataError | None]:
-    """Yield for each frame of a video what is stored, the error that keeps it out, or None.
+Outcome = EncodedFrame | DataError | None
 
-    None stands for a frame without mask of a user's own videos, which is no mistake.
+
+def read_videos(
+    source: Dataset, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[Video, Iterator[Outcome]]]:
+    """Yield each video with what its frames give: what is stored, the error that keeps it out, or None.
+
+    None stands for a frame without mask of a user's own videos, which is no mistake. What the values of masks mean is
+    decided over all masks of a group (`aot_jax.read_masks`).
 
     Args:
-        video: the video.
-        kind: of its data set.
+        source: the data set.
+        tell: called with one line for each guess about masks.
     """
+    for _, group in groupby(source.videos, key=lambda video: video.group):
+        videos = list(group)
+        files = {
+            _key(video, pair): pair.mask
+            for video in videos
+            for pair in video.frames
+            if pair.mask is not None and pair.image is not None
+        }
+        masks: Masks | DataError
+        try:
+            masks = read_masks(files, void=VOID, keep_going=True)
+        except MaskError as error:
+            masks = DataError(str(error))
+        else:
+            for note in masks.notes:
+                tell(note)
+        for video in videos:
+            yield video, _read_video(video, source.kind, masks)
+
+
+def _read_video(video: Video, kind: str, masks: Masks | DataError) -> Iterator[Outcome]:
     size = None
     for pair in video.frames:
         if pair.mask is None and pair.image is not None and kind == "videos":
             yield None
             continue
         try:
-            frame, size = _encode(video.name, pair, size)
+            frame, size = _encode(video, pair, size, masks)
             yield frame
         except DataError as error:
             yield error
-        except OSError as error:
+        except (OSError, MaskError) as error:
             yield DataError(str(error))
 
 
-def _encode(video: str, pair: FramePair, size: tuple[int, int] | None) -> tuple[EncodedFrame, tuple[int, int]]:
+def _encode(
+    video: Video, pair: FramePair, size: tuple[int, int] | None, masks: Masks | DataError
+) -> tuple[EncodedFrame, tuple[int, int]]:
     """Read one frame; `size` (h, w) is that of the video's frames before it."""
     if pair.image is None or pair.mask is None:
-        raise DataError(f"{video}/{pair.name}: its {'mask' if pair.image else 'image'} file is missing")
-    image, mask = pair.image.read_bytes(), pair.mask.read_bytes()
-    shape = image_size(image, str(pair.image))
-    ids, mask = read_mask(mask, str(pair.mask))
+        raise DataError(f"{video.name}/{pair.name}: its {'mask' if pair.image else 'image'} file is missing")
+    if isinstance(masks, DataError):
+        raise masks
+    shape, image = encode_image(pair.image.read_bytes(), str(pair.image))
+    ids = masks[_key(video, pair)]
     if ids.shape != shape:
         raise DataError(f"{pair.mask}: {_wh(ids.shape)} pixels, but its image has {_wh(shape)}")
     if size is not None and shape != size:
         raise DataError(f"{pair.image}: {_wh(shape)} pixels, but the video's other frames have {_wh(size)}")
-    return EncodedFrame(pair.name, image, mask, count_pixels(ids)), shape
+    return EncodedFrame(pair.name, image, encode_ids(ids, str(pair.mask)), count_pixels(ids)), shape
+
+
+def _key(video: Video, pair: FramePair) -> str:
+    return f"{video.name}/{pair.name}"
 
 
 def _wh(shape: tuple[int, ...]) -> str:

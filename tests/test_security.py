@@ -25,6 +25,7 @@ from aot_jax.evaluation.splits import load_split
 from aot_jax.io import datasets, npz
 from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import MAX_PIXELS, FrameError, read_frame
+from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.names import is_plain
 from aot_jax.io.sources import open_source
@@ -286,8 +287,8 @@ def test_pictures_are_measured_before_they_are_decoded(tmp_path):
         for read, error in (
             (read_mask, MaskError),
             (read_frame, FrameError),
-            (lambda path: masks.read_mask(path.read_bytes(), path.name), DataError),
-            (lambda path: masks.image_size(path.read_bytes(), path.name), DataError),
+            (read_masks, MaskError),
+            (lambda path: masks.encode_image(path.read_bytes(), path.name), DataError),
         ):
             with pytest.raises(error, match=rf"bomb\.png: {width}x{height} is more than"):
                 read(path)
@@ -296,7 +297,7 @@ def test_pictures_are_measured_before_they_are_decoded(tmp_path):
     with pytest.raises(FrameError, match=f"65000x65000 is more than {MAX_PIXELS} pixels"):
         read_frame(path)
     with pytest.raises(DataError, match=f"65000x65000 is more than {MAX_PIXELS} pixels"):
-        masks.image_size(path.read_bytes(), path.name)
+        masks.encode_image(path.read_bytes(), path.name)
 
 
 def test_a_folder_of_bombs_is_reported(tmp_path, capsys, monkeypatch):

@@ -16,6 +16,8 @@ from aot_jax.config import load_config
 from aot_jax.network import NetworkChoice, find_network, load_params
 from aot_jax.weights import SHIPPED
 from aot_jax.weights.__main__ import main
+from bench import inference
+from bench import network as bench_network
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples"
 missing = pytest.mark.skipif(not SHIPPED.is_file(), reason="no weights ship with this version yet")
@@ -94,6 +96,19 @@ def test_without_flags_what_ships_is_used(exported, model, tmp_path, monkeypatch
     assert find_network(NetworkChoice()).checkpoint == Path("runs/aost_r50/weights")
     with pytest.raises(CheckpointError, match="no checkpoint at checkpoints/aost or runs/aost"):
         find_network(NetworkChoice("aost"))
+
+
+def test_benchmarks_run_what_ships(exported, monkeypatch, capsys):
+    def config_of(*flags):
+        found = bench_network.find_network(inference.make_parser().parse_args(flags), ())
+        assert capsys.readouterr().out == f"{found}\n"
+        return found.config.name, found.checkpoint
+
+    assert config_of() == ("aott", None)
+    monkeypatch.setattr(network, "SHIPPED", exported)
+    assert config_of() == ("aost", exported)
+    assert config_of("--config", "aots") == ("aots", None)
+    assert config_of("--checkpoint", str(exported)) == ("aost", exported)
 
 
 def test_without_weights_the_error_says_so():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aot_jax.evaluation.benchmark import ERRORS, Options, Stopped, evaluate, format_outcome
 from aot_jax.evaluation.splits import SPLITS
-from aot_jax.flags import add_network_flags, at_least, network_choice, parse_args
+from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
-from aot_jax.training.distributed import add_distributed_flags, initialise
+from aot_jax.start import join_hosts
 
 SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
 
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         devices=args.devices,
     )
     try:
-        initialise(args)
+        join_hosts(args.distributed, args.coordinator, args.processes, args.process)
         outcome = evaluate(options, network_choice(args, overrides))
     except (*ERRORS, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

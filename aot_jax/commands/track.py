@@ -14,7 +14,7 @@ from tqdm import tqdm
 from aot_jax.flags import above_zero, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
 from aot_jax.video.exports import EXPORTS
-from aot_jax.video.options import TrackOptions
+from aot_jax.video.options import PageOptions, TrackOptions
 from aot_jax.video.run import ERRORS, explain, track_video
 
 
@@ -54,6 +54,10 @@ def make_parser() -> argparse.ArgumentParser:
     points = "frames between points to resume from (default: 100)"
     out.add_argument("--save_every", type=at_least(1), default=100, metavar="N", help=points)
     out.add_argument("--quiet", action="store_true", help="show no progress bar")
+    page = parser.add_argument_group("browser")
+    page.add_argument("--browser", action="store_true", help="draw, watch and correct in a web page")
+    page.add_argument("--host", default=PageOptions.host, help="to listen on (default: %(default)s, this machine only)")
+    page.add_argument("--port", type=at_least(0), default=PageOptions.port, metavar="N", help="default: %(default)s")
     return parser
 
 
@@ -76,7 +80,13 @@ def main(argv: list[str] | None = None) -> int:
             tqdm.write(f"warning: {message}", file=sys.stderr)
 
     try:
-        output = track_video(read_options(args, overrides), warn)
+        options = read_options(args, overrides)
+        if args.browser:
+            from aot_jax.browser.command import open_page
+
+            open_page(options, PageOptions(args.host, args.port), warn)
+            return 0
+        output = track_video(options, warn)
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

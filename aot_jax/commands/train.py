@@ -16,9 +16,9 @@ from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
 from aot_jax.evaluation.held_out import finish, load_sets, score_sets
-from aot_jax.flags import add_config_flags, parse_args
-from aot_jax.start import load_tensorflow
-from aot_jax.training.distributed import add_distributed_flags, initialise
+from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
+from aot_jax.runs import RunError
+from aot_jax.start import join_hosts, load_tensorflow
 from aot_jax.training.loop import TrainError, train
 from data_pipeline.errors import DataError
 from data_pipeline.pack import read_batches
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     args, overrides = parse_args(make_parser(), argv)
     try:
         config = load_config(args.config, overrides)
-        initialise(args)
+        join_hosts(args.distributed, args.coordinator, args.processes, args.process)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         model = train(config, batches, evaluate, args.allow_config_change)
         if sets and config.train.final_scores and jax.process_index() == 0:
             print(finish(model, next(iter(sets.values())), Path(config.train.output) / config.name))
-    except (CheckpointError, ConfigError, ConvertError, DataError, TrainError, OSError) as error:
+    except (CheckpointError, ConfigError, ConvertError, DataError, RunError, TrainError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ frame rate is no special case. A file that breaks off, or holds packets that can
 has and one warning.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -113,6 +113,23 @@ class VideoReader:
                 if index >= start:
                     yield Frame(index, time, self._pixels(frame), self._duration(frame, time))
         self._check_length(count, last)
+
+    def seek(self, start: int, index: Sequence[tuple[int, int]]) -> Iterator[Frame]:
+        """Yield the frames from number `start` on, decoding from the key frame before it.
+
+        Args:
+            start: number of a frame.
+            index: from `video_index.packet_index`.
+        """
+        numbers: dict[int | None, int] = {stamp: i for i, (stamp, _) in enumerate(index)}
+        with open_video(self.path) as container:
+            stream = video_stream(container)
+            container.seek(index[start][1], stream=stream)
+            for frame in self._decode(container, stream):
+                number = numbers.get(frame.pts)
+                if number is not None and number >= start:
+                    time = (frame_time(frame) or Fraction(0)) - self.start
+                    yield Frame(number, time, self._pixels(frame), self._duration(frame, time))
 
     def backward(self, end: int) -> Iterator[Frame]:
         """Yield frames `end` - 1, ..., 0. Runs between key frames are decoded forward and held, part by part."""

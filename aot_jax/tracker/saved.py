@@ -117,9 +117,10 @@ def _restore(i: int, arrays: Mapping[str, np.ndarray], stream: Stream, groups: i
             raise ValueError(f"{name} is {x.dtype}{list(x.shape)}, not {shape.dtype}{list(shape.shape)}")
     state = jax.tree.unflatten(jax.tree.structure(wanted), found.values())
     pictures = [replace(picture, index=int(picture.index)) for picture in (*state.references, state.latest)]
-    indices, kept = [picture.index for picture in pictures], state.memory.long_frame.tolist()
-    if not references or sorted(indices) != indices or max(kept) > indices[-1] or not {*indices[:-1]} <= {*kept}:
-        raise ValueError("its memory lacks references")
+    *given, latest = (picture.index for picture in pictures)
+    kept = state.memory.long_frame.tolist()
+    if sorted(given) != given or not {*given} <= {*kept} or max(kept) != stream.last_kept(given[-1], latest):
+        raise ValueError("its memory lacks frames")
     if any(x.labels.min() < 0 or x.labels.max() > groups * stream.model.config.model.identities for x in pictures):
         raise ValueError("it holds labels that no object has")
     memory, logits = jax.tree.map(jnp.asarray, (state.memory, state.logits))

@@ -156,7 +156,7 @@ class Stream:
     ) -> tuple[StreamState, Array]:
         """Segment a frame at a depth (None: full) and memorise the result; returns labels (h, w) in slots too."""
         index = state.latest.index + 1
-        keep = self._is_kept(state, index)
+        keep = self.last_kept(state.references[-1].index, index) == index
         memory = self.ensure_capacity(state) if keep else state.memory
         logits, frame_kv = self.segment(memory, frame, None, depth)
         labels = self.labels(logits, used)
@@ -238,9 +238,9 @@ class Stream:
     def _masks(self, labels: ArrayLike, groups: int) -> Array:
         return _masks(labels, self.view, groups, self.model.module.config.identities)
 
-    def _is_kept(self, state: StreamState, index: int) -> bool:
-        """Return whether a predicted frame enters long-term memory: each gap-th after the last reference does."""
-        return bool(self.gap) and (index - state.references[-1].index) % self.gap == 0
+    def last_kept(self, reference: int, latest: int) -> int:
+        """Return the latest frame in long-term memory: each gap-th after the last reference is kept."""
+        return latest - (latest - reference) % self.gap if self.gap else reference
 
 
 def open_stream(

@@ -47,10 +47,7 @@ class Tracker:
         target_fps: frames a second to keep by running fewer layers where `depth` is too slow: AOST only; None: always
             `depth`. What a frame takes is measured; the first frames at each depth compile and do not count.
 
-    Attributes:
-        slots: which slot of the network each object holds.
-        streams: one for each augmentation; empty before the first frame.
-        states: what each stream carries from frame to frame.
+    Attributes: `slots` of the objects; `streams`, one for each augmentation, and what they carry in `states`.
 
     Raises:
         TrackError: for a depth that the network does not have, a target without depths to choose from, or a number
@@ -134,7 +131,9 @@ class Tracker:
         """Return the ids of the objects tracked, in the order in which they came."""
         return list(self.slots.of)
 
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None, *, depth: int | None = None) -> np.ndarray:
+    def step(
+        self, frame: np.ndarray, mask: np.ndarray | None = None, *, depth: int | None = None, replace: bool = False
+    ) -> np.ndarray:
         """Segment the next frame.
 
         Args:
@@ -144,6 +143,7 @@ class Tracker:
             depth: LSTT layers to run for this frame, up to the tracker's; None: the tracker's, or what `target_fps`
                 allows. Frames with a mask are memorised at full depth. A layer that was not run on a frame does not
                 find it in its memory.
+            replace: the mask says all of this frame: nothing of the prediction stays beside it.
 
         Returns:
             (h, w) int32 ids; with `output_height`, at that height.
@@ -153,7 +153,7 @@ class Tracker:
                 frame, or a frame has another size than those before; or if the depth is not 1 .. the tracker's.
         """
         start = time.perf_counter()
-        labels = self._answer(frame, mask, depth).read()
+        labels = self._answer(frame, mask, depth, replace).read()
         if self._pace and mask is None and depth in (None, self._pace.depth):
             memory = self.states[0].memory
             self._pace.measured(time.perf_counter() - start, kind=(memory.batch, memory.capacity))
@@ -235,7 +235,7 @@ class Tracker:
         slots = [0, *self.slots.of.values()]
         return np.asarray(average_probabilities(self.streams, self.states, self.slots.used()))[..., slots]
 
-    def _answer(self, frame: np.ndarray, mask: np.ndarray | None, depth: int | None) -> Answer:
+    def _answer(self, frame: np.ndarray, mask: np.ndarray | None, depth: int | None, replace: bool = False) -> Answer:
         """Segment the next frame without waiting for it; see `step`."""
         frame = check_frame(frame, self.states[0].frame_size if self.states else None)
         self._check_depth(depth)
@@ -251,7 +251,8 @@ class Tracker:
             return Answer(labels, self.slots)
         given = np.unique(mask[mask != 0]).tolist()
         slots, used = self.slots.take(given), self.slots.used()
-        overlay, corrected = self._at_output(slots.from_ids(mask)), self.slots.holding(given)
+        overlay = self._at_output(slots.from_ids(mask))
+        corrected = self.slots.holding(self.ids if replace else given)
         self.states, labels = advance_with_mask(
             self.streams, self.states, frame, used, depth or self.depth, overlay, corrected, slots.groups
         )

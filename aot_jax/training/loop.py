@@ -1,5 +1,6 @@
 """Train: start or resume, step, log, save, evaluate."""
 
+import contextlib
 import json
 import signal
 import time
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 from aot_jax.checkpoint import save_params
 from aot_jax.convert import load_weights
 from aot_jax.network import Model, check_crop, init_params, load_params, make_model
+from aot_jax.runs import lock
 from aot_jax.start import StopSignal
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
@@ -52,6 +54,7 @@ def train(
     Raises:
         ConfigError: if the network does not take clips of the data's size.
         TrainError: if the batch does not fit the devices, or too many updates in a row were not finite.
+        RunError: if the same run is going on in another process.
         CheckpointError: if weights or checkpoints cannot be read or written, or belong to another config.
     """
     check_crop(config)
@@ -59,7 +62,9 @@ def train(
     model = make_model(config, train_dtype(config))
     devices = jax.local_device_count()
     check_batch(config)
-    with Store(run, config) as store, StopSignal("saving, then stopping") as stop:
+    run.mkdir(parents=True, exist_ok=True)
+    alone = lock(run) if jax.process_index() == 0 else contextlib.nullcontext()
+    with alone, Store(run, config) as store, StopSignal("saving, then stopping") as stop:
         state = make_state(first_params(config), config)
         if store.latest is not None:
             state = store.restore(state, allow_config_change)

@@ -6,6 +6,14 @@ from aot_jax.network import NetworkChoice
 
 
 @dataclass(frozen=True)
+class PageOptions:
+    """Where the page of `--browser` is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+
+
+@dataclass(frozen=True)
 class TrackOptions:
     """The options of a run; `track.py --help` explains them at length."""
 

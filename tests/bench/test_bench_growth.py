@@ -5,7 +5,6 @@ import json
 import pytest
 import tiny
 
-from aot_jax.network import Model, make_model
 from aot_jax.tracker import stream
 from bench import growth, long_video, measure
 
@@ -19,13 +18,7 @@ SIZE = ["--height", "36", "--width", "44"]  # of the network's input: 33 x 49, h
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(measure, "SIDE", 64)
-
-    def draw(config):
-        module = make_model(config)
-        return Model(module, tiny.draw(module), config)
-
-    for program in (growth, long_video):
-        monkeypatch.setattr(program, "load_model", draw)
+    monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)
 
 
 def run(program, tmp_path, *flags):

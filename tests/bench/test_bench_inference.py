@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tiny
 
-from aot_jax.network import Model, make_model
 from bench import clip, inference, measure
 from bench.measure import BenchError
 
@@ -22,16 +21,10 @@ ROWS = ["input", "encode", "propagate", "decode", "segment", "labels", "masks", 
 STEP = ("input", "encode", "segment", "labels", "masks", "memorize")
 
 
-def draw_model(config, checkpoint, dtype):
-    assert checkpoint is None
-    module = make_model(config, dtype)
-    return Model(module, tiny.draw(module), config)
-
-
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(measure, "SIDE", 64)
-    monkeypatch.setattr(inference, "load_model", draw_model)
+    monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)
 
 
 def test_every_program_is_timed_beside_its_floor(tmp_path, capsys, monkeypatch):

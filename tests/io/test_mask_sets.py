@@ -184,6 +184,19 @@ def test_a_soft_mask_among_hard_ones_takes_their_colours(tmp_path):
     assert (soft == np.where(scene(square=False), hard[16, 18], 0)).mean() > 0.985
 
 
+def test_a_soft_mask_among_ids_is_refused(tmp_path):
+    save(tmp_path / "set", "0", scene(), DAVIS_PALETTE)
+    path = save(tmp_path / "set", "1", soften(scene(square=False) * np.uint8(255), "antialiased"))
+    with pytest.raises(
+        MaskError, match=rf"^{re.escape(str(path))}: its edges are soft, unlike those of the other masks"
+    ):
+        read_masks(tmp_path / "set")
+    masks = read_masks({"0": tmp_path / "set" / "0.png", "1": path}, keep_going=True)
+    same(masks["0"], scene())
+    with pytest.raises(MaskError, match="its edges are soft"):
+        masks["1"]
+
+
 def test_lossy_black_and_white_is_snapped(tmp_path):
     Image.fromarray(scene(square=False) * np.uint8(255)).save(tmp_path / "m.jpg", quality=80)
     assert (read_masks(tmp_path / "m.jpg")["m"] == scene(square=False)).mean() > 0.99

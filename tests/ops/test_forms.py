@@ -96,13 +96,16 @@ def lowered(config, dtype, size):
     model = make_model(config, dtype)
     params = param_shapes(model)
     image, mask = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32), jax.ShapeDtypeStruct((1, *size), jnp.int32)
-    _, frame_kv = jax.eval_shape(lambda *args: step(model, args[0], None, args[1], mask=args[2]), params, image, mask)
-    memory = jax.eval_shape(lambda *args: begin(model, *args, capacity=4), params, frame_kv, mask)
+
+    def reference(params, image, mask):
+        _, frame_kv = step(model, params, None, image, mask=mask)
+        return begin(model, params, frame_kv, mask, 4)
 
     def frame(params, memory, image, mask):
         logits, frame_kv = step(model, params, memory, image)
-        return logits, memorize(model, params, memory, frame_kv, mask, 5, keep=True)
+        return logits, memorize(model, params, memory, frame_kv, mask, 5)
 
+    memory = jax.eval_shape(reference, params, image, mask)
     return jax.jit(frame).trace(params, memory, image, mask).lower(lowering_platforms=("cuda",)).as_text()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from aot_jax.config import load_config
 from aot_jax.network import load_params
+from aot_jax.runs import RunError, lock
 from aot_jax.start import StopSignal
 from aot_jax.training.loop import TrainError, train
 
@@ -84,6 +85,14 @@ def test_a_batch_that_devices_cannot_share(tmp_path):
         train(load(tmp_path, "train.batch_size=6"), batches)
     with pytest.raises(TrainError, match=r"with train.accumulate=2 cannot share: make it a multiple of 8"):
         train(load(tmp_path, "train.accumulate=2"), batches)
+
+
+def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
+    config = load(tmp_path)
+    (tmp_path / "aost").mkdir()
+    with lock(tmp_path / "aost"), pytest.raises(RunError, match="aost is in use by another run"):
+        train(config, batches)
+    assert list((tmp_path / "aost").iterdir()) == []
 
 
 def test_ctrl_c_asks_once_and_interrupts_the_second_time(capsys):

@@ -257,7 +257,6 @@ def test_masks_may_be_smaller_than_frames(painter, clip, tmp_path, monkeypatch):
         ((), "error: which objects? Give their mask on a frame, --mask MASK.png, or a box"),
         (("--mask", "none.png"), "error: none.png: no such file"),
         (("--mask", "empty.png"), "error: empty.png: has no object"),
-        (("--mask", "soft.png"), "error: soft.png: "),
         (("--mask", "other.png"), "error: other.png: the mask is 48x32, but 32x48 (width x height) is needed"),
         (("--mask", "00099.png"), "error: the first mask is for frame 99, but clip has only 6 frames"),
         (("--box", "1,2,3"), "error: --box 1,2,3: a box is x0,y0,x1,y1"),
@@ -271,13 +270,9 @@ def test_refusals_are_one_line(painter, clip, mask, tmp_path, capsys, monkeypatc
     Path("file").write_text("")
     write_mask("empty.png", np.zeros(SIZE[::-1], int))
     write_mask("other.png", tiny.mask(*SIZE, (1,)))
-    ys, xs = np.mgrid[: SIZE[1], : SIZE[0]]
-    Image.fromarray((np.clip(14 - np.hypot(ys - 24, xs - 16), 0, 1) * 255).astype(np.uint8)).save("soft.png")
     assert run(clip, "out", "--random_weights", *flags) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(message)
-    if "soft.png" in flags:
-        assert "antialiased" in line
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_network_is_loaded(
@@ -342,7 +337,7 @@ def test_the_system_refuses_to_write(painter, clip, mask, tmp_path, capsys, size
         write_mask(mask, np.random.default_rng(0).integers(1, 200, SIZE[::-1]))
     with files_of_at_most(size):
         code = run(clip, out, *flags)
-    (line,) = capsys.readouterr().err.splitlines()
+    line = capsys.readouterr().err.splitlines()[-1]
     assert code == 2
     assert line.startswith("error: no space left for results ([Errno 27] File too large")
     assert file in line

@@ -16,8 +16,7 @@ from aot_jax.io.mask_sets.coco import coco_drawings, video_drawings
 from aot_jax.io.mask_sets.drawings import MAX_SHAPES, Drawing, Shape
 from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import fill
-from aot_jax.io.mask_sets.stored import CLEAR, read_image
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
 from aot_jax.typing import Size
 
 MAX_BYTES = 2**28  # of a file

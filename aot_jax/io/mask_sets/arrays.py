@@ -6,8 +6,7 @@ import numpy as np
 
 from aot_jax.io.images import IMAGES, MAX_PIXELS, count_pictures, explain_errors, open_image
 from aot_jax.io.mask_sets.names import Entry
-from aot_jax.io.mask_sets.stored import Stored, read_image
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image
 
 
 def array_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:

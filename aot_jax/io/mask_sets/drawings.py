@@ -7,8 +7,7 @@ import numpy as np
 
 from aot_jax.io.images import MAX_PIXELS
 from aot_jax.io.mask_sets.names import Entry
-from aot_jax.io.mask_sets.stored import Stored
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
 MAX_SHAPES = 100_000  # of a file

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aot_jax.io.images import IMAGE_SUFFIXES
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError
 from aot_jax.io.series import natural
 
 GLOB_SIGNS = "*?["

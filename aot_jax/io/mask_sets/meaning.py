@@ -5,47 +5,21 @@ and black is background. The exceptions are written as rules below; each that is
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from aot_jax.io.mask_sets.edges import flat_colours, merge_flat, nearest, snap
-from aot_jax.io.mask_sets.stored import CLEAR, WHITE, Kind, Stored
-from aot_jax.io.masks import DAVIS_PALETTE, MaskError
-from aot_jax.typing import VOID, Size
+from aot_jax.io.mask_sets.edges import merge_flat, nearest, snap
+from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
+from aot_jax.io.mask_sets.survey import DAVIS_CODES, MAX_LEVELS, SOFT, Survey, add_up, colour_name, paint_palettes, runs
+from aot_jax.typing import VOID
 
-BLACK = 0
-DARK = 8  # largest channel of a palette's colour that passes for black
-MAX_LEVELS = 64  # of an 8-bit grey mask; more are a picture
-MAX_COLOURS = 256  # of an RGB mask, background among them
-MAX_IDS = 4096  # of a 16-bit mask; a depth map or a picture has more
 MOST_SHADES = 8  # objects that are drawn in grey levels spread evenly up to white
 SHADE_TOLERANCE = 4  # levels
 WHITE_16 = 65535  # white of 16-bit samples
 WIDE = 256  # smallest id that says that 255 is one too
-FEW_INDICES = 3  # of a palette mask whose edges need no look
 PAPER = 0.75  # least share of the border of white paper where black is drawn too
-SOFT = (
-    "looks antialiased, or is a picture; export the mask without antialiasing or lossy compression (resize with "
-    "nearest neighbour), or, if these are ids, save it as a palette PNG"
-)
-
-_DAVIS = {int(r) << 16 | int(g) << 8 | int(b): i for i, (r, g, b) in enumerate(DAVIS_PALETTE)}
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a pass over one mask finds."""
-
-    kind: Kind
-    size: Size
-    counts: Mapping[int, int]  # pixels of each value
-    border: Mapping[int, int]  # those of them that lie on the picture's border
-    colours: Mapping[int, int]  # colour of each value
-    flat: Mapping[int, int]  # flat colours with pixels, if its edges are soft
-    cut: bool  # alpha has soft edges
-    hidden: bool  # everything is transparent
 
 
 @dataclass(frozen=True)
@@ -67,32 +41,20 @@ class Meaning:
         values = stored.colours() if self.by_colour else stored.values
         if survey.flat:
             values = snap(values, list(self.flat))
+        found, lengths = runs(values)
         keys = np.array(sorted(self.table), np.int32)
-        index = np.minimum(np.searchsorted(keys, values), keys.size - 1)
-        if (keys[index] != values).any():
+        index = np.minimum(np.searchsorted(keys, found), keys.size - 1)
+        if (keys[index] != found).any():
             raise MaskError(f"{name}: has changed since it was first read; begin again")
-        return np.array([self.table[int(key)] for key in keys], np.int32)[index]
+        ids = np.array([self.table[int(key)] for key in keys], np.int32)[index]
+        return np.repeat(ids, lengths).reshape(values.shape)
 
 
-def survey_mask(stored: Stored, name: str) -> Survey:
-    """Count what a mask holds.
-
-    Raises:
-        MaskError: it is a picture, not a mask.
-    """
-    values = stored.values
-    counts = _tally(values)
-    edge = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
-    used = np.array([value for value in counts if value != CLEAR], np.int32)
-    colours = dict(zip(used.tolist(), stored.colour_of(used).tolist(), strict=True))
-    flat: Mapping[int, int] = {}
-    if len(used) > 2 and (stored.kind in ("grey", "colour") or (stored.kind == "palette" and _odd_palette(colours))):
-        flat = flat_colours(stored.colours())
-    most = {"grey": MAX_LEVELS, "colour": MAX_COLOURS, "palette": 256, "ids": MAX_IDS}[stored.kind]
-    if len(used) > most and not flat:
-        what = {"grey": "grey levels", "colour": "colours"}.get(stored.kind, "values")
-        raise MaskError(f"{name}: {len(used)} {what} are more than the {most} that a mask may have: it {SOFT}")
-    return Survey(stored.kind, stored.size, counts, _tally(edge), colours, flat, stored.soft, stored.hidden)
+def are_ids(surveys: Sequence[Survey]) -> bool:
+    """Tell whether masks hold ids, so that colours, or soft edges, among them would be another language."""
+    if not surveys or any(survey.kind == "colour" for survey in surveys) or paint_palettes(surveys):
+        return False
+    return bool({value for survey in surveys for value in survey.counts} - {0, CLEAR, VOID, WHITE_16})
 
 
 def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) -> Meaning:
@@ -113,8 +75,11 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
             f"edges are soft (antialiased or compressed) in {soft} of {len(seen)} masks: every pixel is given the "
             f"nearest of {len(meaning.flat)} colours"
         )
-    elif any(survey.kind == "colour" for survey in seen) or _paint_palettes(seen):
+    elif any(survey.kind == "colour" for survey in seen):
         meaning = _colours(seen, False, known)
+    elif paint_palettes(seen):
+        meaning = _colours(seen, False, known)
+        notes.append("colours of the palette tell the objects, not their places in it")
     else:
         meaning = _numbers(seen)
     return replace(meaning, notes=(*meaning.notes, *notes), ignores_alpha=ignores_alpha)
@@ -135,7 +100,7 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
         notes.append(f"grey levels {_listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
     elif VOID in objects and max(objects) < WIDE:
         table[VOID], void = VOID, VOID
-    counts, border = _sum(survey.counts for survey in surveys), _sum(survey.border for survey in surveys)
+    counts, border = add_up(survey.counts for survey in surveys), add_up(survey.border for survey in surveys)
     if clear and used == {0}:
         table[0] = 1
         notes.append("transparent pixels are background, black ones the object")
@@ -160,7 +125,7 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
     flat: dict[int, int] = {}
     if soft:  # hard masks tell the colours exactly, soft ones those that no hard one has
         exact = [{survey.colours[v] for v in survey.counts if v != CLEAR} for survey in surveys if not survey.flat]
-        flat = merge_flat(_sum(survey.flat for survey in surveys), set().union(*exact))
+        flat = merge_flat(add_up(survey.flat for survey in surveys), set().union(*exact))
 
     def settled(counts: Mapping[int, int], survey: Survey) -> Counter[int]:
         """Return the pixels of each colour, soft edges snapped, in the order of their values."""
@@ -185,8 +150,8 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
     if not background:
         background, notes = _background(counts, border)
     codes = [code for code in counts if code not in background and code != CLEAR]
-    davis = background <= {BLACK} and all(code in _DAVIS for code in codes)
-    table = ({code: _DAVIS[code] for code in codes} if davis else {}) | known
+    davis = background <= {BLACK} and all(code in DAVIS_CODES for code in codes)
+    table = ({code: DAVIS_CODES[code] for code in codes} if davis else {}) | known
     free, numbered = max(free, *table.values(), 0), []
     for code in codes:
         if code not in table:
@@ -222,37 +187,6 @@ def _background(counts: Counter[int], border: Counter[int]) -> tuple[set[int], l
     return set(), ["no pixel is black, so none is background: every colour is an object"]
 
 
-def _paint_palettes(surveys: Sequence[Survey]) -> bool:
-    """Tell whether palettes are those of paint programs, whose indices say less than their colours."""
-    palettes = [survey for survey in surveys if survey.kind == "palette"]
-    index_of: dict[int, int] = {}
-    for survey in palettes:
-        colours = {value: code for value, code in survey.colours.items() if value != CLEAR}
-        if len(set(colours.values())) < len(colours):
-            return False  # no real palette: colours tell nothing apart
-        for value, code in colours.items():
-            if index_of.setdefault(code, value) != value:
-                return True  # one colour at different indices
-    if any(survey.counts.get(CLEAR) and 0 in survey.counts for survey in palettes):
-        return any(not _is_dark(survey.colours[0]) for survey in palettes if 0 in survey.colours)
-    named_black = any(_is_dark(code) and value for survey in palettes for value, code in survey.colours.items())
-    zero = [survey.colours[0] for survey in palettes if 0 in survey.colours]
-    if zero and all(_is_dark(code) for code in zero):
-        return False
-    if named_black:  # index 0 has another colour, or is not used
-        around = _sum(survey.border for survey in palettes)
-        return not zero or around[0] <= around.total() / 2
-    around, counts = _sum(survey.border for survey in palettes), _sum(survey.counts for survey in palettes)
-    top = max(around, key=lambda value: around[value], default=0)
-    odd = bool(zero) or any(survey.colours.get(top) == WHITE for survey in palettes)
-    return top > 0 and odd and around[top] > around.total() / 2 and counts[top] == max(counts.values())
-
-
-def _odd_palette(colours: Mapping[int, int]) -> bool:
-    """Tell whether a palette mask may be an antialiased picture with few colours."""
-    return len(colours) > FEW_INDICES and any(_DAVIS.get(code) != value for value, code in colours.items())
-
-
 def _are_shades(levels: set[int]) -> bool:
     """Tell whether grey levels are objects drawn from dark to white in even steps."""
     count = len(levels)
@@ -261,34 +195,5 @@ def _are_shades(levels: set[int]) -> bool:
     )
 
 
-def colour_name(code: int) -> str:
-    """Write a colour as #rrggbb, or by name."""
-    return {BLACK: "black", WHITE: "white"}.get(code, f"#{code:06x}")
-
-
-def _is_dark(code: int) -> bool:
-    return max(code >> 16, code >> 8 & 255, code & 255) <= DARK
-
-
-def _used(survey: Survey, by_colour: bool) -> Iterable[int]:
-    return (survey.colours[v] if by_colour and v != CLEAR else v for v in survey.counts)
-
-
-def _sum(counts: Iterable[Mapping[int, int]]) -> Counter[int]:
-    total: Counter[int] = Counter()
-    for part in counts:
-        total.update(part)
-    return total
-
-
 def _listed(items: Sequence[object]) -> str:
     return ", ".join(map(str, items[:8])) + (f" and {len(items) - 8} more" if len(items) > 8 else "")
-
-
-def _tally(values: np.ndarray) -> dict[int, int]:
-    """Count each value, fast where neighbours are alike."""
-    flat = values.ravel()
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    lengths = np.diff(np.append(starts, flat.size))
-    found, index = np.unique(flat[starts], return_inverse=True)
-    return dict(zip(found.tolist(), np.bincount(index, lengths).astype(np.int64).tolist(), strict=True))

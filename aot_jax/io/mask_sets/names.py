@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from aot_jax.io.mask_sets.stored import Stored
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
 PADDED = 4  # digits from which a number with leading zeros is that of a frame, whatever stands around it

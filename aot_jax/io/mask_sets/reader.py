@@ -10,10 +10,10 @@ from aot_jax.io.mask_sets.annotations import read_drawings
 from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
 from aot_jax.io.mask_sets.drawings import drawing_entries
 from aot_jax.io.mask_sets.files import list_masks
-from aot_jax.io.mask_sets.meaning import Meaning, Survey, decide, survey_mask
+from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
 from aot_jax.io.mask_sets.names import Entry, Frames, place
-from aot_jax.io.mask_sets.stored import Stored, read_image
-from aot_jax.io.masks import MaskError
+from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
+from aot_jax.io.mask_sets.survey import SOFT, Survey, survey_mask
 from aot_jax.typing import Size
 
 Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -54,6 +54,7 @@ class Masks(Mapping[str, np.ndarray]):
                 if not keep_going:
                     raise
                 self._bad[entry.name] = error
+        self._refuse_odd_edges(keep_going)
         surveys = list(self._surveys.values())
         try:
             self._meaning = decide(surveys, like.colours if like else None) if surveys else Meaning({}, False)
@@ -98,6 +99,16 @@ class Masks(Mapping[str, np.ndarray]):
         """Return what a frame's mask is called in messages: its file, or the first of several."""
         return self._entries[self._name(frame)][0].name
 
+    def _refuse_odd_edges(self, keep_going: bool) -> None:
+        """Refuse masks with soft edges among others that hold ids."""
+        soft = [name for name, survey in self._surveys.items() if survey.flat]
+        if soft and are_ids([survey for survey in self._surveys.values() if not survey.flat]):
+            for name in soft:
+                self._bad[name] = MaskError(f"{name}: its edges are soft, unlike those of the other masks: it {SOFT}")
+                del self._surveys[name]
+            if not keep_going:
+                raise self._bad[soft[0]]
+
     def _name(self, frame: str | Path | int) -> str:
         if isinstance(frame, Path):
             return frame.stem
@@ -118,13 +129,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     def _load(self, entry: Entry) -> Stored:
         stored = entry.load()
-        if self._size is not None and stored.size != tuple(self._size):
-            (h, w), (height, width) = stored.size, self._size
-            turned = "; it lies on its side: draw masks on upright frames" if (w, h) == (height, width) else ""
-            raise MaskError(
-                f"{entry.name}: the mask is {w}x{h}, but {width}x{height} (width x height) is needed{turned}; "
-                "resize it with nearest neighbour or give the mask that belongs to this image"
-            )
+        check_size(stored, self._size, entry.name)
         return stored
 
     def _place(self) -> str:

@@ -7,15 +7,30 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from aot_jax.io.images import IMAGES, PNG, decode_image
-from aot_jax.io.masks import MaskError
+from aot_jax.io.images import IMAGES, PNG, Kinds, decode_image
 from aot_jax.typing import Size
 
 CLEAR = -1  # value of transparent pixels
 OPAQUE = 128  # smallest alpha of a pixel that counts
-WHITE = 0xFFFFFF
+BLACK, WHITE = 0, 0xFFFFFF
 _CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # (r, g, b) as one number
 _GREY = 0x010101  # a grey level times this is its colour
+
+
+class MaskError(ValueError):
+    """Says which mask cannot be used, why, and what to do."""
+
+
+def _davis_palette() -> np.ndarray:
+    """Compute the PASCAL VOC colours: bits 0, 1, 2 of an id go to the top bit of R, G, B, bits 3, 4, 5 below, ..."""
+    ids = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        palette[:, bit % 3] |= ((ids >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
+    return palette
+
+
+DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
 Kind = Literal["ids", "grey", "palette", "colour"]
 
@@ -48,17 +63,18 @@ class Stored:
         return values if self.kind == "colour" else values * _GREY
 
 
-def read_image(path: str | Path, data: bytes | None = None) -> Stored:
+def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGES) -> Stored:
     """Read what an image file stores, whatever it means.
 
     Args:
         path: PNG, TIFF, BMP, WebP or JPEG.
         data: its bytes, where they have been read already.
+        kinds: what is accepted.
 
     Raises:
         MaskError: it cannot be read, or stores what cannot be a mask (16-bit colour, CMYK, floats).
     """
-    image, head = decode_image(path, IMAGES, MaskError, data)
+    image, head = decode_image(path, kinds, MaskError, data)
     bits = 8
     if head.startswith(tuple(PNG)):  # Pillow does not tell
         bits, colour_type = head[24], head[25]
@@ -93,6 +109,21 @@ def read_image(path: str | Path, data: bytes | None = None) -> Stored:
     soft = bool(((alpha > 0) & (alpha < 255)).any())
     hidden = bool((alpha < OPAQUE).all())
     return Stored(_cleared(values, alpha), "grey" if grey else "colour", soft=soft, hidden=hidden)
+
+
+def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
+    """Refuse a mask of another size (h, w) than is needed; None: any will do.
+
+    Raises:
+        MaskError: it says both.
+    """
+    if size is not None and stored.size != tuple(size):
+        (h, w), (height, width) = stored.size, size
+        turned = "; it lies on its side: draw masks on upright frames" if (w, h) == (height, width) else ""
+        raise MaskError(
+            f"{name}: the mask is {w}x{h}, but {width}x{height} (width x height) is needed{turned}; "
+            "resize it with nearest neighbour or give the mask that belongs to this image"
+        )
 
 
 def _from_palette(image: Image.Image) -> Stored:
