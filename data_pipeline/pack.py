@@ -24,7 +24,7 @@ from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.io.files import atomic_write, clear_remains
 from aot_jax.io.npz import read_npz
 from aot_jax.network import check_crop
-from aot_jax.start import load_tensorflow
+from aot_jax.start import load_tensorflow, run
 from data_pipeline.errors import DataError
 
 # What decides the contents of a batch; workers, folders and the like do not.
@@ -151,4 +151,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
