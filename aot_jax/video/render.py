@@ -95,7 +95,7 @@ def render(
         raise
     except av.FFmpegError as error:
         raise RenderError(
-            f"{folder}: the overlay cannot be encoded ({error}); leave it out with --no_overlay"
+            f"{folder}: a video cannot be encoded ({error}); leave out the overlay with --no_overlay, or the export"
         ) from error
     if intervals and intervals[-1] > UNEVEN * intervals[0]:
         slow, fast = float(1 / intervals[-1]), float(1 / intervals[0])
