@@ -35,7 +35,7 @@ def read_videos(
 
     Args:
         source: the data set.
-        tell: called with one line for each guess about masks.
+        tell: called with one line for each guess about frames and masks.
     """
     for _, group in groupby(source.videos, key=lambda video: video.group):
         videos = list(group)
@@ -54,6 +54,8 @@ def read_videos(
             for note in masks.notes:
                 tell(note)
         for video in videos:
+            for note in video.notes:
+                tell(note)
             yield video, _read_video(video, source.kind, masks)
 
 

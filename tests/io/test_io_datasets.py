@@ -1,5 +1,8 @@
 """Raw data sets are listed by one rule: the order of frames, letter case, lists as editors save them."""
 
+import shutil
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -85,3 +88,18 @@ def test_lists_that_cannot_be_used_are_named(tmp_path):
         datasets.read_names(tmp_path / "val.txt")
     with pytest.raises(DataError, match=r"unknown dataset 'davis18'; use davis16, davis17"):
         datasets.find("davis18", tmp_path)
+
+
+def test_what_lies_beside_frames_is_left_out_and_told(tmp_path):
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / kind / "a").mkdir(parents=True)
+    for t in range(3):
+        Image.fromarray(np.full((8, 8, 3), 90 * t, np.uint8)).save(tmp_path / "JPEGImages" / "a" / f"{t}.jpg")
+    for name in ("1_mask.png", "thumb.png"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "JPEGImages" / "a" / name)
+    (video,) = datasets.own_videos(tmp_path).videos
+    assert [pair.name for pair in video.frames] == ["0", "1", "2"]
+    assert [note.partition(": no frame")[0][-10:] for note in video.notes] == ["1_mask.png", "/thumb.png"]
+    shutil.copytree(tmp_path / "JPEGImages", tmp_path / "Annotations", dirs_exist_ok=True)
+    (video,) = datasets.own_videos(tmp_path).videos
+    assert len(video.frames) == 5  # a mask of this name says that it is one

@@ -78,7 +78,7 @@ def static(root: Path) -> Dataset:
     root = locate(root, ("Static", "."), "Annotations", STATIC)
     locate(root, (".",), "JPEGImages", STATIC)
     videos = []
-    for one in _pairs(root, ".", list_folders(root / "Annotations")):
+    for one in _pairs(root, ".", list_folders(root / "Annotations"), still=True):
         for pair in one.frames:
             videos.append(Video(f"{one.name}/{pair.name}", one.images, one.masks, (pair,), one.name))
     return Dataset("static", root, "train", tuple(videos))
@@ -97,9 +97,9 @@ def own_videos(root: Path) -> Dataset:
     return Dataset("videos", root, "train", _pairs(root, resolution, sorted(names)))
 
 
-def _pairs(root: Path, resolution: str, names: list[str]) -> tuple[Video, ...]:
+def _pairs(root: Path, resolution: str, names: list[str], still: bool = False) -> tuple[Video, ...]:
     images, masks = root / "JPEGImages" / resolution, root / "Annotations" / resolution
-    return tuple(list_video(name, images / name, masks / name) for name in names)
+    return tuple(list_video(name, images / name, masks / name, still=still) for name in names)
 
 
 def _resolution(root: Path) -> str:

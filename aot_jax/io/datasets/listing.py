@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames
+from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames, take_frames
 from aot_jax.io.names import is_plain
 
 MASK_SUFFIXES = (".png",)
@@ -42,6 +42,7 @@ class Video:
     frames: tuple[FramePair, ...]
     group: str  # masks of a group share one convention: 0/255, or ids with 255 as void
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
+    notes: tuple[str, ...] = ()  # images that are left out as no frames, and names that leave the order open
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def list_video(
     only: Iterable[str] | None = None,
     group: str | None = None,
     objects: Mapping[int, ListedObject] | None = None,
+    still: bool = False,
 ) -> Video:
     """Pair the images and masks of one video, in the order of frames that tracking uses.
 
@@ -127,15 +129,21 @@ def list_video(
         only: names of the frames; None: of every image and mask there is.
         group: of the masks; None: the video's own.
         objects: that a meta.json lists.
+        still: the images are no frames of a video, so that all are taken, whatever they are called.
 
     Raises:
         DataError: two files would be the same frame.
     """
     found, labels = (_files(*where) for where in ((images, FRAME_SUFFIXES), (masks, MASK_SUFFIXES)))
+    notes: list[str] = []
+    if only is None and not still:
+        frames = take_frames(list(found.values()), notes.append)
+        kept = {path.stem for path in frames} | labels.keys()
+        found = {stem: path for stem, path in found.items() if stem in kept}
     names = set(found.keys() | labels.keys() if only is None else only)
     order = [path.stem for path in order_frames(Path(f"{stem}.png") for stem in names)]
     pairs = tuple(FramePair(stem, found.get(stem), labels.get(stem)) for stem in order)
-    return Video(name, images, masks, pairs, group or name, objects or {})
+    return Video(name, images, masks, pairs, group or name, objects or {}, tuple(notes))
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
