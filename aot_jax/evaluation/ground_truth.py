@@ -97,7 +97,7 @@ def score_folders(
             problems.append(str(error))
             continue
         if not truth:
-            problems.append(f"{true}: no .png image in it; give the folder that holds the masks")
+            problems.append(f"{true}: no mask in it; give the folder that holds the masks")
             continue
         more = predicted if truth.keys() & predicted.keys() else {}
         frames = tuple(path.stem for path in order_frames({Path(f"{stem}.png") for stem in (*truth, *more)}))
@@ -154,7 +154,7 @@ def _pair_folders(
     for folder in (ground_truth, prediction):
         if not folder.is_dir():
             raise MetricsError(f"{folder}: not a folder; give one that holds SEQUENCE/FRAME.png")
-    if any(path.suffix.lower() == ".png" for path in ground_truth.iterdir()):
+    if list_masks(ground_truth):
         if names is not None:
             raise MetricsError(f"{ground_truth}: holds a single sequence; leave --sequences out")
         return {ground_truth.resolve().name: (ground_truth, prediction)}, [], []

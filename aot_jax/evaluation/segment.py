@@ -94,7 +94,7 @@ class GivenMasks:
         return np.where(np.isin(mask, new), mask, 0) if new else None
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what was guessed of frames and masks, and which objects should have come and were in none."""
+        """Say what was guessed of the files and masks, and which objects should have come and were in none."""
         lost = sorted(self._sequence.objects.keys() - self.known)
         where = self._sequence.first_mask.parent
         missing = [f"{where}: no mask holds objects {lost}, which meta.json lists: not tracked"] if lost else []

@@ -23,7 +23,7 @@ class Sequence:
     masks: Mapping[str, Path]  # that may be given, by the frame's stem; an object is taken from the first that holds it
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
     wanted: tuple[str, ...] = ()  # stems of the frames that a benchmark takes; empty: all
-    notes: tuple[str, ...] = ()  # what was guessed about its frames
+    notes: tuple[str, ...] = ()  # what was guessed of its files, one line each
 
     @property
     def first_mask(self) -> Path:

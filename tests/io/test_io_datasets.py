@@ -1,8 +1,5 @@
 """Raw data sets are listed by one rule: the order of frames, letter case, lists as editors save them."""
 
-import shutil
-
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -90,16 +87,18 @@ def test_lists_that_cannot_be_used_are_named(tmp_path):
         datasets.find("davis18", tmp_path)
 
 
-def test_what_lies_beside_frames_is_left_out_and_told(tmp_path):
-    for kind in ("JPEGImages", "Annotations"):
-        (tmp_path / kind / "a").mkdir(parents=True)
-    for t in range(3):
-        Image.fromarray(np.full((8, 8, 3), 90 * t, np.uint8)).save(tmp_path / "JPEGImages" / "a" / f"{t}.jpg")
-    for name in ("1_mask.png", "thumb.png"):
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "JPEGImages" / "a" / name)
+def test_what_lies_beside_frames_is_left_out_as_in_tracking_and_told(tmp_path):
+    names = [f"{t}.jpg" for t in range(3)]
+    save(tmp_path, "clip", [*names, *(f"{t}_depth.png" for t in range(3))], [f"{t}.png" for t in range(3)])
     (video,) = datasets.own_videos(tmp_path).videos
-    assert [pair.name for pair in video.frames] == ["0", "1", "2"]
-    assert [note.partition(": no frame")[0][-10:] for note in video.notes] == ["1_mask.png", "/thumb.png"]
-    shutil.copytree(tmp_path / "JPEGImages", tmp_path / "Annotations", dirs_exist_ok=True)
-    (video,) = datasets.own_videos(tmp_path).videos
-    assert len(video.frames) == 5  # a mask of this name says that it is one
+    assert stems(video) == ["0", "1", "2"]
+    assert len(video.notes) == 1
+    assert video.notes[0].startswith(f"{tmp_path}/JPEGImages/clip/0_depth.png and 2 like it: no frame")
+    assert len(datasets.static(tmp_path).videos) == 6
+
+
+def test_masks_are_listed_whatever_kind_of_image_they_are(tmp_path):
+    save(tmp_path, "clip", ["0.jpg", "1.jpg"])
+    Image.new("L", (8, 8), 1).save(tmp_path / "Annotations/clip/1.TIFF")
+    (tmp_path / "Annotations/clip/1.png").unlink()
+    assert [path.name for path in datasets.list_masks(tmp_path / "Annotations/clip").values()] == ["0.png", "1.TIFF"]

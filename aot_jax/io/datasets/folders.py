@@ -78,9 +78,10 @@ def static(root: Path) -> Dataset:
     root = locate(root, ("Static", "."), "Annotations", STATIC)
     locate(root, (".",), "JPEGImages", STATIC)
     videos = []
-    for one in _pairs(root, ".", list_folders(root / "Annotations"), still=True):
-        for pair in one.frames:
-            videos.append(Video(f"{one.name}/{pair.name}", one.images, one.masks, (pair,), one.name))
+    for group in list_folders(root / "Annotations"):
+        images, masks = root / "JPEGImages" / group, root / "Annotations" / group
+        for pair in list_video(group, images, masks, stills=True).frames:
+            videos.append(Video(f"{group}/{pair.name}", images, masks, (pair,), group))
     return Dataset("static", root, "train", tuple(videos))
 
 
@@ -97,9 +98,9 @@ def own_videos(root: Path) -> Dataset:
     return Dataset("videos", root, "train", _pairs(root, resolution, sorted(names)))
 
 
-def _pairs(root: Path, resolution: str, names: list[str], still: bool = False) -> tuple[Video, ...]:
+def _pairs(root: Path, resolution: str, names: list[str]) -> tuple[Video, ...]:
     images, masks = root / "JPEGImages" / resolution, root / "Annotations" / resolution
-    return tuple(list_video(name, images / name, masks / name, still=still) for name in names)
+    return tuple(list_video(name, images / name, masks / name) for name in names)
 
 
 def _resolution(root: Path) -> str:

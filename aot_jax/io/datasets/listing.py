@@ -1,14 +1,13 @@
 """What a raw data set holds, as values, and how folders and lists of names are read for every layout."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames, take_frames
+from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames
+from aot_jax.io.mask_sets.files import DRAWN as MASK_SUFFIXES
 from aot_jax.io.names import is_plain
-
-MASK_SUFFIXES = (".png",)
 
 
 class DataError(ValueError):
@@ -42,7 +41,7 @@ class Video:
     frames: tuple[FramePair, ...]
     group: str  # masks of a group share one convention: 0/255, or ids with 255 as void
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
-    notes: tuple[str, ...] = ()  # images that are left out as no frames, and names that leave the order open
+    notes: tuple[str, ...] = ()  # what was guessed of its files, one line each
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,8 @@ def list_video(
     images: Path,
     masks: Path,
     only: Iterable[str] | None = None,
-    group: str | None = None,
+    stills: bool = False,
     objects: Mapping[int, ListedObject] | None = None,
-    still: bool = False,
 ) -> Video:
     """Pair the images and masks of one video, in the order of frames that tracking uses.
 
@@ -127,23 +125,19 @@ def list_video(
         images: folder; where it is missing no frame has an image.
         masks: folder, likewise.
         only: names of the frames; None: of every image and mask there is.
-        group: of the masks; None: the video's own.
+        stills: take every image, even one that looks like a mask or a thumbnail beside frames.
         objects: that a meta.json lists.
-        still: the images are no frames of a video, so that all are taken, whatever they are called.
 
     Raises:
         DataError: two files would be the same frame.
     """
-    found, labels = (_files(*where) for where in ((images, FRAME_SUFFIXES), (masks, MASK_SUFFIXES)))
     notes: list[str] = []
-    if only is None and not still:
-        frames = take_frames(list(found.values()), notes.append)
-        kept = {path.stem for path in frames} | labels.keys()
-        found = {stem: path for stem, path in found.items() if stem in kept}
+    every = None if only is None and not stills else FRAME_SUFFIXES
+    found, labels = _files(images, every, notes.append), list_masks(masks)
     names = set(found.keys() | labels.keys() if only is None else only)
     order = [path.stem for path in order_frames(Path(f"{stem}.png") for stem in names)]
     pairs = tuple(FramePair(stem, found.get(stem), labels.get(stem)) for stem in order)
-    return Video(name, images, masks, pairs, group or name, objects or {}, tuple(notes))
+    return Video(name, images, masks, pairs, name, objects or {}, tuple(notes))
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
@@ -155,11 +149,14 @@ def list_masks(folder: Path) -> dict[str, Path]:
     return _files(folder, MASK_SUFFIXES)
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return {frame's name: file}; empty where there is none."""
-    if not folder.is_dir() or not any(path.suffix.lower() in suffixes for path in folder.iterdir()):
+def _files(
+    folder: Path, suffixes: tuple[str, ...] | None, warn: Callable[[str], None] = lambda _: None
+) -> dict[str, Path]:
+    """Return {frame's name: file}; empty where there is none. Arguments are those of `list_frames`."""
+    endings = suffixes or FRAME_SUFFIXES
+    if not folder.is_dir() or not any(path.suffix.lower() in endings for path in folder.iterdir()):
         return {}
     try:
-        return {path.stem: path for path in list_frames(folder, suffixes)}
+        return {path.stem: path for path in list_frames(folder, suffixes, warn)}
     except FrameError as error:
         raise DataError(str(error)) from None
