@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.config import load_config
+from aot_jax.models.pyramid import ConvUp
 from aot_jax.network import Model, make_model, param_shapes
 from aot_jax.ops import attention
 from aot_jax.ops import forms as ops_forms
 from aot_jax.ops.convolution import depthwise_conv, same_conv
 from aot_jax.ops.local_attention import attend_tiles
 from aot_jax.ops.patches import embed_patches
-from aot_jax.ops.pyramid import ConvUp
 from aot_jax.preprocess import inference_size
 from aot_jax.propagate import begin, step
 from aot_jax.tracker.tracker import Tracker

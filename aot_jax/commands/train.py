@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             load_tensorflow()
             from data_pipeline.pipeline import iterate, make_dataset
         except ImportError as error:
-            remedy = "pip install -r requirements.txt, or train on batches packed elsewhere with --packed"
+            remedy = "pip install -r requirements.txt, or 'aot-jax[train]', or train on --packed batches from elsewhere"
             raise DataError(f"the data pipeline cannot start ({error}): {remedy}") from error
         dataset = make_dataset(
             config.data,

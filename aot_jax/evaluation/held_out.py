@@ -1,4 +1,4 @@
-"""Score a network on a split as eval.py does, and the baseline that copies the first mask. Called while training."""
+"""Score a network on a split as eval.py does, and the baseline that copies the first mask."""
 
 import json
 from collections.abc import Iterable, Mapping

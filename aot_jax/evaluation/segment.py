@@ -94,11 +94,11 @@ class GivenMasks:
         return np.where(np.isin(mask, new), mask, 0) if new else None
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what was guessed of the masks, and which objects should have come and were in none."""
+        """Say what was guessed of the files and masks, and which objects should have come and were in none."""
         lost = sorted(self._sequence.objects.keys() - self.known)
         where = self._sequence.first_mask.parent
         missing = [f"{where}: no mask holds objects {lost}, which meta.json lists: not tracked"] if lost else []
-        return (*self._masks.notes, *missing)
+        return (*self._sequence.notes, *self._masks.notes, *missing)
 
 
 def segment(

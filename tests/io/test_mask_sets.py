@@ -140,7 +140,7 @@ def test_a_set_without_background_is_told(tmp_path):
     assert masks.ids == (1, 2, 3)
     assert "no pixel is 0, so none is background; the border is mostly object 1" in masks.notes[0]
     masks = read_masks(save(tmp_path, "m", np.where(scene(), 0, 255).astype(np.uint8)))
-    assert "if black is the object, invert the mask" in masks.notes[0]
+    assert "the object covers most of the border" in masks.notes[0]
 
 
 def soften(pixels, how):
@@ -171,6 +171,24 @@ def test_soft_edges_are_snapped_and_told(tmp_path, how, background, store):
     assert sorted(order) == list(range(len(order)))
     assert (found == np.array(order)[truth]).mean() > 0.985
     assert any("edges are soft" in note for note in masks.notes)
+
+
+@pytest.mark.parametrize("levels", [(0, 50, 100), (0, 30, 60), (0, 100, 200), (0, 128, 255)])
+def test_soft_edges_of_grey_levels_are_snapped(tmp_path, levels):
+    masks = read_masks(save(tmp_path, "m", soften(np.array(levels, np.uint8)[scene()], "antialiased")))
+    assert masks.ids == (1, 2)
+    assert (masks["m"] == scene()).mean() > 0.985
+    assert any("edges are soft" in note for note in masks.notes)
+
+
+def test_crowds_of_ids_are_no_soft_edges(tmp_path):
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        ids = scene() * np.uint8(random.integers(1, 40))
+        for i in range(60):
+            y, x = random.integers(0, 46), random.integers(0, 62)
+            ids[y : y + random.integers(1, 9), x : x + random.integers(1, 5)] = i
+        same(read_masks(save(tmp_path, "m", ids))["m"], ids)
 
 
 def test_a_soft_mask_among_hard_ones_takes_their_colours(tmp_path):
