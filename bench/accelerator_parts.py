@@ -183,9 +183,9 @@ def memory(part: Part) -> None:
         program = jax.jit(lambda params, state: step(model.module, params, state, image))
         return program.lower(model.params, state).compile(), model.params, state
 
-    for fused, dtype in (("cuDNN", "bfloat16"), ("plain", "bfloat16"), ("plain", "float32")):
-        with ops_forms.choose(**({} if fused == "cuDNN" else {"fused": "cpu"})):
-            built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": fused, "frames": longest}])
+    for kind, dtype in (("fused", "bfloat16"), ("plain", "bfloat16"), ("plain", "float32")):
+        with ops_forms.choose(**({} if kind == "fused" else {"fused": "cpu"})):
+            built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
         for case, (program, params, state) in built:
             usage = program.memory_analysis()
             own = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20

@@ -117,7 +117,7 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
 
 
 def _tell(note: str) -> None:
-    tqdm.write(f"masks: {note}", file=sys.stderr)
+    tqdm.write(f"note: {note}", file=sys.stderr)
 
 
 class Davis(FrameBuilder):
