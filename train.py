@@ -21,11 +21,10 @@ from aot_jax.config import ConfigError, add_config_flags, load_config, parse_arg
 from aot_jax.convert import ConvertError
 from aot_jax.evaluation.held_out import finish, score_model
 from aot_jax.evaluation.splits import SplitError, load_split
-from aot_jax.start import load_tensorflow
 from aot_jax.training.distributed import add_distributed_flags, initialise
 from aot_jax.training.loop import TrainError, train
 from data_pipeline.errors import DataError
-from data_pipeline.pack import read_batches
+from data_pipeline.pipeline import make_batches
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -38,12 +37,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
-    parser.add_argument(
-        "--packed",
-        type=Path,
-        metavar="FOLDER",
-        help="train on batches that python -m data_pipeline.pack wrote; needs no TensorFlow",
-    )
     add_distributed_flags(parser)
     return parser
 
@@ -59,16 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
     def batches(start: int, host: int, hosts: int) -> Iterator[dict[str, np.ndarray]]:
-        if args.packed:
-            return read_batches(args.packed, config, start, host, hosts)
-        # TensorFlow starts slowly: only after the config is known to be good.
-        try:
-            load_tensorflow()
-            from data_pipeline.pipeline import iterate, make_dataset
-        except ImportError as error:
-            remedy = "pip install -r requirements.txt, or train on batches packed elsewhere with --packed"
-            raise DataError(f"the data pipeline cannot start ({error}): {remedy}") from error
-        dataset = make_dataset(
+        return make_batches(
             config.data,
             seed=config.seed,
             batch_size=config.train.batch_size,
@@ -76,7 +60,6 @@ def main(argv: list[str] | None = None) -> int:
             host=host,
             hosts=hosts,
         )
-        return iterate(dataset)
 
     try:
         split = (

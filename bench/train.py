@@ -30,7 +30,6 @@ from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, add_config_flags, check_crop, load_config, make_model, parse_args
 from aot_jax.convert import ConvertError
 from aot_jax.preprocess import MEAN, STD
-from aot_jax.start import load_tensorflow
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import make_state
 from aot_jax.training.step import make_train_step, place
@@ -47,6 +46,7 @@ from bench.measure import (
 )
 from data_pipeline.errors import DataError
 from data_pipeline.generate import make_video
+from data_pipeline.pipeline import make_batches
 
 Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them
 
@@ -131,14 +131,9 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
     """Return the batches that `train.py` would train on.
 
     Raises:
-        DataError: if data are missing, or TensorFlow is.
+        DataError: if data are missing.
     """
-    try:
-        load_tensorflow()
-        from data_pipeline.pipeline import iterate, make_dataset
-    except ImportError as error:
-        raise DataError(f"the data pipeline cannot start ({error}): leave out --data") from error
-    return iterate(make_dataset(config.data, seed=config.seed, batch_size=config.train.batch_size))
+    return make_batches(config.data, seed=config.seed, batch_size=config.train.batch_size)
 
 
 def measure_training(

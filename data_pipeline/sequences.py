@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipeline.errors import DataError
 from data_pipeline.masks import VOID
-from data_pipeline.prepare import PreparedSet
+from data_pipeline.records import PreparedSet
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class SequenceTable:
     peers: np.ndarray  # (V,) int32: videos in the same dataset
     max_gap: np.ndarray  # (V,) int32: largest step between sampled frames
     binary: np.ndarray  # (V,) bool: its masks are 0/255 and 255 is the object
+    still: np.ndarray  # (V,) bool: it is an image of a set of still images
     record: np.ndarray  # (F,) int64: record of each frame, counted through all prepared sets
     pixels: np.ndarray  # (F,) int32: foreground pixels
     ids: np.ndarray  # (F, 4) int64: set of object ids, as 256 bits
@@ -43,7 +44,7 @@ class _Kept:
 
 
 def build_table(
-    sets: list[PreparedSet], repeats: list[int], max_gap: dict[str, int], shortest: int
+    sets: list[PreparedSet], repeats: list[int], max_gap: dict[str, int], clips: bool
 ) -> tuple[SequenceTable, list[str]]:
     """Join prepared sets.
 
@@ -51,7 +52,7 @@ def build_table(
       sets: in the mixture's order.
       repeats: how often an epoch visits each sequence of a set, >= 1.
       max_gap: frames, for each kind of set.
-      shortest: a video with fewer annotated frames is left out (2 for clips in time).
+      clips: for clips in time: a video needs two annotated frames.
 
     Returns:
       the table, and a line for every video left out, with the reason.
@@ -65,6 +66,7 @@ def build_table(
         if not isinstance(repeat, int) or repeat < 1:
             raise DataError(f"dataset {data.name!r} is repeated {repeat!r} times; use a whole number from 1 up")
         binary, start, here = _binary_groups(data), len(kept), []
+        shortest = 2 if clips and data.kind != "static" else 1
         for video in data.videos:
             is_binary = video["group"] in binary
             counts = [_ids(objects, is_binary) for objects in video["objects"]]
@@ -95,6 +97,7 @@ def build_table(
         peers=np.array([video.peers for video in kept], np.int32),
         max_gap=np.array([max_gap[video.kind] for video in kept], np.int32),
         binary=np.array([video.binary for video in kept]),
+        still=np.array([video.kind == "static" for video in kept]),
         record=np.concatenate([video.record + np.arange(len(video.counts), dtype=np.int64) for video in kept]),
         pixels=np.array([sum(objects.values()) for objects in frames], np.int32),
         ids=np.packbits(ids, axis=1, bitorder="little").view(np.int64),

@@ -21,7 +21,6 @@ COMMANDS = {
     "-m aot_jax.figures": "aot_jax.figures.__main__",
     "-m aot_jax.metrics": "aot_jax.evaluation.scoring",
     "-m data_pipeline.check": "data_pipeline.check",
-    "-m data_pipeline.pack": "data_pipeline.pack",
 }
 COMMANDS |= {
     f"-m bench.{path.stem}": f"bench.{path.stem}"

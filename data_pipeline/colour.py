@@ -1,0 +1,79 @@
+"""Change the colours of frames: jitter, grey and blur, drawn once and applied to one frame or to a whole clip."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from ml_collections import ConfigDict
+
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A change of colours; the values here change nothing."""
+
+    brightness: float = 1.0  # factor
+    contrast: float = 1.0  # factor about the mean grey
+    saturation: float = 1.0  # factor about each pixel's grey
+    hue: float = 0.0  # turn, as a share of the circle
+    sigma: float = 0.0  # of a Gaussian blur, in pixels
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Apply it to (h, w, 3) float32 in 0 .. 255, in the order of the fields; returns float32."""
+        image = np.clip(image, 0, 255)
+        if self.brightness != 1:
+            image = np.minimum(image * np.float32(self.brightness), np.float32(255))
+        if self.contrast != 1:
+            mean = float(np.dot(cv2.mean(image)[:3], _GREY))
+            image = cv2.addWeighted(image, self.contrast, image, 0, mean * (1 - self.contrast))
+            np.clip(image, 0, 255, out=image)
+        if self.saturation != 1:
+            mix = self.saturation * np.eye(3) + (1 - self.saturation) * _GREY
+            image = np.clip(cv2.transform(image, mix.astype(np.float32)), 0, 255)
+        if self.hue:
+            image = _turn_hue(image, self.hue)
+        if self.sigma:
+            image = cv2.GaussianBlur(image, (0, 0), self.sigma)
+        return image
+
+
+def draw_colour(random: np.random.Generator, data: ConfigDict, static: bool) -> Colour | None:
+    """Draw a change of colours as `data.augmentation` says; None: no change.
+
+    Args:
+      random: of the clip.
+      data: the fields of `config.data`.
+      static: for a view of an image, not for a clip in time.
+    """
+    v2 = data.augmentation == "v2"
+    if not (v2 or static):
+        return None
+    ranges = data.v2 if v2 else data.static
+    share = 2 * random.random(4) - 1
+    jitter = Colour()
+    if not v2 or random.random() < ranges.jitter:
+        brightness, contrast, saturation = 1 + share[:3] * (ranges.brightness, ranges.contrast, ranges.saturation)
+        jitter = Colour(brightness, contrast, saturation, share[3] * ranges.hue)
+    if not v2:
+        return jitter
+    grey, blur = random.random(2) < (ranges.grey, ranges.blur)
+    return Colour(
+        jitter.brightness,
+        jitter.contrast,
+        0.0 if grey else jitter.saturation,
+        0.0 if grey else jitter.hue,
+        random.uniform(*ranges.sigma) if blur else 0.0,
+    )
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """Round float32 colours to uint8; what overshoots 0 .. 255 is cut."""
+    return cv2.convertScaleAbs(np.maximum(image, 0)) if image.dtype != np.uint8 else image
+
+
+def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    values = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # hue in degrees
+    hue = values[..., 0] + np.float32(360 * turn)
+    values[..., 0] = hue - 360 * np.floor(hue / 360)
+    return cv2.cvtColor(values, cv2.COLOR_HSV2RGB)
