@@ -17,12 +17,11 @@ from data_pipeline.augment import inverse_affine
 from data_pipeline.colour import draw_colour, to_bytes
 from data_pipeline.masks import VOID
 from data_pipeline.merge import Clip, large_ids, renumber
-from data_pipeline.warp import centred, with_margin
+from data_pipeline.warp import affine, centred, with_margin
 
 Draw = Callable[[], tuple[np.ndarray, np.ndarray]]  # draws another image (h, w, 3) and mask (h, w), both uint8
 
 _CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 _INSTANCE_TRIES = 4  # images looked at for an object that is large enough
 
 
@@ -89,7 +88,10 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
     labels = np.empty(images.shape[:3], np.uint8)
     source = with_margin(image)
     for t in range(data.frames):
-        view, labels[t] = _look(source, masks[0], window, t, shutter, data)
+        matrix = window.inverse(t)
+        shift = np.array(mask.shape) / 2 - matrix @ window.at(t)
+        view, labels[t] = affine(source, masks[0], data.crop, matrix, shift, data.fill)
+        view = _blur(view, window, t, shutter)
         for k in order:
             instance, path = pasted[k]
             _paste(view, labels[t], instance, path, t, shutter, own + 1 + int(k))
@@ -190,19 +192,6 @@ def _object_path(
 def _heading(random: np.random.Generator) -> np.ndarray:
     angle = random.uniform(0, 2 * math.pi)
     return np.array([math.sin(angle), math.cos(angle)])
-
-
-def _look(
-    source: np.ndarray, mask: np.ndarray, path: Path, t: int, shutter: float, data: ConfigDict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the background at time t: (s, s, 3) float32, and its labels (s, s) uint8."""
-    side, matrix = (data.crop, data.crop), path.inverse(t)
-    shift = np.array(mask.shape) / 2 - matrix @ path.at(t)
-    inverse = centred(matrix, shift)
-    labels = cv2.warpAffine(mask, inverse, side, flags=_NEAREST)
-    inverse[:, 2] += (np.array(source.shape[1::-1]) - mask.shape[::-1]) / 2
-    view = cv2.warpAffine(source, inverse, side, flags=_CUBIC, borderValue=data.fill)
-    return _blur(view, path, t, shutter), labels
 
 
 def _paste(
