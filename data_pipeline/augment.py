@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline import warp
-from data_pipeline.colour import draw_colour, to_bytes
+from data_pipeline.colour import clip, draw_colour, to_bytes
 from data_pipeline.merge import Clip, large_ids, renumber
 
 
@@ -39,8 +39,12 @@ def video(images: list[np.ndarray], masks: list[np.ndarray], random: np.random.G
     frames = np.empty((*cut.shape, 3), np.uint8)
     for image, frame in zip(images, frames, strict=True):
         view = warp.resize_window(image.astype(np.float32) if colour else image, size, offset, data.crop, data.fill)
-        view = to_bytes(colour(view)) if colour else view
-        frame[:] = cv2.flip(view, 1) if flip else view
+        if colour:
+            to_bytes(colour(view), frame)
+        else:
+            frame[:] = view
+        if flip:
+            cv2.flip(frame, 1, dst=frame)
     return Clip(frames, np.ascontiguousarray(cut[:, :, ::-1]) if flip else cut, objects)
 
 
@@ -57,16 +61,16 @@ def static(image: np.ndarray, mask: np.ndarray, random: np.random.Generator, dat
         image, mask = cv2.flip(image, 1), cv2.flip(mask, 1)
     size, image = np.array(mask.shape, float), warp.with_margin(image)
     images = np.empty((data.frames, data.crop, data.crop, 3), np.uint8)
-    masks = np.empty(images.shape[:3], np.uint8)
+    masks, view = np.empty(images.shape[:3], np.uint8), np.empty(images.shape[1:], np.float32)
     for t in range(data.frames):
         shift, extent = resized_crop(random, size, data.static)
         matrix = np.diag(extent / data.crop)
         if t:  # one interpolation for flip, affine and crop together: the colours are resampled once
             turn, move = affine_source(random, size, data.static)
             matrix, shift = turn @ matrix, move + turn @ shift
-        view, masks[t] = warp.affine(image, mask, data.crop, matrix, shift, data.fill)
+        masks[t] = warp.affine(image, mask, matrix, shift, data.fill, view)
         colour = draw_colour(random, data, static=True)
-        images[t] = to_bytes(colour(view) if colour else view)
+        to_bytes(colour(view) if colour else clip(view), images[t])
     return Clip(images, *renumber(masks, large_ids(masks[0], 0), data.max_objects, random, shuffle=True))
 
 

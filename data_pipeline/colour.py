@@ -1,5 +1,6 @@
 """Change the colours of frames: jitter, grey and blur, drawn once and applied to one frame or to a whole clip."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -20,21 +21,28 @@ class Colour:
     sigma: float = 0.0  # of a Gaussian blur, in pixels
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Apply it to (h, w, 3) float32 in 0 .. 255, in the order of the fields; returns float32."""
-        image = np.clip(image, 0, 255)
+        """Apply it, in the order of the fields, to (h, w, 3) float32 in 0 .. 255, in place; returns the same array."""
+        clip(image)
         if self.brightness != 1:
-            image = np.minimum(image * np.float32(self.brightness), np.float32(255))
+            np.multiply(image, np.float32(self.brightness), out=image)
+            clip(image)
         if self.contrast != 1:
             mean = float(np.dot(cv2.mean(image)[:3], _GREY))
-            image = cv2.addWeighted(image, self.contrast, image, 0, mean * (1 - self.contrast))
-            np.clip(image, 0, 255, out=image)
+            cv2.addWeighted(image, self.contrast, image, 0, mean * (1 - self.contrast), dst=image)
+            clip(image)
         if self.saturation != 1:
             mix = self.saturation * np.eye(3) + (1 - self.saturation) * _GREY
-            image = np.clip(cv2.transform(image, mix.astype(np.float32)), 0, 255)
+            cv2.transform(image, mix.astype(np.float32), dst=image)
+            clip(image)
         if self.hue:
-            image = _turn_hue(image, self.hue)
+            values = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+            turn = np.eye(3, 4, dtype=np.float32)
+            turn[0, 3] = 360 * (self.hue % 1)  # degrees; the sum may pass 360
+            cv2.transform(values, turn, dst=values)
+            cv2.cvtColor(values, cv2.COLOR_HSV2RGB, dst=image)
         if self.sigma:
-            image = cv2.GaussianBlur(image, (0, 0), self.sigma)
+            side = 2 * math.ceil(3 * self.sigma) + 1
+            cv2.GaussianBlur(image, (side, side), self.sigma, dst=image)
         return image
 
 
@@ -67,13 +75,11 @@ def draw_colour(random: np.random.Generator, data: ConfigDict, static: bool) -> 
     )
 
 
-def to_bytes(image: np.ndarray) -> np.ndarray:
-    """Round float32 colours to uint8; what overshoots 0 .. 255 is cut."""
-    return cv2.convertScaleAbs(np.maximum(image, 0)) if image.dtype != np.uint8 else image
+def clip(image: np.ndarray) -> np.ndarray:
+    """Cut float32 colours off at 0 and 255, in place; returns the same array."""
+    return np.clip(image, 0, 255, out=image)
 
 
-def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
-    values = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)  # hue in degrees
-    hue = values[..., 0] + np.float32(360 * turn)
-    values[..., 0] = hue - 360 * np.floor(hue / 360)
-    return cv2.cvtColor(values, cv2.COLOR_HSV2RGB)
+def to_bytes(image: np.ndarray, out: np.ndarray) -> None:
+    """Round float32 colours within 0 .. 255 to uint8."""
+    cv2.convertScaleAbs(image, dst=out)

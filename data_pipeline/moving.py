@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipeline.augment import inverse_affine
-from data_pipeline.colour import draw_colour, to_bytes
+from data_pipeline.colour import clip, draw_colour, to_bytes
 from data_pipeline.masks import VOID
 from data_pipeline.merge import Clip, large_ids, renumber
 from data_pipeline.warp import affine, centred, with_margin
@@ -22,6 +22,9 @@ from data_pipeline.warp import affine, centred, with_margin
 Draw = Callable[[], tuple[np.ndarray, np.ndarray]]  # draws another image (h, w, 3) and mask (h, w), both uint8
 
 _CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+# From colours times alpha, and alpha in 0 .. 255 (h, w, 4): the colours; and the share of what lies below that is seen.
+_COLOURS = np.eye(3, 4, dtype=np.float32)
+_REST = np.array([[0, 0, 0, -1 / 255, 1]] * 3, np.float32)
 _INSTANCE_TRIES = 4  # images looked at for an object that is large enough
 
 
@@ -85,17 +88,17 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
     shutter = random.uniform(*ranges.shutter) if random.random() < ranges.blur else 0.0
     colour = draw_colour(random, data, static=False)
     images = np.empty((data.frames, data.crop, data.crop, 3), np.uint8)
-    labels = np.empty(images.shape[:3], np.uint8)
+    labels, view = np.empty(images.shape[:3], np.uint8), np.empty(images.shape[1:], np.float32)
     source = with_margin(image)
     for t in range(data.frames):
         matrix = window.inverse(t)
         shift = np.array(mask.shape) / 2 - matrix @ window.at(t)
-        view, labels[t] = affine(source, masks[0], data.crop, matrix, shift, data.fill)
-        view = _blur(view, window, t, shutter)
+        labels[t] = affine(source, masks[0], matrix, shift, data.fill, view)
+        _blur(view, window, t, shutter)
         for k in order:
             instance, path = pasted[k]
             _paste(view, labels[t], instance, path, t, shutter, own + 1 + int(k))
-        images[t] = to_bytes(colour(view) if colour else view)
+        to_bytes(colour(view) if colour else clip(view), images[t])
     keep = large_ids(labels[0], data.min_object_pixels)
     return Clip(images, *renumber(labels, keep, data.max_objects, random, shuffle=True))
 
@@ -208,20 +211,22 @@ def _paste(
     cut = cv2.warpAffine(
         instance.colours, centred(matrix, shift), (int(high[1] - low[1]), int(high[0] - low[0])), flags=_CUBIC
     )
-    cut = np.clip(_blur(cut, path, t, shutter), 0, 255)
+    _blur(cut, path, t, shutter)
+    clip(cut)
     box = slice(low[0], high[0]), slice(low[1], high[1])
-    alpha = cut[..., 3:]
-    view[box] += cut[..., :3] - view[box] * (alpha / 255)
-    labels[box][alpha[..., 0] > 127.5] = number
+    here = view[box]
+    here *= cv2.transform(cut, _REST)
+    here += cv2.transform(cut, _COLOURS)
+    labels[box][cut[..., 3] > 127.5] = number
 
 
-def _blur(image: np.ndarray, path: Path, t: int, shutter: float) -> np.ndarray:
-    """Blur along the way of a fast path while the shutter is open."""
+def _blur(image: np.ndarray, path: Path, t: int, shutter: float) -> None:
+    """Blur along the way of a fast path while the shutter is open, in place."""
     way = (path.at(t + 0.5) - path.at(t - 0.5)) * shutter
     if np.hypot(*way) < 2:
-        return image
+        return
     reach = math.ceil(max(np.abs(way)) / 2)
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     for share in np.linspace(-0.5, 0.5, 4 * reach + 1):
         kernel[tuple(np.rint(reach + share * way).astype(int))] += 1
-    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    cv2.filter2D(image, -1, kernel / kernel.sum(), dst=image, borderType=cv2.BORDER_REPLICATE)

@@ -4,78 +4,81 @@ Conventions, the same for images and masks so that they stay aligned: pixel i co
 Places are (y, x). Images use OpenCV's cubic (a = -0.75) without antialiasing, masks the nearest pixel.
 """
 
+import functools
+
 import cv2
 import numpy as np
 
 _MARGIN = 2  # pixels that the cubic reads beyond a place
 
 
-def resize_window(images: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int, fill: tuple) -> np.ndarray:
+def resize_window(image: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int, fill: tuple) -> np.ndarray:
     """Scale an image and cut a window.
 
     Args:
-      images: (h, w, 3) uint8 or float32.
+      image: (h, w, 3) uint8 or float32.
       size: height and width to scale to.
-      offset: (2,) integers, the window's corner in the scaled image; may be negative.
+      offset: (2,) integers, the window's corner in the scaled image; may be negative. They overlap.
       side: of the window in pixels.
       fill: colour outside the image.
 
     Returns:
       (side, side, 3) of the image's type.
     """
-    scaled = cv2.resize(images, size[::-1], interpolation=cv2.INTER_CUBIC)
-    window = np.empty((side, side, 3), images.dtype)
-    window[:] = fill
-    inside, there = _overlap(size, offset, side)
-    window[inside] = scaled[there]
-    return window
+    (top, bottom), (left, right) = _spans(size, offset, side)
+    inside = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)[top:bottom, left:right]
+    y, x = top - int(offset[0]), left - int(offset[1])  # of what is inside, in the window
+    below, beside = side - y - (bottom - top), side - x - (right - left)
+    return cv2.copyMakeBorder(inside, y, below, x, beside, cv2.BORDER_CONSTANT, value=fill)
 
 
 def resize_mask_window(mask: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int) -> np.ndarray:
     """Scale a mask (h, w) uint8 and cut a window like `resize_window`; (side, side), 0 outside."""
-    window = np.zeros((side, side), mask.dtype)
-    inside, there = _overlap(size, offset, side)
+    window, spans = np.zeros((side, side), mask.dtype), _spans(size, offset, side)
     rows, columns = (
-        np.floor((np.arange(part.start, part.stop) + 0.5) * (old / new)).astype(np.int64)
-        for part, old, new in zip(there, mask.shape, size, strict=True)
+        np.floor((np.arange(*span) + 0.5) * (old / new)).astype(np.int64)
+        for span, old, new in zip(spans, mask.shape, size, strict=True)
     )
-    window[inside] = mask[rows][:, columns]
+    y, x = (low - int(o) for (low, _), o in zip(spans, offset, strict=True))
+    window[y : y + len(rows), x : x + len(columns)] = mask[rows][:, columns]
     return window
 
 
-def _overlap(size: tuple[int, int], offset: np.ndarray, side: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return where a window and the scaled image overlap, in the window's and in the image's coordinates."""
-    low = [max(0, int(o)) for o in offset]
-    high = [max(a, min(n, int(o) + side)) for a, n, o in zip(low, size, offset, strict=True)]
-    there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    inside = tuple(slice(a - int(o), b - int(o)) for a, b, o in zip(low, high, offset, strict=True))
-    return inside, there
+def _spans(size: tuple[int, int], offset: np.ndarray, side: int) -> list[tuple[int, int]]:
+    """Return the rows and the columns of the scaled image that a window shows."""
+    low = np.clip(offset, 0, size)
+    return list(zip(low.tolist(), np.clip(offset + side, low, size).tolist(), strict=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _plain(shape: tuple[int, ...], fill: tuple) -> np.ndarray:
+    return np.full(shape, fill, np.float32)
 
 
 def affine(
-    image: np.ndarray, mask: np.ndarray, side: int, matrix: np.ndarray, shift: np.ndarray, fill: tuple
-) -> tuple[np.ndarray, np.ndarray]:
+    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, shift: np.ndarray, fill: tuple, view: np.ndarray
+) -> np.ndarray:
     """Warp an image and its mask by source = matrix @ output + shift.
 
     Args:
       image: (h, w, 3) float32, from `with_margin`.
       mask: (h, w) uint8, without a margin.
-      side: of the output.
       matrix: (2, 2).
       shift: (2,).
       fill: colour for pixels whose source lies outside the image; their label is 0.
+      view: gets the image (s, s, 3) float32, which may overshoot 0 .. 255.
 
     Returns:
-      image (side, side, 3) float32, which may overshoot 0 .. 255, and mask (side, side) uint8.
+      mask (s, s) uint8.
     """
-    inverse, size, nearest = centred(matrix, shift), (side, side), cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    labels = cv2.warpAffine(mask, inverse, size, flags=nearest)
+    inverse, size, nearest = centred(matrix, shift), view.shape[:2], cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     wider = inverse + np.array([0, 0, _MARGIN])
-    view = cv2.warpAffine(image, wider, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderValue=fill)
-    corners = np.array([[0, 0], [0, side], [side, 0], [side, side]]) @ matrix.T + shift
+    cv2.warpAffine(image, wider, size, view, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderValue=fill)
+    corners = np.array([[0, 0], [0, size[0]], [size[0], 0], size]) @ matrix.T + shift
     if (corners < 0).any() or (corners > mask.shape).any():
-        view[cv2.warpAffine(np.ones_like(mask), inverse, size, flags=nearest) == 0] = fill
-    return view, labels
+        outside = cv2.warpAffine(np.zeros_like(mask), inverse, size, flags=nearest, borderValue=1)
+        cv2.copyTo(_plain(view.shape, tuple(fill)), outside, view)
+    return cv2.warpAffine(mask, inverse, size, flags=nearest)
 
 
 def with_margin(image: np.ndarray) -> np.ndarray:

@@ -101,7 +101,7 @@ def test_a_long_image_gets_the_largest_window_in_the_middle():
 
 
 def jittered(image, k, **ranges):
-    return draw_colour(generator(8, 2, k), fields(**ranges), static=True)(image)
+    return draw_colour(generator(8, 2, k), fields(**ranges), static=True)(image.copy())
 
 
 def test_colour_jitter_stays_within_its_ranges():
@@ -125,8 +125,8 @@ def test_colour_jitter_stays_within_its_ranges():
 
 def test_a_third_of_the_hue_circle_turns_red_to_green():
     red = np.full((2, 2, 3), (200, 40, 40), np.float32)
-    np.testing.assert_allclose(Colour(hue=1 / 3)(red)[0, 0], (40, 200, 40), atol=0.1)
-    np.testing.assert_allclose(Colour(hue=-1 / 3)(red)[0, 0], (40, 40, 200), atol=0.1)
+    np.testing.assert_allclose(Colour(hue=1 / 3)(red.copy())[0, 0], (40, 200, 40), atol=0.1)
+    np.testing.assert_allclose(Colour(hue=-1 / 3)(red.copy())[0, 0], (40, 40, 200), atol=0.1)
 
 
 def test_the_second_recipe_spans_its_ranges_with_its_probabilities():
@@ -154,10 +154,10 @@ def test_the_second_recipe_spans_its_ranges_with_its_probabilities():
 
 def test_grey_has_no_colour_and_blur_keeps_the_mean(grid):
     image = grid.astype(np.float32)
-    grey = Colour(saturation=0.0)(image)
+    grey = Colour(saturation=0.0)(image.copy())
     np.testing.assert_allclose(grey, np.repeat((image @ [0.299, 0.587, 0.114])[..., None], 3, 2), atol=0.01)
     noise = np.random.default_rng(0).uniform(0, 255, (60, 60, 3)).astype(np.float32)
-    blurred = Colour(sigma=1.5)(noise)
+    blurred = Colour(sigma=1.5)(noise.copy())
     assert abs(blurred.mean() - noise.mean()) < 2
     assert blurred.std() < 0.4 * noise.std()
 

@@ -31,7 +31,8 @@ def cubic_at(image, y, x):
 def test_an_affine_is_the_cubic_of_its_definition_and_fills_outside():
     matrix, shift = np.array([[0.7, 0.31], [-0.42, 0.8]]), np.array([-2.3, 4.1])
     mask = np.arange(13 * 17, dtype=np.uint8).reshape(13, 17)
-    image, labels = warp.affine(warp.with_margin(NOISE), mask, 20, matrix, shift, FILL)
+    image = np.empty((20, 20, 3), np.float32)
+    labels = warp.affine(warp.with_margin(NOISE), mask, matrix, shift, FILL, image)
     outside = 0
     for i in range(20):
         for j in range(20):
@@ -50,7 +51,8 @@ def test_an_affine_is_the_cubic_of_its_definition_and_fills_outside():
 
 def test_doing_nothing_changes_nothing():
     square = NOISE[:13, :13]
-    image, labels = warp.affine(warp.with_margin(square), square[..., 0].copy(), 13, np.eye(2), np.zeros(2), FILL)
+    image = np.empty((13, 13, 3), np.float32)
+    labels = warp.affine(warp.with_margin(square), square[..., 0].copy(), np.eye(2), np.zeros(2), FILL, image)
     np.testing.assert_allclose(image, square, atol=1e-3)
     np.testing.assert_array_equal(labels, square[..., 0])
     same = warp.resize_window(square, (13, 13), np.zeros(2, int), 13, FILL)
@@ -59,9 +61,7 @@ def test_doing_nothing_changes_nothing():
     np.testing.assert_array_equal(masks, square[..., 1])
 
 
-@pytest.mark.parametrize(
-    ("size", "offset"), [((22, 29), (-3, 5)), ((8, 14), (-2, -4)), ((30, 19), (6, -2)), ((13, 17), (40, 40))]
-)
+@pytest.mark.parametrize(("size", "offset"), [((22, 29), (-3, 5)), ((8, 14), (-2, -4)), ((30, 19), (6, -2))])
 def test_windows_of_images_and_masks_agree_with_the_definition(size, offset):
     mask = np.arange(13 * 17, dtype=np.uint8).reshape(13, 17)
     scale = np.array(size) / (13, 17)
@@ -78,4 +78,4 @@ def test_windows_of_images_and_masks_agree_with_the_definition(size, offset):
             else:
                 assert labels[i, j] == 0
                 np.testing.assert_array_equal(image[i, j], FILL)
-    assert (checked > 20) == (offset != (40, 40))
+    assert checked > 20
