@@ -63,12 +63,12 @@ def static(image: np.ndarray, mask: np.ndarray, random: np.random.Generator, dat
     images = np.empty((data.frames, data.crop, data.crop, 3), np.uint8)
     masks, view = np.empty(images.shape[:3], np.uint8), np.empty(images.shape[1:], np.float32)
     for t in range(data.frames):
-        shift, extent = resized_crop(random, size, data.static)
-        matrix = np.diag(extent / data.crop)
+        corner, extent = resized_crop(random, size, data.static)
         if t:  # one interpolation for flip, affine and crop together: the colours are resampled once
-            turn, move = affine_source(random, size, data.static)
-            matrix, shift = turn @ matrix, move + turn @ shift
-        masks[t] = warp.affine(image, mask, matrix, shift, data.fill, view)
+            matrix, shift = affine_source(random, size, data.static)
+            masks[t] = warp.affine(image, mask, matrix * (extent / data.crop), shift + matrix @ corner, data.fill, view)
+        else:
+            masks[t] = warp.crop(image, mask, corner, corner + extent, view)
         colour = draw_colour(random, data, static=True)
         to_bytes(colour(view) if colour else clip(view), images[t])
     return Clip(images, *renumber(masks, large_ids(masks[0], 0), data.max_objects, random, shuffle=True))

@@ -21,18 +21,16 @@ class Colour:
     sigma: float = 0.0  # of a Gaussian blur, in pixels
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Apply it, in the order of the fields, to (h, w, 3) float32 in 0 .. 255, in place; returns the same array."""
-        clip(image)
+        """Apply it, in the order of the fields, to (h, w, 3) float32 in place; returns the array, in 0 .. 255."""
         if self.brightness != 1:
             np.multiply(image, np.float32(self.brightness), out=image)
-            clip(image)
-        if self.contrast != 1:
+        clip(image)
+        if (self.contrast, self.saturation) != (1, 1):
+            # Both at once: a turn of saturation leaves the mean grey, about which contrast works, as it is.
             mean = float(np.dot(cv2.mean(image)[:3], _GREY))
-            cv2.addWeighted(image, self.contrast, image, 0, mean * (1 - self.contrast), dst=image)
-            clip(image)
-        if self.saturation != 1:
-            mix = self.saturation * np.eye(3) + (1 - self.saturation) * _GREY
-            cv2.transform(image, mix.astype(np.float32), dst=image)
+            mix = self.contrast * (self.saturation * np.eye(3) + (1 - self.saturation) * _GREY)
+            both = np.column_stack([mix, np.full(3, mean * (1 - self.contrast))])
+            cv2.transform(image, both.astype(np.float32), dst=image)
             clip(image)
         if self.hue:
             values = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)

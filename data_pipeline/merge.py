@@ -47,7 +47,7 @@ def renumber(
 
 
 def merge(below: Clip, above: Clip, random: np.random.Generator, min_object_pixels: int, max_objects: int) -> Clip:
-    """Paste `above`'s objects over `below` in every frame and renumber.
+    """Paste `above`'s objects over `below` in every frame, in place, and renumber.
 
     Args:
       below: ids 1 .. max_objects; its void stays where nothing covers it.
@@ -56,7 +56,7 @@ def merge(below: Clip, above: Clip, random: np.random.Generator, min_object_pixe
       min_object_pixels: objects with no more pixels than this in the merged first frame become background.
       max_objects: a random choice of this many stays.
     """
-    images, masks = below.images.copy(), below.masks.copy()
+    images, masks, _ = below
     for image, mask, top, ids in zip(images, masks, above.images, above.masks, strict=True):
         over = ((ids > 0) & (ids < VOID)).view(np.uint8)
         cv2.copyTo(top, over, image)

@@ -81,6 +81,14 @@ def affine(
     return cv2.warpAffine(mask, inverse, size, flags=nearest)
 
 
+def crop(image: np.ndarray, mask: np.ndarray, low: np.ndarray, high: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """Cut a window of whole pixels and scale it; arguments and result as of `affine`, low and high (2,) its corners."""
+    (top, left), (bottom, right) = np.rint(low).astype(int), np.maximum(np.rint(high), np.rint(low) + 1).astype(int)
+    inside = image[_MARGIN + top : _MARGIN + bottom, _MARGIN + left : _MARGIN + right]
+    cv2.resize(inside, view.shape[:2], dst=view, interpolation=cv2.INTER_CUBIC)
+    return resize_mask_window(mask[top:bottom, left:right], view.shape[:2], np.zeros(2, int), len(view))
+
+
 def with_margin(image: np.ndarray) -> np.ndarray:
     """Repeat an image's border (h, w, 3) uint8 for the cubic's reach; returns float32."""
     m = _MARGIN
