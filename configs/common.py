@@ -122,7 +122,7 @@ def _data() -> ConfigDict:
     static.shear = 10.0  # degrees within -+ this, in x only, of a frame after the first
     data.static = static
     data.moving = _moving()
-    # Procedural videos, for runs without data: see `data_pipeline.builders.generated.Recipe`.
+    # Procedural videos, for runs without data: see `data_pipeline.frames.Recipe`.
     data.generated = ConfigDict()
     data.generated.seed = 0  # another seed: other shapes, textures and paths
     data.generated.videos = 60
@@ -147,6 +147,7 @@ def _moving() -> ConfigDict:
     moving.min_pixels = 400  # an object with no more pixels in its image is not cut out
     moving.lookalikes = 0.25  # probability that an object is pasted a second time, as another object
     moving.lookalike_colour = 0.06  # factor of its red, green, blue and brightness, within 1 -+ this
+    moving.lookalike_size = 0.15  # of its size, within 1 -+ this
     moving.size = (0.12, 0.45)  # square root of an object's area, as a share of the crop's side
     moving.enlarge = 1.5  # largest enlargement of an object, over the background's
     moving.outside = 0.05  # an object's centre starts in the crop, or up to this share of its side outside
@@ -156,7 +157,8 @@ def _moving() -> ConfigDict:
     moving.growth = 0.04  # of an object's size, within -+ this share a frame
     moving.turn = 20.0  # degrees within -+ this, of an object in the first frame
     moving.spin = 5.0  # degrees a frame, within -+ this
-    moving.shear = 0.15  # largest amplitude of an object's shear, which swings
+    moving.shear = 0.15  # largest amplitude of an object's shear, which swings (tangent of the angle)
+    moving.swing = (0.2, 1.0)  # radians a frame, of that swing
     moving.window = (0.55, 0.9)  # side of the window, as a share of the background's short edge
     moving.pan = 0.04  # speed of the background at most, as a share of the crop's side a frame
     moving.camera_growth = 0.02  # of the background's size, within -+ this share a frame

@@ -22,7 +22,7 @@ from data_pipeline.warp import affine, centred, with_margin
 Draw = Callable[[], tuple[np.ndarray, np.ndarray]]  # draws another image (h, w, 3) and mask (h, w), both uint8
 
 _CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-# From colours times alpha, and alpha in 0 .. 255 (h, w, 4): the colours; and the share of what lies below that is seen.
+# Of (h, w, 4), colours times alpha and alpha in 0 .. 255: the colours; and the share that is seen of what lies below.
 _COLOURS = np.eye(3, 4, dtype=np.float32)
 _REST = np.array([[0, 0, 0, -1 / 255, 1]] * 3, np.float32)
 _INSTANCE_TRIES = 4  # images looked at for an object that is large enough
@@ -170,7 +170,7 @@ def _object_path(
     share = math.exp(random.uniform(*np.log(ranges.size)))
     zoom = min(share * data.crop / instance.size, ranges.enlarge * background)
     if near is not None:
-        zoom = near.zoom * random.uniform(0.85, 1.15)
+        zoom = near.zoom * (1 + random.uniform(-1, 1) * ranges.lookalike_size)
     place = random.uniform(-ranges.outside, 1 + ranges.outside, 2) * data.crop
     speed = random.uniform(*ranges.speed) * data.crop
     heading = _heading(random)
@@ -187,8 +187,8 @@ def _object_path(
         random.uniform(-1, 1) * ranges.growth,
         math.radians(random.uniform(-1, 1) * ranges.turn),
         math.radians(random.uniform(-1, 1) * ranges.spin),
-        (random.uniform(0, ranges.shear), random.uniform(0.2, 1.0), random.uniform(0, 2 * math.pi)),
-        bool(random.random() < 0.5),
+        (random.uniform(0, ranges.shear), random.uniform(*ranges.swing), random.uniform(0, 2 * math.pi)),
+        bool(random.random() < data.flip),
     )
 
 

@@ -1,4 +1,4 @@
-"""Read arrays that others packed, without unpickling and within bounds. Called by `convert.py` and packed training."""
+"""Read arrays that others packed, without unpickling and within bounds."""
 
 import zipfile
 from pathlib import Path
