@@ -1,95 +1,9 @@
 """Segment the videos of a benchmark split; score the masks, or pack them for the benchmark's server.
 
-python eval.py --split youtubevos18
-python eval.py --split davis16 --config configs/aost.py --depth 2
+python eval.py --help
 """
 
-if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import prepare_process, run
-
-    prepare_process()
-
-import argparse
-import sys
-from pathlib import Path
-
-from aot_jax import Tracker
-from aot_jax.checkpoint import CheckpointError, load_model
-from aot_jax.config import DTYPES, ConfigError, parse_args
-from aot_jax.evaluation import benchmark, files, splits, spread
-from aot_jax.flags import at_least
-from aot_jax.network import add_network_flags, find_network
-from aot_jax.training.distributed import add_distributed_flags, initialise
-
-SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="eval.py",
-        description=__doc__.splitlines()[0],
-        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command "
-        "again goes on after the videos that are finished.",
-    )
-    parser.add_argument("--split", required=True, choices=splits.SPLITS, help="benchmark split")
-    add_network_flags(parser)
-    parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
-    parser.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, of scalable models (default: all)")
-    parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
-    parser.add_argument("--overwrite", action="store_true", help="begin again in a folder of other results")
-    parser.add_argument("--all_frames", action="store_true", help="YouTube-VOS at 30 frames a second instead of 6")
-    parser.add_argument(
-        "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS, default 480p"
-    )
-    multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
-    parser.add_argument("--multi_scale", type=benchmark.scale, nargs="*", metavar="SCALE", help=multi_scale)
-    parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
-    parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
-    parser.add_argument("--devices", type=at_least(1), metavar="N", help="of this host, one video each (default: all)")
-    add_distributed_flags(parser)
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code, 2 for input that cannot be used."""
-    args, overrides = parse_args(make_parser(), argv)
-    fields = {"max_long_edge": args.max_long_edge, "dtype": args.dtype}
-    overrides += [f"inference.{name}={value}" for name, value in fields.items() if value is not None]
-    scales = (1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES
-    options = {"scales": scales, "flip": args.flip, "output_height": None if args.resolution == "480p" else 480}
-    output = Path(args.output or "results")
-    try:
-        initialise(args)
-        split = splits.load_split(args.split, args.data, args.resolution, args.all_frames)
-        config, checkpoint = find_network(args, overrides)
-        model = load_model(config, checkpoint, seed=config.seed)
-        depth = Tracker(model, args.depth, **options).depth
-        chosen = {"split": args.split, "all_frames": args.all_frames, "resolution": args.resolution, "depth": depth}
-        if not args.output:
-            output = output / args.split / benchmark.run_name(config, chosen | options)
-        outcome = benchmark.evaluate(
-            lambda videos: [Tracker(own, depth, **options) for own in spread.on_devices(model, videos, args.devices)],
-            split,
-            output,
-            benchmark.describe(config, checkpoint, chosen | options),
-            args.overwrite,
-        )
-    except (ConfigError, CheckpointError, *benchmark.ERRORS) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {files.explain(error, output)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on after the videos finished in {output}", file=sys.stderr)
-        return 130
-    if outcome is not None:  # on the first host
-        print("".join(f"warning: {warning}\n" for warning in outcome.warnings), end="", file=sys.stderr)
-        print(benchmark.format_outcome(split, outcome))
-    return 0
-
+from aot_jax.commands import run_eval
 
 if __name__ == "__main__":
-    run(main)
+    run_eval()

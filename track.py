@@ -1,93 +1,9 @@
 """Track objects through a video of your own: their masks in one frame, and out come their masks in every frame.
 
-python track.py clip.mp4 --mask first_frame.png
+python track.py --help
 """
 
-if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import prepare_process, run
-
-    prepare_process()
-
-import argparse
-import sys
-
-from tqdm import tqdm
-
-from aot_jax.config import DTYPES, parse_args
-from aot_jax.flags import above_zero, at_least
-from aot_jax.network import add_network_flags
-from aot_jax.tracking.command import ERRORS, explain, run_command
-from aot_jax.tracking.exports import EXPORTS
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="track.py",
-        description=__doc__.splitlines()[0],
-        epilog="example: python track.py clip.mp4 --mask first_frame.png --checkpoint checkpoints/aost_r50 --depth 2",
-    )
-    video = "a video (mp4, mov, webm, ...), a folder of images, a glob, or images"
-    parser.add_argument("video", nargs="+", metavar="VIDEO", help=video)
-    what = parser.add_argument_group("what to track")
-    what.add_argument(
-        "--mask", nargs="+", metavar="PNG", help="mask of the objects; several, or a folder, named by frame"
-    )
-    what.add_argument(
-        "--box", action="append", metavar="X0,Y0,X1,Y1", help="a filled box as a mask, in pixels; may be repeated"
-    )
-    what.add_argument("--mask_frame", type=at_least(0), metavar="N", help="of mask or boxes, from 0 (default: first)")
-    what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
-    how = parser.add_argument_group("network")
-    add_network_flags(how)
-    how.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, for scalable models (default: all)")
-    how.add_argument("--target_fps", type=above_zero, metavar="N", help="frames a second to hold, by giving up depth")
-    memory = "frames in memory at most; 0: all (default: 50)"
-    how.add_argument("--max_frames", type=at_least(0), default=50, metavar="N", help=memory)
-    edge = "of the network's input (0: the frame's; default: the config's)"
-    how.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
-    how.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
-    out = parser.add_argument_group("results")
-    out.add_argument("--output", metavar="DIR", help="folder of the results (default: results/track/<name of VIDEO>)")
-    out.add_argument("--output_height", type=at_least(1), metavar="PIXELS", help="of the masks (default: the frames')")
-    also = "write this format too; may be repeated"
-    out.add_argument("--export", action="append", choices=sorted(EXPORTS), help=also)
-    out.add_argument("--no_overlay", action="store_true", help="write no overlay.mp4")
-    out.add_argument("--fps", type=above_zero, metavar="N", help="of a folder of images (default: 24)")
-    out.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
-    out.add_argument("--overwrite", action="store_true", help="begin anew in an output folder that holds results")
-    points = "frames between points to resume from (default: 100)"
-    out.add_argument("--save_every", type=at_least(1), default=100, metavar="N", help=points)
-    out.add_argument("--quiet", action="store_true", help="show no progress bar")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code, 2 for input that cannot be used, 130 if it was stopped."""
-    args, overrides = parse_args(make_parser(), argv)
-    said: set[str] = set()
-
-    def warn(message: str) -> None:
-        if message not in said:
-            said.add(message)
-            tqdm.write(f"warning: {message}", file=sys.stderr)
-
-    try:
-        output = run_command(args, overrides, warn)
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        output = None
-    if output is None:
-        print("stopped: finished masks are kept; go on with the same command and --resume", file=sys.stderr)
-        return 130
-    print(f"masks: {output / 'masks'}" + ("" if args.no_overlay else f"\noverlay: {output / 'overlay.mp4'}"))
-    return 0
-
+from aot_jax.commands import run_track
 
 if __name__ == "__main__":
-    run(main)
+    run_track()

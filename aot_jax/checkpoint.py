@@ -1,37 +1,38 @@
-"""Save and load a network's parameters: an orbax checkpoint with a small JSON beside it. Nothing is ever unpickled.
+"""Files of parameters: a folder written by orbax, or one file of half precision. Nothing is ever unpickled.
 
-    DIR/params/      orbax, the parameters
-    DIR/model.json   config, and where the weights came from
-
-Called by `convert.py`, the training loop and every command that takes `--checkpoint`.
+DIR/params/         orbax, the parameters
+DIR/model.json      config, and where the weights came from
+FILE.safetensors    parameters, float16 where that keeps them; its metadata: config, and where they came from
+FILE.sha256         the file's checksum; where it lies beside, it must match
 """
 
-import functools
+import hashlib
 import json
 import logging
 import os
 import shutil
 import tempfile
-import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
 
-from aot_jax.config import fields, load_config, make_model
-from aot_jax.models.aot import AOT
-from aot_jax.propagate import init_params, param_shapes
+from aot_jax.io.files import atomic_write
 from aot_jax.typing import Params
 
 logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file otherwise
 
-# Fields of config.model that do not change what the parameters mean.
-FREE_FIELDS = {"bank_gain", "shortcut_gain", "locality", "drop_path", "encoder_drop_path", "local_attention"}
+SUFFIX = ".safetensors"
+KEPT = ("name", "seed", "model", "memory", "inference")  # parts of a config in a file of weights
+HALF_ERROR = 1e-3  # largest relative error of an array in float16; that of rounding alone is 3e-4
 MAX_NAMES = 5  # of parameters that one error lists
 
 
@@ -39,60 +40,22 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be written, read, or used with a config."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network with its parameters, as `load_model` returns it."""
-
-    module: AOT
-    params: Params
-    config: ConfigDict
-
-    @functools.cached_property
-    def checksum(self) -> str:
-        """Return a checksum of the parameters, by which a saved state knows its network."""
-        crc = 0
-        for leaf in jax.tree.leaves(self.params):
-            crc = zlib.crc32(np.asarray(leaf).tobytes(), crc)
-        return f"{crc:08x}"
-
-
-def default_path(config: ConfigDict) -> Path:
-    """Return where the checkpoint of a config is written, and looked for first, when nothing else is said."""
-    return Path("checkpoints") / config.name
-
-
-def default_checkpoint(config: ConfigDict) -> Path:
-    """Return the checkpoint of a config to use when none is named: the default one, else that of a training run.
-
-    Raises:
-        CheckpointError: if there is neither; it says how to get one.
-    """
-    run = Path(config.train.output) / config.name
-    for path in (default_path(config), run):
-        try:
-            return find_params(path)
-        except CheckpointError:
-            continue
-    raise CheckpointError(
-        f"no checkpoint at {default_path(config)} or {run}. Train one (python train.py --config "
-        f"configs/{config.name}.py), convert the authors' (python -m aot_jax.convert FILE.pth --config "
-        f"configs/{config.name}.py), name another with --checkpoint, or try things out with --random_weights"
-    )
-
-
 def find_params(path: str | Path) -> Path:
-    """Return the folder of parameters that `path` names: itself, or a training run's final or else best weights.
+    """Return the parameters that `path` names: a file or folder itself, or a training run's final or best weights.
 
     Raises:
         CheckpointError: if there are none.
     """
     path = Path(path)
+    if path.suffix == SUFFIX and path.is_file():
+        return path
     for folder in (path, path / "weights", path / "best"):
         if (folder / "model.json").is_file():
             return folder
     raise CheckpointError(
         f"no checkpoint at {path}: neither it nor its folders weights/ and best/, which a training run writes, "
-        "hold params/ and model.json; name a folder that train.py or python -m aot_jax.convert wrote"
+        "hold params/ and model.json; name a .safetensors file, or a folder that train.py or python -m aot_jax.convert "
+        "wrote"
     )
 
 
@@ -154,35 +117,46 @@ def _umask() -> int:
     return mask
 
 
-def load_params(path: str | Path, config: ConfigDict) -> Params:
-    """Read the parameters of a config's network.
+def read_description(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of itself: its network's config, with a dict `model`, and the weights' source.
 
     Raises:
-        CheckpointError: if there is no checkpoint at `path`, it cannot be read, or it belongs to another network.
+        CheckpointError: if it is not readable.
     """
-    path = find_params(path).absolute()
     try:
-        description = json.loads((path / "model.json").read_text())
-        saved = dict(description["config"]["model"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if path.suffix == SUFFIX:
+            with safe_open(path, "numpy") as file:
+                stored = file.metadata()
+            description = {"config": json.loads(stored.pop("config")), "source": stored}
+        else:
+            description = json.loads((path / "model.json").read_text())
+        if not isinstance(description["config"]["model"], dict):
+            raise TypeError("its config has no model")
+        if not isinstance(description["config"].get("name"), str | None):
+            raise TypeError("its config has no name")
+        return description
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        file_name = path if path.suffix == SUFFIX else path / "model.json"
         raise CheckpointError(
-            f"{path / 'model.json'} is not readable: {error!r}; copy the checkpoint again, or name another"
+            f"{file_name} is not readable: {error!r}; copy the checkpoint again, or name another"
         ) from error
-    own = {name: value for name, value in fields(config.model).items() if name not in FREE_FIELDS}
-    different = [
-        f"  model.{name}: {saved.get(name)!r} in the checkpoint, {value!r} in the config"
-        for name, value in own.items()
-        if saved.get(name) != value
-    ]
-    if different:
-        raise CheckpointError(
-            f"{path} holds weights of {description['config'].get('name')}, another network than {config.name}:\n"
-            + "\n".join(different)
-            + "\nuse the config that fits it, or another checkpoint"
-        )
-    target = param_shapes(make_model(config))
+
+
+def read_params(path: Path, target: Params) -> Params:
+    """Read parameters as float32.
+
+    Args:
+        path: as `find_params` returns it.
+        target: their shapes.
+
+    Raises:
+        CheckpointError: if the checkpoint is damaged or has other shapes.
+    """
+    if path.suffix == SUFFIX:
+        return _read_file(path, target)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
+    path = path.absolute()
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             # Compared first, since orbax breaks off in the middle of reading a tensor of another shape.
@@ -196,6 +170,57 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
         ) from error
 
 
+def _read_file(path: Path, target: Params) -> Params:
+    data, beside = path.read_bytes(), path.with_suffix(".sha256")
+    try:
+        wanted = beside.read_text().split()[0] if beside.exists() else ""
+        if wanted and hashlib.sha256(data).hexdigest() != wanted:
+            raise CheckpointError(f"{path} is damaged: its SHA-256 is not that of {beside.name}; copy it again")
+        stored = load(data)
+    except (OSError, SafetensorError, ValueError, KeyError, IndexError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} cannot be read: {error!r}; copy it again, or name another") from error
+    stored = unflatten_dict(stored, sep="/")
+    _check_shapes(path, stored, target)
+    return jax.tree.map(lambda leaf, own: jnp.asarray(own, leaf.dtype), target, stored)
+
+
+def write_file(path: str | Path, params: Params, config: ConfigDict, source: Mapping[str, str]) -> None:
+    """Write parameters to one .safetensors file, float16 where that keeps them, and its SHA-256 beside it.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        params: nested dicts of arrays.
+        config: of the network; only what makes the network is kept, none of its paths.
+        source: what else is to be known of the weights, kept in the file's metadata.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    path = Path(path)
+    arrays = {name: half(np.asarray(x)) for name, x in flatten_dict(params, sep="/").items()}
+    own = {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name in KEPT}
+    data = save(arrays, {"config": json.dumps(own), **source})
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
+    with atomic_write(path.with_suffix(".sha256")) as temporary:
+        temporary.write_text(f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+
+
+def half(x: np.ndarray) -> np.ndarray:
+    """Round an array to float16 where that keeps it to a thousandth; vectors, such as variances, stay as they are.
+
+    Example:
+        >>> half(np.ones((2, 2))).dtype, half(np.full((2, 2), 1e-7)).dtype, half(np.full((2, 2), 1e5)).dtype
+        (dtype('float16'), dtype('float64'), dtype('float64'))
+    """
+    with np.errstate(over="ignore"):
+        rounded = x.astype(np.float16)
+    error = np.linalg.norm(rounded.astype(np.float64) - x)
+    return rounded if x.ndim > 1 and error <= HALF_ERROR * np.linalg.norm(x) else x
+
+
 def _check_shapes(path: Path, stored: dict[str, Any], target: Params) -> None:
     have, want = flatten_dict(stored, sep="/"), flatten_dict(target, sep="/")
     wrong = [name for name in want if name not in have or tuple(have[name].shape) != want[name].shape]
@@ -205,37 +230,3 @@ def _check_shapes(path: Path, stored: dict[str, Any], target: Params) -> None:
             f"the checkpoint {path} lacks, or has in another shape: {', '.join(wrong[:MAX_NAMES])}{more}; "
             "it was written by another version, or its copy is not whole: convert or train it again"
         )
-
-
-def load_model(
-    config: ConfigDict | str | Path,
-    checkpoint: str | Path | None = None,
-    seed: int = 0,
-    dtype: str | None = None,
-) -> Model:
-    """Build a network and load its parameters, or draw them.
-
-    Args:
-        config: a config, a config file or the name of one in `configs/`.
-        checkpoint: folder of a checkpoint; None draws parameters from `seed`.
-        seed: of drawn parameters.
-        dtype: of the arithmetic, float32 or bfloat16; None: `config.inference.dtype`.
-
-    Raises:
-        ConfigError: for a config that names no network.
-        CheckpointError: for a checkpoint that is missing, unreadable or of another network.
-
-    Example:
-        >>> from aot_jax import load_model
-        >>> model = load_model("quickstart")  # random weights
-        >>> model.config.model.depth, model.params["identity_bank"]["kernel"].shape
-        (3, (16, 16, 6, 96))
-        >>> load_model("aost_r50", "checkpoints/nothing")
-        Traceback (most recent call last):
-        aot_jax.checkpoint.CheckpointError: no checkpoint at checkpoints/nothing: ...
-    """
-    if not isinstance(config, ConfigDict):
-        config = load_config(config)
-    module = make_model(config, dtype)
-    params = init_params(module, seed) if checkpoint is None else load_params(checkpoint, config)
-    return Model(module, params, config)

@@ -16,9 +16,10 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from aot_jax.config import CONFIGS, ConfigError, config_names, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, config_names, has_stages, load_config
+from aot_jax.flags import parse_args
 from aot_jax.models.encoders import ENCODERS
-from aot_jax.propagate import param_shapes
+from aot_jax.network import make_model, param_shapes
 
 MASK_TOKEN = 256  # the release's networks with block v1 carry one, unused
 WIDEST = 10  # figures and commas of a number of parameters
@@ -105,9 +106,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not args.names:
-        single = [name for name in config_names() if not (CONFIGS / "pretrain" / f"{name}.py").exists()]
+        single = [name for name in config_names() if not has_stages(name)]
         others = f" but {', '.join(single)}" if single else ""
-        print(f"\npretrain/NAME is the first stage of training, on still images, of all{others}")
+        print(f"\nNAME:pretrain is the first stage of training, on still images, of all{others}")
         print("parameters: without frozen batch norms; block v1 with the 256 of the release's unused mask_token")
     return 0
 

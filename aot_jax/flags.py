@@ -1,8 +1,88 @@
-"""Types of command-line flags that refuse a number out of range in one line. Called by `track.py` and `eval.py`."""
+"""Command-line flags that several commands share: the network and its config, numbers within bounds."""
 
 import argparse
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from aot_jax.network import DEFAULT_CONFIG, NetworkChoice
+
+
+def add_config_flags(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--config FILE` to a command; `parse_args` below also takes `--config.FIELD=VALUE`."""
+    parser.add_argument(
+        "--config",
+        default=default,
+        metavar="FILE",
+        help="config of network, data and training: a Python file, which is run, or a name that python -m "
+        "aot_jax.configs lists (default: %(default)s); FILE:pretrain: its first stage of training; "
+        "--config.FIELD=VALUE overrides one of its fields, as in --config.model.depth=2",
+    )
+
+
+def add_network_flags(
+    parser: argparse._ActionsContainer, checkpoints: Literal["+"] | None = None, more: str = ""
+) -> None:
+    """Add the flags that `network_choice` reads to a parser or a group of flags.
+
+    Args:
+        parser: gets them.
+        checkpoints: "+" where a list of several is taken.
+        more: help on that.
+    """
+    weights = (
+        "weights: a folder, a training run's, or a .safetensors file (default: checkpoints/CONFIG, else runs/CONFIG, "
+        f"else, without --config, those of the package){more}"
+    )
+    parser.add_argument("--checkpoint", nargs=checkpoints, metavar="PATH", help=weights)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
+        f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
+    )
+    parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+
+
+def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --distributed and the flags for clusters that JAX does not recognise; `start.join_hosts` takes them."""
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="join other processes; under Slurm, Open MPI or Kubernetes the rest is found out, and under Slurm with "
+        "several tasks even this flag is not needed",
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, where it is not found out")
+    parser.add_argument("--processes", type=int, metavar="N", help="number of processes")
+    parser.add_argument("--process", type=int, metavar="I", help="number of this one, from 0")
+
+
+def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> NetworkChoice:
+    """Return what the flags of `add_network_flags` and the overrides of config fields say of the network."""
+    inference = {name: getattr(args, name, None) for name in ("max_long_edge", "dtype")}  # flags of some commands
+    own = (f"inference.{name}={value}" for name, value in inference.items() if value is not None)
+    return NetworkChoice(args.config, args.checkpoint, args.random_weights, (*overrides, *own))
+
+
+def parse_args(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line, taking `--config.FIELD=VALUE` (or `--config.FIELD VALUE`) apart as overrides."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    rest, overrides = [], []
+    while argv:
+        argument = argv.pop(0)
+        if not argument.startswith("--config."):
+            rest.append(argument)
+            continue
+        name = argument.removeprefix("--config.")
+        if "=" not in name:
+            if not argv:
+                parser.error(f"{argument} has no value")
+            name = f"{name}={argv.pop(0)}"
+        overrides.append(name)
+    return parser.parse_args(rest), overrides
 
 
 def at_least(low: int) -> Callable[[str], int]:

@@ -1,64 +1,245 @@
-"""Which network a command runs: its flags, and how config and checkpoint are found from each other.
+"""Which network runs: build it from a config, draw or load its parameters, find config and checkpoint."""
 
-Called by `eval.py`, `track.py` and `aot_jax.figures`.
-"""
-
-import argparse
-import json
-from collections.abc import Sequence
+import functools
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from ml_collections import ConfigDict
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict, FrozenConfigDict
 
-from aot_jax.checkpoint import FREE_FIELDS, CheckpointError, default_checkpoint, find_params
-from aot_jax.config import ConfigError, fields, load_config
+from aot_jax.checkpoint import CheckpointError, find_params, read_description, read_params
+from aot_jax.config import CONFIGS, ConfigError, fields, load_config, override
+from aot_jax.io.names import is_plain
+from aot_jax.models.aot import AOT, BLOCKS
+from aot_jax.models.encoders import ENCODERS
+from aot_jax.ops.local_attention import FORMS
+from aot_jax.preprocess import inference_size
+from aot_jax.runs import deciding
+from aot_jax.typing import Array, Params
+from aot_jax.weights import SHIPPED
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"  # of this project, wherever it is run from
 DEFAULT_CONFIG = "configs/aost_r50.py"
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
-def add_network_flags(
-    parser: argparse._ActionsContainer, checkpoints: Literal["+"] | None = None, more: str = ""
-) -> None:
-    """Add the flags that `find_network` reads to a parser or a group of flags.
+@dataclass(frozen=True)
+class Model:
+    """A network with its parameters, as `load_model` returns it."""
 
-    Args:
-        parser: gets them.
-        checkpoints: "+" where a list of several is taken.
-        more: help on that.
+    module: AOT
+    params: Params
+    config: ConfigDict
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """Return a checksum of the parameters, by which a saved state knows its network."""
+        crc = 0
+        for leaf in jax.tree.leaves(self.params):
+            crc = zlib.crc32(np.asarray(leaf).tobytes(), crc)
+        return f"{crc:08x}"
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """What a person says of the network to run; what is None is found from the rest, see `find_network`."""
+
+    config: str | None = None  # file or name
+    checkpoint: str | None = None  # folder, run or .safetensors file
+    random_weights: bool = False
+    overrides: tuple[str, ...] = ()  # of config fields, "field=value"
+
+
+@dataclass(frozen=True)
+class FoundNetwork:
+    """The config and the checkpoint of the network to run; its text says which they are and why."""
+
+    config: ConfigDict
+    checkpoint: Path | None  # None: random weights
+    why: str
+
+    def load(self, dtype: str | None = None) -> Model:
+        """Build the network and load its parameters; see `load_model`."""
+        return load_model(self.config, self.checkpoint, self.config.seed, dtype)
+
+    def __str__(self) -> str:
+        return f"network: {self.config.name}, {self.checkpoint or 'random weights'} ({self.why})"
+
+
+def check_model(model: ConfigDict) -> None:
+    """Raise ConfigError for a field of `config.model` with a value that no network has."""
+    choices: dict[str, Collection[str]] = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
+    for name, allowed in choices.items():
+        if model[name] not in allowed:
+            raise ConfigError(f"model.{name} is {model[name]!r}; it is one of {', '.join(allowed)}")
+    if model.window < 1 or model.window % 2 == 0:
+        raise ConfigError(f"model.window is {model.window}; it is odd and at least 1")
+    if not 0 <= model.short_term_frames <= 3:
+        raise ConfigError(f"model.short_term_frames is {model.short_term_frames}; it is 0 .. 3")
+    for name in ("depth", "identities"):
+        if model[name] < 1:
+            raise ConfigError(f"model.{name} is {model[name]}; it is at least 1")
+    if model.channels % (2 * model.heads) or model.channels % 32:
+        raise ConfigError(
+            f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * model.heads, {2 * model.heads}"
+        )
+    for name, value in (("heads", 1), ("scalable", False)):
+        if model.block == "gpm" and model[name] != value:
+            raise ConfigError(f"model.{name} is {model[name]}, but block gpm goes with {value} alone")
+    if model.share_blocks and not model.scalable:
+        raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
+
+
+def check_crop(config: ConfigDict) -> None:
+    """Raise ConfigError unless the network takes clips of the size that `config.data` makes."""
+    crop, aligned = config.data.crop, config.model.align_corners
+    near, _ = inference_size(crop, crop, align_corners=aligned)
+    if crop != near:
+        raise ConfigError(
+            f"data.crop is {crop}, but with model.align_corners={aligned} the network takes "
+            f"{'16 n + 1' if aligned else '16 n'} pixels, such as {near}"
+        )
+
+
+def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:
+    """Build the network of a config, with arithmetic in `dtype` (default: `config.inference.dtype`).
+
+    Raises:
+        ConfigError: for a value that no network has.
+
+    Example:
+        >>> model = make_model(load_config("aost"), "bfloat16")
+        >>> model.depth(2), model.depth(None)
+        (2, 3)
     """
-    weights = f"folder of weights, or of a training run (default: checkpoints/CONFIG, else runs/CONFIG){more}"
-    parser.add_argument("--checkpoint", nargs=checkpoints, metavar="DIR", help=weights)
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help=f"config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
-        f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
-    )
-    parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+    check_model(config.model)
+    dtype = dtype or config.inference.dtype
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}; it is one of {', '.join(DTYPES)}")
+    return AOT(config=FrozenConfigDict(config.model), dtype=DTYPES[dtype])
 
 
-def find_network(args: argparse.Namespace, overrides: Sequence[str]) -> tuple[ConfigDict, Path | None]:
-    """Find config and checkpoint: a checkpoint knows its config; a config knows where its checkpoint is.
+def init_params(model: AOT, seed: int = 0) -> Params:
+    """Draw a network's initial parameters."""
+    # Hundreds of draws that run once: on the CPU, optimising them takes far longer than running them.
+    cpu = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} if cpu else None
+    return jax.jit(model.init, compiler_options=options)(jax.random.key(seed), *_example(model))["params"]
+
+
+def param_shapes(model: AOT) -> Params:
+    """Return the shapes and types of a network's parameters, without computing any."""
+    return jax.eval_shape(model.init, jax.random.key(0), *_example(model))["params"]
+
+
+def _example(model: AOT) -> tuple[Array, Array]:
+    side = 33 if model.config.align_corners else 32
+    return jnp.zeros((1, side, side, 3)), jnp.zeros((1, side, side), jnp.int32)
+
+
+def load_params(path: str | Path, config: ConfigDict) -> Params:
+    """Read the parameters of a config's network, float32.
+
+    Raises:
+        CheckpointError: if there is no checkpoint at `path`, it cannot be read, or it belongs to another network.
+    """
+    path = find_params(path)
+    saved = read_description(path)["config"]
+    theirs = deciding(saved, "weights")  # may lack fields that are newer; then shapes tell
+    different = [
+        f"  {name}: {theirs[name]!r} in the checkpoint, {value!r} in the config"
+        for name, value in deciding(config, "weights").items()
+        if theirs.get(name, value) != value
+    ]
+    if different:
+        raise CheckpointError(
+            f"{path} holds weights of {saved.get('name')}, another network than {config.name}:\n"
+            + "\n".join(different)
+            + "\nuse the config that fits it, or another checkpoint"
+        )
+    return read_params(path, param_shapes(make_model(config)))
+
+
+def load_model(
+    config: ConfigDict | str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+    dtype: str | None = None,
+) -> Model:
+    """Build a network and load its parameters, or draw them; without arguments, the network that ships.
 
     Args:
-        args: with the flags `checkpoint`, `config` and `random_weights`, each None or False where not given.
-        overrides: of config fields.
+        config: a config, a config file or the name of one in `configs/`; None: the checkpoint's own.
+        checkpoint: of the parameters: a folder or a .safetensors file; None: drawn from `seed`, or, without a config,
+            those that ship.
+        seed: of drawn parameters.
+        dtype: of the arithmetic, float32 or bfloat16; None: `config.inference.dtype`.
 
-    Returns:
-        The config, and the folder of its weights; None for random ones.
+    Raises:
+        ConfigError: for a config that names no network.
+        CheckpointError: for a checkpoint that is missing, unreadable or of another network.
+
+    Example:
+        >>> from aot_jax import load_model
+        >>> model = load_model("quickstart")  # random weights
+        >>> model.config.model.depth, model.params["identity_bank"]["kernel"].shape
+        (3, (16, 16, 6, 96))
+        >>> load_model("aost_r50", "checkpoints/nothing")
+        Traceback (most recent call last):
+        aot_jax.checkpoint.CheckpointError: no checkpoint at checkpoints/nothing: ...
+    """
+    if config is None:
+        if checkpoint is None and not SHIPPED.is_file():
+            raise CheckpointError(f"no weights ship with this version ({SHIPPED}): name a config or a checkpoint")
+        checkpoint = find_params(checkpoint or SHIPPED)
+        config = config_of(checkpoint)
+    elif not isinstance(config, ConfigDict):
+        config = load_config(config)
+    module = make_model(config, dtype)
+    params = init_params(module, seed) if checkpoint is None else load_params(checkpoint, config)
+    return Model(module, params, config)
+
+
+def default_path(config: ConfigDict) -> Path:
+    """Return where the checkpoint of a config is written, and looked for first, when nothing else is said."""
+    return Path("checkpoints") / config.name
+
+
+def find_network(choice: NetworkChoice, default: str = DEFAULT_CONFIG) -> FoundNetwork:
+    """Find config and checkpoint: a checkpoint knows its config, a config where its checkpoint is.
+
+    Where neither is named, a checkpoint in the place of the config `default` comes first, then the weights that ship.
 
     Raises:
         ConfigError, CheckpointError: if there is none; the message says what to do.
     """
-    if args.checkpoint and not args.config:
-        config = config_of(find_params(args.checkpoint), overrides)
-    else:
-        config = load_config(args.config or DEFAULT_CONFIG, overrides)
-    if args.random_weights:
-        return config, None
-    return config, find_params(args.checkpoint) if args.checkpoint else default_checkpoint(config)
+    if choice.checkpoint:
+        checkpoint = find_params(choice.checkpoint)
+        if choice.config:
+            found = FoundNetwork(load_config(choice.config, choice.overrides), checkpoint, "--config and --checkpoint")
+        else:
+            found = FoundNetwork(config_of(checkpoint, choice.overrides), checkpoint, "--checkpoint")
+        return replace(found, checkpoint=None, why="--random_weights") if choice.random_weights else found
+    config = load_config(choice.config or default, choice.overrides)
+    if choice.random_weights:
+        return FoundNetwork(config, None, "--random_weights")
+    places = (default_path(config), Path(config.train.output) / config.name)
+    for place in places:
+        try:
+            return FoundNetwork(config, find_params(place), f"found at {place}, the place of its config")
+        except CheckpointError:
+            continue
+    nothing = f"no checkpoint at {places[0]} or {places[1]}"
+    if not choice.config and SHIPPED.is_file():
+        return FoundNetwork(config_of(SHIPPED, choice.overrides), SHIPPED, f"it ships; {nothing}")
+    raise CheckpointError(
+        f"{nothing}{'' if choice.config else ', and no weights ship with this version'}. Train one (python train.py "
+        f"--config configs/{config.name}.py), convert the authors' (python -m aot_jax.convert FILE.pth --config "
+        f"configs/{config.name}.py), name another with --checkpoint, or try things out with --random_weights"
+    )
 
 
 def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
@@ -67,24 +248,25 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     What it says is data: its name chooses among the configs of this project, and is never a file to run.
 
     Raises:
-        CheckpointError: if its model.json is not readable.
+        CheckpointError: if its description is not readable.
         ConfigError: if what it says is no network.
     """
-    shipped = {path.stem: path for path in CONFIGS.glob("*.py")}
+    saved = read_description(checkpoint)["config"]
+    name = saved["name"] if is_plain(saved.get("name") or "") else "unnamed"
+    file = CONFIGS / f"{name}.py"
+    config = load_config(file if file.is_file() else CONFIGS / "common.py")
     try:
-        saved = json.loads((checkpoint / "model.json").read_text())["config"]
-        file = shipped.get(saved["name"], shipped["common"])
-        base = load_config(file)
+        theirs = deciding(saved, "weights")
+        theirs |= {field: value for field, value in deciding(saved, "masks").items() if not field.startswith("model.")}
         own = [
-            f"{part}.{name}={saved[part][name]}"
-            for part in ("model", "memory", "inference")
-            for name, value in fields(base[part]).items()
-            if name in saved[part] and saved[part][name] != value and name not in FREE_FIELDS
+            f"{field}={theirs[field]}"
+            for field, value in fields(config).items()
+            if field in theirs and theirs[field] != value
         ]
-        return load_config(file, [*own, *overrides])
+        return override(config, [f"name={name}", *own, *overrides])
     except ConfigError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise CheckpointError(
-            f"{checkpoint / 'model.json'} is not readable: {error!r}; copy the checkpoint again, or name its --config"
+            f"{checkpoint}: its config is not readable: {error!r}; copy the checkpoint again, or name its --config"
         ) from error

@@ -1,6 +1,6 @@
 """Bring frames and masks to the network's input size (the release's inference protocol).
 
-Called by `stream.py`. Images are resized as OpenCV's INTER_CUBIC does it, masks to the nearest index floor(i in / out).
+Images are resized as OpenCV's INTER_CUBIC does it, masks to the nearest index floor(i in / out).
 """
 
 import functools

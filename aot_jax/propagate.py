@@ -3,11 +3,10 @@
 Both are pure functions of (params, memory, frame). For a video:
 
     logits, frame_kv = step(model, params, None, frame_0, mask=mask_0)          # the reference frame
-    memory = empty_memory(frame_kv, capacity=4, short_frames=1)
-    memory = memorize(model, params, memory, frame_kv, mask_0, gap, reference=True)
-    for frame in frames:
+    memory = begin(model, params, frame_kv, mask_0, capacity=4)
+    for t, frame in enumerate(frames, 1):
         logits, frame_kv = step(model, params, memory, frame)
-        memory = memorize(model, params, memory, frame_kv, mask_of(logits), gap)
+        memory = memorize(model, params, memory, frame_kv, mask_of(logits), t, keep=t % gap == 0)
 """
 
 from collections.abc import Sequence
@@ -19,12 +18,9 @@ import jax.numpy as jnp
 from aot_jax.memory import Memory, empty_memory, write
 from aot_jax.models.aot import AOT, Features
 from aot_jax.models.identity import unpermute_logits
-from aot_jax.models.lstt import FrameKV
 from aot_jax.typing import Array, Params
 
 UNUSED = -1e10  # logit of an identity that no object holds
-
-__all__ = ["UNUSED", "empty_memory", "encode", "mask_unused", "memorize", "step"]
 
 
 def encode(model: AOT, params: Params, images: Array, keys: Array | None = None) -> Features:
@@ -45,7 +41,7 @@ def step(
     keys: Array | None = None,
     detach_identity: Array | bool = False,
     every_depth: bool = False,
-) -> tuple[Array, tuple[FrameKV, ...]]:
+) -> tuple[Array, tuple[Any, ...]]:
     """Segment one frame.
 
     Args:
@@ -63,7 +59,7 @@ def step(
 
     Returns:
         Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; with `every_depth`
-        (l, b, h, w, M + 1). And each layer's own key and value.
+        (l, b, h, w, M + 1). And what each layer keeps of the frame, before identities are attached.
     """
     variables = {"params": params}
     features = frame if isinstance(frame, Features) else encode(model, params, frame)
@@ -77,21 +73,13 @@ def step(
         identity = model.apply(variables, mask, permutation, depth, detach_identity, method="identify")
     else:
         assert memory is not None, "a frame without mask needs a memory"
-        batch = memory.long_valid.shape[0]
+        batch = memory.batch
         layers = memory.layers()
-
-    def spread(x: Array) -> Array:
-        return jnp.broadcast_to(x, (batch, *x.shape[1:]))
 
     projected = features.projected
     if keys is not None:  # each sample drops other paths
-        projected = spread(projected)
+        projected = jnp.broadcast_to(projected, (batch, *projected.shape[1:]))
     outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
-    # Only in block v1 keys carry no identity, so that samples which share an image share its first layer's.
-    frame_kv = tuple(
-        kv._replace(value=spread(kv.value)) if model.config.block == "v1" else jax.tree.map(spread, kv)
-        for kv in frame_kv
-    )
     logits = model.apply(variables, features, outputs, every_depth, method="decode")
     if permutation is not None:
         unpermute = jax.vmap(unpermute_logits, (0, None)) if every_depth else unpermute_logits
@@ -103,16 +91,17 @@ def memorize(
     model: AOT,
     params: Params,
     memory: Memory,
-    frame_kv: Sequence[FrameKV],
+    frame_kv: Sequence[Any],
     mask: Array,
-    gap: int,
+    index: Array | int,
     *,
+    keep: Array | bool = True,
     reference: bool = False,
     present: Array | None = None,
     permutation: Array | None = None,
     detach_identity: Array | bool = False,
 ) -> Memory:
-    """Attach the frame's identities to its keys and values and store them; see `memory.write`.
+    """Attach the frame's identities to what layers keep of it and store that; see `memory.write`.
 
     Args:
         model: the network.
@@ -120,7 +109,8 @@ def memorize(
         memory: of the frames before.
         frame_kv: what `step` returned for this frame.
         mask: (b, h, w) ids 0 .. M at the network's input size: given, or predicted from `step`'s logits.
-        gap: delta, frames between long-term writes; 0: references only.
+        index: of the frame in its video.
+        keep: whether it enters long-term memory: every delta-th frame does.
         reference: the mask is given.
         present: (b,) bool, samples whose objects exist in this frame; None: all.
         permutation: as in `step`.
@@ -129,10 +119,36 @@ def memorize(
     Returns:
         The memory with this frame.
     """
-    identity: Any = model.apply(
-        {"params": params}, mask, permutation, len(frame_kv), detach_identity, method="identify"
-    )
-    return write(memory, frame_kv, identity, gap, reference, present)
+    frame = attach(model, params, frame_kv, mask, permutation, detach_identity)
+    return write(memory, frame, index, keep=keep, reference=reference, present=present)
+
+
+def begin(
+    model: AOT,
+    params: Params,
+    frame_kv: Sequence[Any],
+    mask: Array,
+    capacity: int,
+    *,
+    permutation: Array | None = None,
+    detach_identity: Array | bool = False,
+) -> Memory:
+    """Make a memory of `capacity` long-term slots that holds a video's first frame, a reference; see `memorize`."""
+    frame = attach(model, params, frame_kv, mask, permutation, detach_identity)
+    return write(empty_memory(frame, capacity, model.config.short_term_frames), frame, 0, reference=True)
+
+
+def attach(
+    model: AOT,
+    params: Params,
+    frame_kv: Sequence[Any],
+    mask: Array,
+    permutation: Array | None = None,
+    detach_identity: Array | bool = False,
+) -> tuple[Any, ...]:
+    """Attach the identities of a mask (b, h, w) to a frame; see `AOT.attach`."""
+    frame: Any = model.apply({"params": params}, frame_kv, mask, permutation, detach_identity, method="attach")
+    return frame
 
 
 def mask_unused(logits: Array, used: Array) -> Array:
@@ -149,21 +165,3 @@ def mask_unused(logits: Array, used: Array) -> Array:
     if used.ndim == 1:
         used = jnp.arange(logits.shape[-1]) <= used[:, None]
     return jnp.where(used[:, None, None], logits, jnp.asarray(UNUSED, logits.dtype))
-
-
-def init_params(model: AOT, seed: int = 0) -> Params:
-    """Draw a network's initial parameters."""
-    # Hundreds of draws that run once: on the CPU, optimising them takes far longer than running them.
-    cpu = jax.default_backend() == "cpu"
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} if cpu else None
-    return jax.jit(model.init, compiler_options=options)(jax.random.key(seed), *_example(model))["params"]
-
-
-def param_shapes(model: AOT) -> Params:
-    """Return the shapes and types of a network's parameters, without computing any."""
-    return jax.eval_shape(model.init, jax.random.key(0), *_example(model))["params"]
-
-
-def _example(model: AOT) -> tuple[Array, Array]:
-    side = 33 if model.config.align_corners else 32
-    return jnp.zeros((1, side, side, 3)), jnp.zeros((1, side, side), jnp.int32)

@@ -1,6 +1,6 @@
-"""How a command starts: memory in huge pages, and compiled programs kept for the next start.
+"""How a command starts, joins those on other hosts and stops: huge pages, kept compiled programs, signals.
 
-Called by `train.py`, `eval.py` and `track.py`. Loads neither JAX nor the rest of the package by itself.
+Loads neither JAX nor the rest of the package by itself.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
+from types import FrameType, ModuleType
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -44,6 +44,62 @@ def run(main: Callable[[], int]) -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
+
+
+def join_hosts(asked: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Connect to the other processes of a run on many hosts, if it is asked for or Slurm has started several tasks.
+
+    Args:
+        asked: whether there are others although neither Slurm nor `coordinator` tells.
+        coordinator: HOST:PORT of process 0; None: as the cluster's manager tells, like the next two.
+        processes: how many there are.
+        process: the number of this one.
+    """
+    slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
+    if asked or coordinator or slurm:
+        import jax
+
+        jax.distributed.initialize(coordinator, processes, process)
+
+
+class StopSignal:
+    """A context in which SIGTERM or Ctrl-C only sets `asked`, so that the loop can save and leave.
+
+    A second Ctrl-C interrupts at once. Outside of the main thread, where signals cannot be caught, it changes nothing.
+
+    Args:
+        saying: what is printed when it is asked, without end.
+    """
+
+    def __init__(self, saying: str) -> None:
+        self._saying = saying
+        self.asked: int | None = None  # the signal
+        self._old: dict[int, Any] = {}
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = number
+        print(f"\n{self._saying}; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
+
+    def agreed(self, now: bool) -> bool:
+        """Tell whether all processes stop at this step: once one was asked, at the next step with `now`."""
+        import jax
+        import numpy as np
+        from jax.experimental import multihost_utils
+
+        if jax.process_count() == 1:
+            return self.asked is not None
+        return now and bool(multihost_utils.process_allgather(np.array(self.asked is not None)).any())
+
+    def __enter__(self) -> "StopSignal":
+        with contextlib.suppress(ValueError):
+            self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
 
 
 def use_huge_pages() -> None:

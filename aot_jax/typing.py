@@ -16,12 +16,18 @@ k      long-term memory frames
 ====== =====================================================================================
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-Array = jax.Array
-ArrayLike = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    import jax
+
+    Array = jax.Array
+    ArrayLike = jax.Array | np.ndarray
+else:  # tools that need no network start without JAX
+    Array = ArrayLike = Any
 Params = dict[str, Any]  # nested dicts of arrays, as Flax's "params" collection
 Size = tuple[int, int]  # height, width in pixels or cells
+
+VOID = 255  # label of pixels that count for nothing, in masks of up to 8 bits

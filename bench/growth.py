@@ -1,10 +1,12 @@
 """Measure how the cost of a frame grows: with pixels, memory frames, the frame's number at capacity, and objects.
 
     python -m bench.growth --config configs/aost.py
+    python -m bench.growth --config configs/aott.py --tables objects --height 480 --width 854
 
-Four small tables of `Tracker.step`; all but the first run at --height x --width. With pixels, attention within a frame
-and to each memory frame grows with the square of the cells, all else in proportion. With memory frames a frame grows by
-the attention to each. A video's length, once memory is full, and objects up to ten must not change it.
+Tables of `Tracker.step`; all but the first at --height x --width. With pixels, attention within a frame and to each
+memory frame grows with the square of the cells, all else in proportion. With memory frames a frame grows by the
+attention to each. A video's length, once memory is full, and objects up to ten must not change it. More than ten are
+groups of ten, which share the encoder: the last row of the objects is compared with runs of ten of them each.
 """
 
 import argparse
@@ -20,18 +22,19 @@ if __name__ == "__main__":  # before anything else is loaded
 
     use_huge_pages()
 
-from aot_jax.checkpoint import Model, load_model
-from aot_jax.config import add_config_flags, load_config, parse_args
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker import Tracker
-from bench.inference import ERRORS, check_depth
-from bench.measure import Rulers, add_json_flag, describe_machine, format_table, numbers, write_json
-from bench.steps import WARM_UP, time_clip, time_frames
-from bench.videos import generate_clip
+from aot_jax.tracker.groups import group_count
+from aot_jax.tracker.tracker import Tracker
+from bench.clip import WARM_UP, add_clip_flags, generate_clip, load_clip, time_clip, time_frames
+from bench.inference import ERRORS
+from bench.measure import Rulers, format_table, numbers, run
+from bench.network import add_network_flags, check_depth, find_network
 
 SIZES = "240x432,360x640,480x854,720x1280"
 MEMORY = [1, 2, 4, 8, 16]
-OBJECTS = [1, 2, 5, 10]
+OBJECTS = [1, 2, 5, 10, 20, 44]
+TABLES = ("pixels", "memory", "number", "objects")
 CAPACITY = 4  # memory frames while the frame's number grows
 STRETCHES = 4  # rows of the frame's number
 
@@ -41,44 +44,44 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.growth",
         description=__doc__.splitlines()[0],
-        epilog="example: python -m bench.growth --config configs/aott.py --sizes 240x432,480x854 --frames 12",
+        epilog="example: python -m bench.growth --config configs/aott.py --tables objects --objects 1,10,44",
     )
-    add_config_flags(parser, "configs/aost.py")
+    add_network_flags(parser, "configs/aost.py")
     parser.add_argument("--depth", type=int, help="LSTT layers (default: all)")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="to measure (default: all)")
     parser.add_argument("--sizes", type=sizes, default=SIZES, help="height x width (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=240, help="of the other tables (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=432, help="of the other tables (default: %(default)s)")
     parser.add_argument("--memory", type=numbers, default=MEMORY, help="memory frames (default: 1,2,4,8,16)")
-    parser.add_argument("--objects", type=numbers, default=OBJECTS, help="objects (default: 1,2,5,10)")
-    parser.add_argument("--frames", type=int, default=10, help="timed for each figure (default: %(default)s)")
+    parser.add_argument(
+        "--objects", type=numbers, help="objects (default: 1,2,5,10,20,44, or as many as the mask of --video has)"
+    )
     parser.add_argument("--length", type=int, default=200, help="frames at capacity (default: %(default)s)")
-    add_json_flag(parser)
+    add_clip_flags(parser, frames=10, height=240, width=432)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    args, overrides = parse_args(make_parser(), argv)
-    print(describe_machine())
-    try:
-        config = load_config(args.config, overrides)
-        depth = check_depth(config, args.depth)
-        model = load_model(config)
-        rulers = Rulers(model.module.dtype)
-        tables = {
-            "pixels": by_pixels(model, depth, args.sizes, args.frames, rulers),
-            "memory": by_memory(model, depth, args, rulers),
-            "number": by_number(model, depth, args, rulers),
-            "objects": by_objects(model, depth, args, rulers),
-        }
-        print("\n" + format_growth(tables, (args.height, args.width), rulers))
-        write_json(
-            args.json, "bench.growth", argv, {"config": config.name, "depth": depth, **tables, **rulers.record()}
-        )
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run("bench.growth", make_parser(), measure_growth, ERRORS, argv)
+
+
+def measure_growth(args: argparse.Namespace, overrides: list[str]) -> dict:
+    """Measure and print the tables that the flags ask for."""
+    network = find_network(args, overrides)
+    depth = check_depth(network.config, args.depth)
+    if args.video is None:
+        args.objects = args.objects or OBJECTS
+    elif args.objects is None:
+        most = len(load_clip(args).ids)
+        args.objects = sorted({min(count, most) for count in OBJECTS})
+    model = network.load()
+    rulers = Rulers(model.module.dtype)
+    figures: dict = {"config": network.config.name, "depth": depth}
+    for name in TABLES:
+        if name in args.tables:
+            figures[name], text = MEASURE[name](model, depth, args, rulers)
+            print("\n" + text, flush=True)
+    print("\n" + rulers.describe())
+    return figures | rulers.record()
 
 
 def sizes(text: str) -> list[tuple[int, int]]:
@@ -96,25 +99,25 @@ def sizes(text: str) -> list[tuple[int, int]]:
     raise argparse.ArgumentTypeError(f"{text!r} is not a list of sizes of 32 pixels or more such as 240x432,480x854")
 
 
-def by_pixels(model: Model, depth: int, frame_sizes: list, frames: int, rulers: Rulers) -> list[dict]:
+def by_pixels(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time a frame of each size, the reference alone in memory."""
-    rows = []
-    for size in frame_sizes:
-        clip = generate_clip(2, WARM_UP + frames, *size)
+    rows, longest, aligned = [], model.config.inference.max_long_edge, model.config.model.align_corners
+    for size in args.sizes:
+        clip = generate_clip(2, WARM_UP + args.frames, *size)
         seconds, _ = time_clip(Tracker(model, depth, gap=0), clip, rulers)
-        height, width = inference_size(
-            *size,
-            max_long_edge=model.config.inference.max_long_edge,
-            align_corners=model.config.model.align_corners,
-        )
+        height, width = inference_size(*size, max_long_edge=longest, align_corners=aligned)
         cells = -(-height // 16) * -(-width // 16)
         rows.append({"size": size, "pixels": height * width, "cells": cells, "seconds": statistics.median(seconds)})
-    return rows
+    cells = [
+        ["{}x{}".format(*row["size"]), row["pixels"], row["cells"], row["pixels"] / rows[0]["pixels"]] for row in rows
+    ]
+    headers = ("size", "pixels", "cells", "pixels over the first")
+    return rows, "Pixels of the network's input, one memory frame:\n" + _table(headers, rows, cells, rulers)
 
 
-def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> list[dict]:
+def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time a frame that attends to so many memory frames, all kept full."""
-    clip, rows = generate_clip(2, 10, args.height, args.width), []
+    clip, rows, cells = generate_clip(2, 10, args.height, args.width), [], []
     for most in args.memory:
         # One frame is the reference alone; a tracker that adds others keeps one besides at least.
         tracker = Tracker(model, depth, gap=1 if most > 1 else 0, max_frames=most)
@@ -124,10 +127,16 @@ def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
             tracker.step(frame)
         seconds, seen = time_frames(tracker, itertools.islice(onward, args.frames), rulers, warm_up=0)
         rows.append({"memory_frames": seen[0], "seconds": statistics.median(seconds)})
-    return rows
+        more = None
+        if len(rows) > 1:
+            frames, longer = (rows[-1][name] - rows[-2][name] for name in ("memory_frames", "seconds"))
+            more = 1e3 * longer / (frames or 1)
+        cells.append([seen[0], more])
+    text = _table(("memory frames", "ms for each more"), rows, cells, rulers)
+    return rows, f"Memory frames at {args.height}x{args.width}:\n{text}"
 
 
-def by_number(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> list[dict]:
+def by_number(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time the frames of a long video once its memory is full."""
     clip = generate_clip(2, 20, args.height, args.width)
     tracker = Tracker(model, depth, gap=1, max_frames=CAPACITY)
@@ -140,58 +149,52 @@ def by_number(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
         seconds, _ = time_frames(tracker, itertools.islice(onward, count), rulers, warm_up=0)
         rows.append({"first": number + 1, "last": number + count, "seconds": statistics.median(seconds)})
         number += count
-    return rows
+    cells = [[f"{row['first']} - {row['last']}"] for row in rows]
+    title = f"Number of the frame at {args.height}x{args.width}, memory full with {CAPACITY} frames:\n"
+    return rows, title + _table(("frames",), rows, cells, rulers)
 
 
-def by_objects(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> list[dict]:
-    """Time a frame with so many objects, the reference alone in memory."""
-    rows = []
-    for objects in args.objects:
-        clip = generate_clip(objects, WARM_UP + args.frames, args.height, args.width)
-        seconds, _ = time_clip(Tracker(model, depth, gap=0), clip, rulers)
-        rows.append({"objects": objects, "seconds": statistics.median(seconds)})
-    return rows
+def by_objects(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[dict, str]:
+    """Time a frame with so many objects, the reference alone in memory, and the most objects ten by ten.
 
-
-def format_growth(tables: dict[str, list[dict]], size: tuple[int, int], rulers: Rulers) -> str:
-    """Lay out the four tables for a terminal."""
-
-    def table(headers: tuple, rows: list[dict], *cells: list) -> str:
-        times = [[1e3 * row["seconds"], rulers.units(row["seconds"])] for row in rows]
-        return format_table(
-            (*headers, "ms", "units", "over the first"),
-            [
-                [*(column[i] for column in cells), *times[i], row["seconds"] / rows[0]["seconds"]]
-                for i, row in enumerate(rows)
-            ],
-        )
-
-    pixels, memory, number, objects = (tables[name] for name in ("pixels", "memory", "number", "objects"))
-    at = f"{size[0]}x{size[1]}"
-    more = [None] + [
-        1e3 * (row["seconds"] - before["seconds"]) / ((row["memory_frames"] - before["memory_frames"]) or 1)
-        for before, row in itertools.pairwise(memory)
+    All run there and back again, so that a machine that gets slower or faster does so for all of them.
+    """
+    args.frames += WARM_UP
+    clips = [load_clip(args, count) for count in args.objects]
+    share, last = model.config.model.identities, clips[-1]
+    parts = [last.ids[i : i + share] for i in range(0, len(last.ids), share)]
+    runs = [*clips, *(last.only(ids) for ids in parts if len(parts) > 1)]
+    times: list[list[float]] = [[] for _ in runs]
+    for clip, seconds in (*zip(runs, times, strict=True), *zip(runs[::-1], times[::-1], strict=True)):
+        seconds.extend(time_clip(Tracker(model, depth, gap=0), clip, rulers)[0])
+    medians = [statistics.median(seconds) for seconds in times]
+    rows = [
+        {"objects": len(clip.ids), "groups": group_count(len(clip.ids), share), "seconds": seconds}
+        for clip, seconds in zip(clips, medians, strict=False)
     ]
-    return "\n".join(
-        [
-            rulers.describe(),
-            "\nPixels of the network's input, one memory frame:",
-            table(
-                ("size", "pixels", "cells", "pixels over the first"),
-                pixels,
-                ["x".join(map(str, row["size"])) for row in pixels],
-                [row["pixels"] for row in pixels],
-                [row["cells"] for row in pixels],
-                [row["pixels"] / pixels[0]["pixels"] for row in pixels],
-            ),
-            f"\nMemory frames at {at}:",
-            table(("memory frames", "ms for each more"), memory, [row["memory_frames"] for row in memory], more),
-            f"\nNumber of the frame at {at}, memory full with {CAPACITY} frames:",
-            table(("frames",), number, [f"{row['first']} - {row['last']}" for row in number]),
-            f"\nObjects at {at}, one memory frame:",
-            table(("objects",), objects, [row["objects"] for row in objects]),
-        ]
+    figures = {"clip": last.name, "frame": last.size, "rows": rows, "separate": medians[len(clips) :]}
+    height, width = last.size
+    text = f"Objects at {height}x{width} ({last.name}), one memory frame:\n" + _table(
+        ("objects", "groups"), rows, [[row["objects"], row["groups"]] for row in rows], rulers
     )
+    if figures["separate"]:
+        total = sum(figures["separate"])
+        figures["of_separate"] = rows[-1]["seconds"] / total
+        text += (
+            f"\n{rows[-1]['objects']} objects at once take {figures['of_separate']:.2f} of the time of "
+            f"{len(parts)} separate runs ({1e3 * total:.4g} ms)"
+        )
+    return figures, text
+
+
+MEASURE = dict(zip(TABLES, (by_pixels, by_memory, by_number, by_objects), strict=True))
+
+
+def _table(headers: tuple, rows: list[dict], cells: list[list], rulers: Rulers) -> str:
+    """Lay out cells and each row's time for a terminal."""
+    times = [row["seconds"] for row in rows]
+    lines = [[*own, 1e3 * t, rulers.units(t), t / times[0]] for own, t in zip(cells, times, strict=True)]
+    return format_table((*headers, "ms", "units", "over the first"), lines)
 
 
 if __name__ == "__main__":

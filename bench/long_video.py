@@ -5,8 +5,7 @@
 First one long video (a generated one, to and fro) at a limited number of memory frames: every 500 frames the process's
 memory, frames a second, and programs compiled so far. Then videos of many sizes, one after the other: programs that
 hold the network depend on its input size alone, which is rounded to a multiple of 16 (plus 1 for networks that align
-corners), so that their number is bounded by the rounded sizes; small ones that resize depend on the frame's own. At the
-end a frame of another size in the middle of a video, which is an error.
+corners), so that their number is bounded by the rounded sizes; small ones that resize depend on the frame's own.
 """
 
 import argparse
@@ -22,15 +21,13 @@ if __name__ == "__main__":  # before anything else is loaded
 
     use_huge_pages()
 
-from aot_jax.checkpoint import Model, load_model
-from aot_jax.checks import TrackError
-from aot_jax.config import add_config_flags, load_config, parse_args
+from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker import Tracker
-from bench.inference import ERRORS, check_depth
-from bench.measure import Compilations, add_json_flag, describe_machine, format_table, rss, write_json
-from bench.probe import memory_frames
-from bench.videos import generate_clip
+from aot_jax.tracker.tracker import Tracker
+from bench.clip import generate_clip, memory_frames
+from bench.inference import ERRORS
+from bench.measure import Compilations, format_table, rss, run
+from bench.network import add_network_flags, check_depth, find_network
 
 NETWORK = ("_encode", "_segment", "_memorize")  # programs that hold the network
 CLIP = 50  # frames of the generated video that is repeated
@@ -44,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__.splitlines()[0],
         epilog="example: python -m bench.long_video --config configs/aott.py --frames 10000 --sizes 20",
     )
-    add_config_flags(parser, "configs/aost.py")
+    add_network_flags(parser, "configs/aost.py")
     parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
     parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--every", type=int, default=500, metavar="N", help="frames of a row (default: %(default)s)")
@@ -54,31 +51,26 @@ def make_parser() -> argparse.ArgumentParser:
         "--max_frames", type=int, default=16, metavar="N", help="memory frames at most (default: %(default)s)"
     )
     parser.add_argument("--sizes", type=int, default=20, metavar="N", help="videos, each larger (default: %(default)s)")
-    add_json_flag(parser)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    args, overrides = parse_args(make_parser(), argv)
-    print(describe_machine())
-    try:
-        config = load_config(args.config, overrides)
-        depth = check_depth(config, args.depth)
-        model = load_model(config)
-        figures = {"config": config.name, "depth": depth}
-        with Compilations() as compilations:
-            figures["long"] = track_long(model, depth, args, compilations)
-            print("\n" + format_long(figures["long"]))
-            figures["sizes"] = [track_sizes(model, depth, args, compilations) for _ in range(2)]
-            print("\n" + format_sizes(*figures["sizes"]))
-        figures["refused"] = change_size(model, depth, args)
-        print(f"\nanother size in the middle of a video: {figures['refused']}")
-        write_json(args.json, "bench.long_video", argv, figures)
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run("bench.long_video", make_parser(), measure_long, ERRORS, argv)
+
+
+def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:
+    """Measure and print all."""
+    network = find_network(args, overrides)
+    depth = check_depth(network.config, args.depth)
+    model = network.load()
+    figures: dict = {"config": network.config.name, "depth": depth}
+    with Compilations() as compilations:
+        figures["long"] = track_long(model, depth, args, compilations)
+        print("\n" + format_long(figures["long"]))
+        figures["sizes"] = [track_sizes(model, depth, args, compilations) for _ in range(2)]
+        print("\n" + format_sizes(*figures["sizes"]))
+    return figures
 
 
 def track_long(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
@@ -134,22 +126,6 @@ def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations
             }
         )
     return rows
-
-
-def change_size(model: Model, depth: int, args: argparse.Namespace) -> str:
-    """Return what a tracker says to a frame of another size in the middle of a video.
-
-    Raises:
-        TrackError: if it says nothing.
-    """
-    clip = generate_clip(2, 1, args.height, args.width)
-    tracker = Tracker(model, depth, gap=0)
-    tracker.step(clip.frames[0], clip.mask)
-    try:
-        tracker.step(clip.frames[1][:-2])
-    except TrackError as error:
-        return str(error)
-    raise TrackError("a frame of another size in the middle of a video was not refused")
 
 
 def format_long(rows: list[dict]) -> str:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the unit, counting compilations, what the machine is, tables and JSON.
+"""What the benchmarks share: the unit, counting compilations, what the machine is, tables, JSON, a command's frame.
 
 Times on a shared machine mean little, and on another machine nothing. So every figure is also given in units: one
 unit is the time of one 2048 x 2048 x 2048 float32 matrix product in JAX, measured in the same run, before, amid and
@@ -17,17 +17,24 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aot_jax.flags import parse_args
+
 SIDE = 2048  # of the unit's matrices
 LARGE_SIDE = 8192  # of the matrices that tell an accelerator's rate: smaller ones do not fill it
 CHAIN = 20  # products in one measurement on an accelerator, where one is shorter than waiting for it
 COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
+
+
+class BenchError(ValueError):
+    """What a benchmark cannot run on, or with."""
 
 
 class Product:
@@ -224,13 +231,34 @@ def numbers(text: str) -> list[int]:
     return values
 
 
-def add_json_flag(parser: argparse.ArgumentParser) -> None:
-    """Add `--json FILE`."""
+def run(
+    name: str,
+    parser: argparse.ArgumentParser,
+    measure: Callable[[argparse.Namespace, list[str]], dict[str, Any]],
+    errors: tuple[type[Exception], ...],
+    argv: list[str] | None,
+) -> int:
+    """Run a benchmark's command; returns the exit code, 2 for input that cannot be used.
+
+    Args:
+        name: of the program.
+        parser: of its flags; `--json FILE` is added.
+        measure: takes flags and overrides of config fields, prints figures and returns them for JSON. What it has under
+            "error" is said at the end, and the exit code is 2.
+        errors: that bad input raises, besides `BenchError` and OSError.
+        argv: arguments; None: the process's.
+    """
     parser.add_argument("--json", type=Path, metavar="FILE", help="write device, versions, command and figures there")
-
-
-def write_json(path: Path | None, program: str, argv: Sequence[str] | None, figures: dict[str, object]) -> None:
-    """Write figures with the machine and the command to a file; do nothing without one."""
-    if path is not None:
-        command = shlex.join(["python", "-m", program, *(sys.argv[1:] if argv is None else argv)])
-        path.write_text(json.dumps({"machine": machine(), "command": command, **figures}, indent=1) + "\n")
+    args, overrides = parse_args(parser, argv)
+    print(describe_machine(), flush=True)
+    try:
+        figures = measure(args, overrides)
+        if args.json is not None:
+            command = shlex.join(["python", "-m", name, *(sys.argv[1:] if argv is None else argv)])
+            args.json.write_text(json.dumps({"machine": machine(), "command": command, **figures}, indent=1) + "\n")
+    except (BenchError, OSError, *errors) as error:
+        figures = {"error": error}
+    if "error" in figures:
+        print(f"error: {figures['error']}", file=sys.stderr)
+        return 2
+    return 0

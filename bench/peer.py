@@ -1,26 +1,31 @@
-"""Time the authors' PyTorch code, if a checkout of it is at hand, in the order in which this project works.
+"""Time the authors' PyTorch code, if it is at hand, in the order in which this project works.
 
-Called by `bench/inference.py` and `bench/train.py` for `--peer PATH`. Only its public entry points are used
-(`configs.default`, `networks.models.build_vos_model`, `networks.engines.build_engine`), as its own evaluation and
-training call them; its weights are drawn, in float32.
+It comes as a wheel (`pip download --no-deps deaotpy`, then unpack it) or as a checkout of their repository. Only its
+public entry points are used (`configs.default`, `networks.models.build_vos_model`, `networks.engines.build_engine`), as
+its own evaluation and training call them; weights are drawn, in float32. It asks for a CUDA extension,
+`spatial_correlation_sampler`; where that is not installed, `stand_in` takes its place, and the figures say so.
 """
 
 import contextlib
 import importlib
+import importlib.util
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax.typing import Size
-from bench.measure import Rulers
+from bench.measure import BenchError, Rulers
 
-PACKAGES = ("configs", "networks", "utils", "dataloaders")  # top-level names of the checkout; some are ours, too
+HELP = "the authors' PyTorch code to time beside: an unpacked wheel of deaotpy, its installed package, or a checkout"
+SAMPLER = "spatial_correlation_sampler"
+PACKAGES = ("aot", "configs", "networks", "utils", "dataloaders", SAMPLER)  # its top-level names; some are ours, too
+ENTRIES = ("configs/default.py", "networks/models/__init__.py", "networks/engines/__init__.py")
 NEVER = 9999  # its gap for "the reference only"
 # Its name of each config.
 NAMES = {
@@ -31,12 +36,30 @@ NAMES = {
     "aost_r50": "r50_aost",
     "aost_swinb": "swinb_aost",
     "aost_shared": "aost_share",
+    "deaotl_r50": "r50_deaotl",
+    "deaotl_swinb": "swinb_deaotl",
 }
 PARTS = ("encode and propagate", "decode", "memorize")  # of a frame
+LONGEST = 300  # letters of an error of its code
 
 
-class PeerError(ValueError):
-    """A checkout that cannot be used, or no PyTorch to run it with."""
+class Peer(NamedTuple):
+    """The authors' engine around one of their networks, ready to run."""
+
+    engine: Any
+    device: Any
+    torch: ModuleType
+    how: dict[str, object]  # what it runs with
+
+    def tensor(self, x: np.ndarray) -> Any:
+        """Copy an array to the device."""
+        return self.torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+    def now(self) -> float:
+        """Return the time at which all that was asked for is done."""
+        if self.torch.cuda.is_available():
+            self.torch.cuda.synchronize()
+        return time.perf_counter()
 
 
 def time_tracking(
@@ -52,7 +75,7 @@ def time_tracking(
     """Track a clip with the authors' code; returns the seconds of each frame, and of its parts, and how it ran.
 
     Args:
-        path: the checkout.
+        path: of the code, see `find_code`.
         config: ours.
         depth: LSTT layers to run.
         images: (1, h, w, 3) float32, normalised, at the network's input size; the reference first.
@@ -62,39 +85,32 @@ def time_tracking(
         warm_up: frames after the reference that do not count.
 
     Raises:
-        PeerError: if the checkout, or PyTorch, cannot be used.
+        BenchError: if the code, or PyTorch, cannot be used, or the code fails.
     """
-    torch = import_torch()
-    with started(path):
-        model, peer = build_model(path, config, depth, torch)
-        device = next(iter(model.parameters())).device
-        gap = config.memory.gap or NEVER
-        engine = build_engine(path, peer, model, "eval", gap, short_term_mem_skip=1)
+    parts: list[list[float]] = []
+    with opened(path, config, depth, "eval", config.memory.gap, short_term_mem_skip=1) as peer:
+        torch, engine = peer.torch, peer.engine
         engine.eval()
-        frames = [to_tensor(torch, image.transpose(0, 3, 1, 2), device) for image in images]
-        labels = to_tensor(torch, mask[None, None].astype(np.float32), device)
-        parts: list[list[float]] = []
+        frames = [peer.tensor(image.transpose(0, 3, 1, 2)) for image in images]
+        labels = peer.tensor(mask[None, None].astype(np.float32))
         with torch.no_grad():
             engine.add_reference_frame(frames[0], labels, obj_nums=[int(mask.max())], frame_step=0)
             for t, frame in enumerate(frames[1:]):
                 if t % 3 == 0:
                     rulers.measure()
-                ticks = [_now(torch)]
+                ticks = [peer.now()]
                 engine.match_propogate_one_frame(frame)  # the authors' spelling
-                ticks.append(_now(torch))
+                ticks.append(peer.now())
                 logits = engine.decode_current_logits(output)
                 labels = torch.softmax(logits, dim=1).argmax(dim=1, keepdim=True).float()
-                ticks.append(_now(torch))
+                ticks.append(peer.now())
                 labels = torch.nn.functional.interpolate(labels, size=engine.input_size_2d, mode="nearest")
                 engine.update_memory(labels)
-                ticks.append(_now(torch))
+                ticks.append(peer.now())
                 if t >= warm_up:
                     parts.append(np.diff(ticks).tolist())
-    seconds = [sum(frame) for frame in parts]
-    return how(torch, model, device) | {
-        "seconds": seconds,
-        "parts": dict(zip(PARTS, np.median(parts, axis=0).tolist(), strict=True)),
-    }
+    medians = np.median(parts, axis=0).tolist()
+    return peer.how | {"seconds": [sum(own) for own in parts], "parts": dict(zip(PARTS, medians, strict=True))}
 
 
 def time_training(
@@ -110,144 +126,157 @@ def time_training(
     On the CPU identities keep their order, since their code shuffles them on a GPU only.
 
     Args:
-        path: the checkout.
+        path: of the code, see `find_code`.
         config: ours.
         batches: images (b, t, h, w, 3) float32, normalised, masks (b, t, h, w), objects (b,).
         rulers: measured between updates.
         warm_up: updates that do not count.
 
     Raises:
-        PeerError: if the checkout, or PyTorch, cannot be used.
+        BenchError: if the code, or PyTorch, cannot be used, or the code fails.
     """
-    torch = import_torch()
     seconds = []
-    with started(path):
-        model, peer = build_model(path, config, config.model.depth, torch)
-        device = next(iter(model.parameters())).device
-        engine = build_engine(path, peer, model, "train", config.memory.train_gap or NEVER)
+    with opened(path, config, config.model.depth, "train", config.memory.train_gap) as peer:
+        torch, engine = peer.torch, peer.engine
         engine.train()
         trained = [p for p in engine.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=config.train.learning_rate, weight_decay=config.train.weight_decay)
         for step, batch in enumerate(batches):
             rulers.measure()
             # Frames of all clips one after the other: (t b, c, h, w).
-            images = to_tensor(torch, _frames_first(batch["images"]).transpose(0, 3, 1, 2), device)
-            masks = to_tensor(torch, _frames_first(batch["masks"])[:, None].astype(np.float32), device)
+            images, masks = (x.swapaxes(0, 1).reshape(-1, *x.shape[2:]) for x in (batch["images"], batch["masks"]))
+            images = peer.tensor(images.transpose(0, 3, 1, 2))
+            masks = peer.tensor(masks[:, None].astype(np.float32))
             clips = len(batch["objects"])
-            start = _now(torch)
-            engine.restart_engine(clips, device.type == "cuda")
+            start = peer.now()
+            engine.restart_engine(clips, peer.device.type == "cuda")
             optimizer.zero_grad(set_to_none=True)
             loss = engine(images, masks, clips, obj_nums=batch["objects"].tolist(), step=step, use_prev_pred=False)[0]
             loss.mean().backward()
             torch.nn.utils.clip_grad_norm_(trained, config.train.clip_norm)
             optimizer.step()
             if step >= warm_up:
-                seconds.append(_now(torch) - start)
-    return how(torch, model, device) | {"seconds": seconds}
-
-
-def import_torch() -> ModuleType:
-    """Return PyTorch.
-
-    Raises:
-        PeerError: if it is not installed.
-    """
-    try:
-        return importlib.import_module("torch")
-    except ImportError as error:
-        raise PeerError(f"--peer needs PyTorch ({error}): pip install torch torchvision") from None
+                seconds.append(peer.now() - start)
+    return peer.how | {"seconds": seconds}
 
 
 @contextlib.contextmanager
-def started(path: Path) -> Iterator[None]:
-    """Import from a checkout while the context lasts: its packages take the place of ours of the same names.
+def opened(path: Path, config: ConfigDict, depth: int, phase: str, gap: int, **options: Any) -> Iterator[Peer]:
+    """Build the authors' engine for a config of ours; while the context lasts, their packages can be imported.
 
     Raises:
-        PeerError: if `path` does not look like a checkout; it names what is missing.
+        BenchError: in one line, whatever their code raises, here or inside the context; or if it is not there.
     """
-    for part in ("configs/default.py", "networks/models/__init__.py", "networks/engines/__init__.py"):
-        if not (path / part).is_file():
-            raise PeerError(f"{path} is not a checkout of the authors' aot-benchmark: it has no {part}")
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        raise BenchError(f"--peer needs PyTorch ({error}): pip install torch torchvision") from None
+    root, prefix = find_code(path)
+    name = NAMES.get(config.name, config.name)
+    if not (root / prefix.replace(".", "/") / "configs" / "models" / f"{name}.py").is_file():
+        raise BenchError(
+            f"{path} has no configs/models/{name}.py, its network for {config.name}: is it another branch?"
+        )
+    try:
+        with importable(root, prefix, torch) as (load, stands_in):
+            peer = load("configs.default").DefaultEngineConfig("bench", name)
+            peer.MODEL_LSTT_NUM = depth
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            model = load("networks.models").build_vos_model(peer.MODEL_VOS, peer).to(device)
+            options = {"aot_model": model, "gpu_id": 0, "long_term_mem_gap": gap or NEVER, **options}
+            engine = load("networks.engines").build_engine(peer.MODEL_ENGINE, phase=phase, **options)
+            samples = any(hasattr(module, "correlation_sampler") for module in model.modules())
+            extension = f"bench/peer.py's stand-in for {SAMPLER}" if stands_in else "its CUDA extension"
+            how = {
+                "torch": torch.__version__,
+                "device": str(device),
+                "threads": torch.get_num_threads(),
+                "local_attention": extension if samples else "its own fallback",
+            }
+            yield Peer(engine, device, torch, how)
+    except BenchError:
+        raise
+    except Exception as error:  # whatever its code, or what it needs, raises
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BenchError(f"{path}: the authors' {name} fails: {text[:LONGEST]}") from error
+
+
+def find_code(path: Path) -> tuple[Path, str]:
+    """Return the folder to import the authors' code from, and what comes before its packages' names.
+
+    Args:
+        path: a checkout, a folder that holds the package `aot` (an unpacked wheel), that package, or the name under
+            which it is installed.
+
+    Raises:
+        BenchError: if it is none of these.
+    """
+    if not path.exists() and str(path).isidentifier() and (spec := importlib.util.find_spec(str(path))) is not None:
+        path = Path(spec.origin or ".").parent
+    roots = {path: "", path / "aot": "aot."}
+    if path.name == "aot":
+        roots = {path: "aot."}
+    for folder, prefix in roots.items():
+        if all((folder / entry).is_file() for entry in ENTRIES):
+            return (folder.parent if prefix else folder), prefix
+    missing = next(entry for entry in ENTRIES if not (path / entry).is_file())
+    raise BenchError(f"{path} is not the authors' code, neither a checkout nor an unpacked wheel: it has no {missing}")
+
+
+@contextlib.contextmanager
+def importable(root: Path, prefix: str, torch: ModuleType) -> Iterator[tuple[Callable[[str], Any], bool]]:
+    """Import the authors' code while the context lasts: its packages take the place of ours of the same names.
+
+    Yields:
+        What imports a module of theirs, and whether `stand_in` takes the place of the CUDA extension.
+    """
 
     def take_out() -> dict[str, ModuleType]:
         return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in PACKAGES}
 
+    stands_in = importlib.util.find_spec(SAMPLER) is None
     own, places = take_out(), sys.path[:]
-    # Ours are hidden altogether: a package with an __init__.py wins over one without, wherever they stand.
-    sys.path[:] = [str(path.resolve()), *(p for p in places if not Path(p, "configs", "common.py").is_file())]
+    # Ours are hidden altogether: a package with an __init__.py wins over one without, wherever they stand. The wheel
+    # names some of its own modules as the checkout does.
+    theirs = [str(root.resolve()), *([str((root / prefix[:-1]).resolve())] if prefix else [])]
+    sys.path[:] = [*theirs, *(p for p in places if not Path(p, "configs", "common.py").is_file())]
+    if stands_in:
+        sys.modules[SAMPLER] = stand_in(torch)
     importlib.invalidate_caches()
     try:
-        yield
+        yield (lambda name: importlib.import_module(prefix + name)), stands_in
     finally:
         sys.path[:] = places
         take_out()
         sys.modules.update(own)
 
 
-def build_model(path: Path, config: ConfigDict, depth: int, torch: ModuleType) -> tuple[Any, Any]:
-    """Build the authors' network of a config; returns it and its configuration. Inside `started`.
+def stand_in(torch: ModuleType) -> ModuleType:
+    """Make a module like the CUDA extension: each cell's products with a window of another map, added up."""
 
-    Raises:
-        PeerError: if the checkout does not have it.
-    """
-    name = NAMES.get(config.name, config.name)
-    if not (path / "configs" / "models" / f"{name}.py").is_file():
-        raise PeerError(f"{path} has no configs/models/{name}.py, its network for {config.name}: is it another branch?")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        peer = importlib.import_module("configs.default").DefaultEngineConfig("bench", name)
-        peer.MODEL_LSTT_NUM = depth
-        model = importlib.import_module("networks.models").build_vos_model(peer.MODEL_VOS, peer)
-        return model.to(device), peer
-    except Exception as error:  # whatever its code, or what it needs, raises
-        raise PeerError(f"{path}: its network {name} does not start: {type(error).__name__}: {error}") from error
+    class SpatialCorrelationSampler(torch.nn.Module):
+        def __init__(self, patch_size: int, dilation_patch: int = 1, **_: Any) -> None:
+            super().__init__()
+            self.side, self.dilation = patch_size, dilation_patch
 
+        def forward(self, x: Any, y: Any) -> Any:
+            batch, channels, height, width = x.shape
+            padding = self.side // 2 * self.dilation
+            y = torch.nn.functional.unfold(y, self.side, dilation=self.dilation, padding=padding)
+            y = y.view(batch, channels, self.side, self.side, height, width)
+            return (x[:, :, None, None] * y).sum(dim=1)
 
-def build_engine(path: Path, peer: Any, model: Any, phase: str, gap: int, **options: Any) -> Any:
-    """Build the authors' engine around a network. Inside `started`.
-
-    Raises:
-        PeerError: if that fails.
-    """
-    options = {"aot_model": model, "gpu_id": 0, "long_term_mem_gap": gap, **options}
-    try:
-        return importlib.import_module("networks.engines").build_engine(peer.MODEL_ENGINE, phase=phase, **options)
-    except Exception as error:
-        raise PeerError(f"{path}: its engine does not start: {type(error).__name__}: {error}") from error
-
-
-def how(torch: ModuleType, model: Any, device: Any) -> dict[str, object]:
-    """Return what the authors' code ran with."""
-    extension = any(hasattr(module, "correlation_sampler") for module in model.modules())
-    return {
-        "torch": torch.__version__,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "local_attention": "its CUDA extension" if extension else "the unfold fallback, without its CUDA extension",
-    }
+    module = ModuleType(SAMPLER)
+    module.SpatialCorrelationSampler = SpatialCorrelationSampler
+    return module
 
 
 def describe(peer: dict[str, Any], what: str, own: float, rulers: Rulers) -> str:
-    """Return a line on the peer's median time of a `what`, beside our `own`, both in seconds."""
+    """Return lines on the peer's median time of a `what`, beside our `own`, both in seconds."""
     seconds = float(np.median(peer["seconds"]))
-    parts = "".join(f", {name} {rulers.units(part):.3g}" for name, part in peer.get("parts", {}).items())
+    parts = "".join(f", {name} {1e3 * part:.4g}" for name, part in peer.get("parts", {}).items())
     return (
-        f"peer: {1e3 * seconds:.4g} ms, {rulers.units(seconds):.3g} units a {what}{parts}; torch {peer['torch']}, "
-        f"{peer['device']}, {peer['threads']} threads, float32; local attention: {peer['local_attention']}\n"
-        f"this project takes {own / seconds:.2f} of the peer's time"
+        f"the authors' code: {1e3 * seconds:.4g} ms a {what}{parts} ({rulers.units(seconds):.3g} units); torch "
+        f"{peer['torch']}, {peer['device']}, {peer['threads']} threads, float32; local attention: "
+        f"{peer['local_attention']}\nthis project is {seconds / own:.2f} times as fast as the authors' code"
     )
-
-
-def to_tensor(torch: ModuleType, x: np.ndarray, device: Any) -> Any:
-    """Copy an array to PyTorch's device."""
-    return torch.from_numpy(np.ascontiguousarray(x)).to(device)
-
-
-def _frames_first(x: np.ndarray) -> np.ndarray:
-    return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
-
-
-def _now(torch: ModuleType) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()

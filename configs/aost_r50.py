@@ -1,6 +1,6 @@
 """R50-AOST: AOST with a ResNet-50 encoder; the second stage, on DAVIS 2017 and YouTube-VOS 2019.
 
-    python train.py --config configs/pretrain/aost_r50.py --config.encoder_weights=resnet50.pth
+    python train.py --config configs/aost_r50.py:pretrain --config.encoder_weights=resnet50.pth
     python train.py --config configs/aost_r50.py --config.init_from=runs/pretrain_aost_r50
     python eval.py --split davis17 --config configs/aost_r50.py --depth 3
 
@@ -8,11 +8,12 @@
 """
 
 from configs import aost
+from configs.common import at_stage
 
 
-def get_config():
+def get_config(stage=None):
     config = aost.get_config()
     config.name = "aost_r50"
     config.model.encoder = "resnet50"
     config.train.min_learning_rate = 1e-5
-    return config
+    return at_stage(config, stage)

@@ -1,10 +1,11 @@
 """Shared AOST: AOST with one LSTT block used at each layer (paper, Table 2g)."""
 
 from configs import aost
+from configs.common import at_stage
 
 
-def get_config():
+def get_config(stage=None):
     config = aost.get_config()
     config.name = "aost_shared"
     config.model.share_blocks = True
-    return config
+    return at_stage(config, stage)

@@ -1,13 +1,14 @@
 """SwinB-AOST: AOST with a Swin-B encoder."""
 
 from configs import aost
+from configs.common import at_stage
 
 
-def get_config():
+def get_config(stage=None):
     config = aost.get_config()
     config.name = "aost_swinb"
     config.model.encoder = "swin_b"
     config.model.align_corners = False
     config.data.crop = 464
     config.train.min_learning_rate = 1e-5
-    return config
+    return at_stage(config, stage)

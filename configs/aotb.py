@@ -3,7 +3,7 @@
 from configs import common
 
 
-def get_config():
+def get_config(stage=None):
     config = common.get_config()
     config.name = "aotb"
-    return config
+    return common.at_stage(config, stage)

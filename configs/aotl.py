@@ -3,9 +3,9 @@
 from configs import common
 
 
-def get_config():
+def get_config(stage=None):
     config = common.get_config()
     config.name = "aotl"
     config.memory.gap = 5
     config.memory.train_gap = 2
-    return config
+    return common.at_stage(config, stage)

@@ -1,11 +1,12 @@
 """R50-AOT-L: AOT-L with a ResNet-50 encoder."""
 
 from configs import aotl
+from configs.common import at_stage
 
 
-def get_config():
+def get_config(stage=None):
     config = aotl.get_config()
     config.name = "aotl_r50"
     config.model.encoder = "resnet50"
     config.train.min_learning_rate = 1e-5
-    return config
+    return at_stage(config, stage)

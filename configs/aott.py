@@ -3,8 +3,8 @@
 from configs import common
 
 
-def get_config():
+def get_config(stage=None):
     config = common.get_config()
     config.name = "aott"
     config.model.depth = 1
-    return config
+    return common.at_stage(config, stage)

@@ -1,10 +1,11 @@
 """AOTv2-L: AOT-L with LSTT block v2."""
 
 from configs import aotl
+from configs.common import at_stage
 
 
-def get_config():
+def get_config(stage=None):
     config = aotl.get_config()
     config.name = "aotv2l"
     config.model.block = "v2"
-    return config
+    return at_stage(config, stage)

@@ -25,12 +25,12 @@ def get_config() -> ConfigDict:
 def _model() -> ConfigDict:
     model = ConfigDict()
     model.encoder = "mobilenet_v2"  # mobilenet_v2, resnet50 or swin_b (paper, section 5)
-    model.block = "v1"  # LSTT block: v1 (section 4.2) or v2 (section 4.3)
+    model.block = "v1"  # LSTT block: v1 (section 4.2), v2 (section 4.3) or gpm, DeAOT's (DeAOT paper, section 3)
     model.depth = 3  # L, number of LSTT layers; a scalable model also runs at 1 .. L (Table 2d)
     model.scalable = False  # S-LSTT: one decoder input layer a depth, every depth trained (section 4.3)
     model.share_blocks = False  # one LSTT block used at each layer (Table 2g); needs scalable
     model.channels = 256  # C, of the LSTT
-    model.heads = 8  # of every attention
+    model.heads = 8  # of every attention; 1 with block gpm
     model.identities = 10  # M, identities in the bank and objects of one group (Table 2a)
     model.patch_wise_bank = True  # sub-identities for each pixel of a 16x16 patch; else one for each patch (Table 2h)
     # Gain of the bank's initial values; empty: 1 / pixels of a patch (release), whose embeddings take long to tell
@@ -48,6 +48,7 @@ def _model() -> ConfigDict:
     model.locality = placeholder(float)
     model.align_corners = True  # grid convention of input sizes and resizes; false for Swin (release)
     model.drop_path = 0.1  # rate in the LSTT while training (release)
+    model.channel_drop = 0.1  # of whole channels after block gpm's depthwise convolutions while training (release)
     model.encoder_drop_path = 0.3  # largest rate in Swin while training (release)
     model.local_attention = "tiles"  # tiles (fast, exact) or patches (the literal form)
     return model
@@ -73,8 +74,9 @@ def _data() -> ConfigDict:
     data = ConfigDict()
     data.root = ""  # folder of the raw data; empty: $VOS_DATA, else ./data
     data.prepared = ""  # folder of the prepared sets; empty: ~/.cache/aot-jax/prepared
-    # Mixture of (name, repeat) or (name, repeat, root of its own); an epoch visits each sequence `repeat` times. Names:
-    # davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's own), generated; "davis17:val": a split.
+    # Mixture of (name, repeat) or (name, repeat, root of its own, below data.root unless absolute); an epoch visits
+    # each sequence `repeat` times. Names: davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's
+    # own), generated; "davis17:val": a split.
     # In the video stage the images of static become moving clips, see `data.moving`.
     data.datasets = (("davis17", 5), ("youtube_vos19", 1))  # (release)
     data.stage = "video"  # video: clips in time; static: several views of one image (paper, section 5.1)
@@ -122,7 +124,7 @@ def _data() -> ConfigDict:
     static.shear = 10.0  # degrees within -+ this, in x only, of a frame after the first
     data.static = static
     data.moving = _moving()
-    # Procedural videos, for runs without data: see `data_pipeline.frames.Recipe`.
+    # Procedural videos, for runs without data: see `aot_jax.io.generated.Recipe`.
     data.generated = ConfigDict()
     data.generated.seed = 0  # another seed: other shapes, textures and paths
     data.generated.videos = 60
@@ -210,16 +212,24 @@ def _train() -> ConfigDict:
     train.keep_checkpoints = 3  # newest ones
     train.keep_every = 20_000  # checkpoints of steps that this divides are kept for good; 0: none
     train.evaluate_every = 0  # steps between evaluations of the averaged weights, last step included; 0: none
-    train.evaluate_on = "generated"  # a split of eval.py
-    train.final_scores = False  # score the last weights on it at every depth, beside a copied first mask; draw a video
+    # Splits of eval.py, each a name or (name, folder), below data.root unless absolute; the best weights are those with
+    # the highest mean of their J&F. Without a folder: $VOS_DATA, else ./data.
+    train.evaluate_on = ("generated",)
+    # Score the last weights on the first of them at every depth, beside a copied first mask, and draw a video.
+    train.final_scores = False
     return train
 
 
-def static_stage(config: ConfigDict) -> ConfigDict:
-    """Turn a variant's recipe into that of the first stage: clips made of static images (paper, section 5; release).
+def at_stage(config: ConfigDict, stage: str | None) -> ConfigDict:
+    """Return a variant's recipe for a stage of training; None: the last one.
 
-    The second stage then starts from its weights: --config.init_from=runs/pretrain_NAME.
+    Stage `pretrain` is the first: clips made of static images (paper, section 5; release). The last one then starts
+    from its weights: --config.init_from=runs/pretrain_NAME.
     """
+    if stage is None:
+        return config
+    if stage != "pretrain":
+        raise ValueError(f"there is no stage {stage!r}; it is pretrain, or none for the last one")
     config.name = f"pretrain_{config.name}"
     config.data.stage = "static"
     config.data.datasets = (("static", 1),)

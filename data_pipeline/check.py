@@ -13,17 +13,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from aot_jax.io.frames import JPEG_OR_PNG, explain_errors, open_image
-from data_pipeline import sources
+from aot_jax.io import datasets
+from aot_jax.io.datasets import Dataset, Video
+from aot_jax.io.frames import FRAME_SUFFIXES, JPEG_OR_PNG, explain_errors, open_image
 from data_pipeline.errors import DataError
-from data_pipeline.masks import VOID, count_pixels, image_size, read_mask
+from data_pipeline.frames import Outcome, read_videos
+from data_pipeline.sequences import object_pixels, why_left_out
 
 _NAMES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "static": "still images", "videos": "own videos"}
 
 
 @dataclass
-class Report:
-    """What a source holds."""
+class Findings:
+    """What a data set holds."""
 
     title: str
     dataset: str  # its name in config.data.datasets
@@ -34,7 +36,7 @@ class Report:
     objects: int = 0  # summed over videos
     most_objects: int = 0  # of a video
     usable: int = 0  # videos to train on
-    binary: int = 0  # groups with 0/255 masks, where 255 is the object
+    notes: list[str] = field(default_factory=list)  # what was guessed about masks
     problems: list[str] = field(default_factory=list)
 
     def lines(self, limit: int | None = None) -> list[str]:
@@ -45,8 +47,7 @@ class Report:
             f"  {what} {self.videos}, usable {self.usable}; frames {self.frames}, with a mask {self.annotated}; "
             f"objects {self.objects}, at most {self.most_objects} in one",
         ]
-        if self.binary:
-            lines.append(f"  masks of 0 and 255 only in {self.binary} folder(s): 255 is taken as object 1")
+        lines += [f"  masks: {note}" for note in self.notes[:limit]]
         lines.append(f"  problems: {len(self.problems) or 'none'}")
         lines += [f"    {problem}" for problem in self.problems[:limit]]
         if limit is not None and len(self.problems) > limit:
@@ -61,8 +62,8 @@ class Report:
         return lines
 
 
-def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, sources.Source]]:
-    """Find every known layout in a folder; yields (title, dataset name, source).
+def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Dataset]]:
+    """Find every known layout in a folder; yields (title, dataset name, data set).
 
     Args:
       root: the folder, or one that holds DAVIS/, YouTubeVOS/ or Static/.
@@ -78,7 +79,7 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, sour
             if year in ("2016", "2017"):
                 found = True
                 name = f"davis{year[2:]}" + ("" if split == "train" else f":{split}")
-                yield f"DAVIS {year}, split {split}", name, sources.davis(home, int(year), split)
+                yield f"DAVIS {year}, split {split}", name, datasets.davis(home, int(year), split)
         if found:
             break
     metas = {path for pattern in ("", "*/", "*/*/", "*/*/*/") for path in root.glob(f"{pattern}meta.json")}
@@ -88,14 +89,14 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, sour
             edition = 2018 if "2018" in meta.parts else 2019
             split = meta.parent.name if meta.parent.name in ("valid", "test") else "train"
             name = f"youtube_vos{edition % 100}" + ("" if split == "train" else f":{split}")
-            yield f"YouTube-VOS {edition} {split}", name, sources.youtube_vos(meta.parent, edition, split)
+            yield f"YouTube-VOS {edition} {split}", name, datasets.youtube_vos(meta.parent, edition, split)
     if (root / "Static" / "JPEGImages").is_dir():
         found = True
-        yield "still images", "static", sources.static(root)
+        yield "still images", "static", datasets.static(root)
     if not found and (root / "JPEGImages").is_dir() and (root / "Annotations").is_dir():
         found = True
         kind = kind or ("videos" if _look_like_videos(root) else "static")
-        yield _NAMES[kind], kind, sources.find(kind, root)
+        yield _NAMES[kind], kind, datasets.find(kind, root)
     if not found:
         raise DataError(
             f"{root}: no data found; expected JPEGImages/VIDEO/*.jpg with Annotations/VIDEO/*.png, a DAVIS folder with "
@@ -103,76 +104,53 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, sour
         )
 
 
-def check(title: str, dataset: str, source: sources.Source, progress: bool = True) -> Report:
-    """Read everything in a source and report on it."""
-    report = Report(title, dataset, source.root, videos=len(source.videos))
-    report.frames = sum(len(video.frames) for video in source.videos)
-    seen: dict[str, set[int]] = {}
+def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> Findings:
+    """Read everything in a data set and report on it."""
+    found = Findings(title, dataset, source.root, videos=len(source.videos))
+    found.frames = sum(len(video.frames) for video in source.videos)
     results = []
-    with tqdm(total=report.frames, unit="frame", desc="check", disable=not progress, leave=False) as bar:
-        for video in source.videos:
-            counts, problems = _read(video, source.kind, bar)
-            seen.setdefault(video.group, set()).update(*counts)
-            results.append((video, counts, problems))
-    binary = {group for group, ids in seen.items() if ids == {VOID}}
-    report.binary = len(binary)
+    with tqdm(total=found.frames, unit="frame", desc="check", disable=not progress, leave=False) as bar:
+        for video, frames in read_videos(source, found.notes.append):
+            results.append((video, *_read(video, frames, source.kind, bar)))
+    shortest = 1 if source.kind == "static" else 2
     for video, counts, problems in results:
-        ids = {i for count in counts for i in count}
-        ids = ({1} if ids else set()) if video.group in binary else ids - {VOID}
-        report.annotated += len(counts)
-        report.objects += len(ids)
-        report.most_objects = max(report.most_objects, len(ids))
-        if not counts:
-            problems.append("no frame that can be trained on")
-        elif not ids:
-            problems.append("no annotated object: left out")
-        elif len(counts) == 1 and source.kind != "static":
-            problems.append("only one frame has a mask: left out, a clip needs two")
+        objects = [object_pixels(count, False) for count in counts]
+        ids = sorted({i for frame in objects for i in frame})
+        found.annotated += len(counts)
+        found.objects += len(ids)
+        found.most_objects = max(found.most_objects, len(ids))
+        if why := why_left_out(objects, shortest):
+            problems.append(f"{why}: left out")
         else:
-            report.usable += 1
-        if ids and max(ids) != len(ids) and source.kind != "static":
-            problems.append(f"ids with gaps: {_some(sorted(ids))} (fine for training)")
-        report.problems += [f"{video.name}: {problem}" for problem in problems]
-    return report
+            found.usable += 1
+        if ids and ids[-1] != len(ids) and source.kind != "static":
+            problems.append(f"ids with gaps: {_some(ids)} (fine for training)")
+        found.problems += [f"{video.name}: {problem}" for problem in problems]
+    return found
 
 
-def _read(video: sources.Video, kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
-    """Return the object pixels of each frame with a good mask, and the problems."""
-    counts: list[dict[int, int]] = []
-    problems: list[str] = []
-    missing_mask: list[str] = []
-    missing_image: list[str] = []
-    size: tuple[int, ...] | None = None
-    for frame in video.frames:
+def _read(video: Video, frames: Iterator[Outcome], kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
+    """Return the object pixels of each frame that preparation would store, and the problems of the others."""
+    counts, problems = [], []
+    missing: dict[str, list[str]] = {"frame(s) without a mask": [], "mask(s) without an image": []}
+    for pair, frame in zip(video.frames, frames, strict=True):
         bar.update()
-        if frame.mask is None or frame.image is None:
-            (missing_mask if frame.mask is None else missing_image).append(frame.name)
-            continue
-        try:
-            shape = image_size(frame.image.read_bytes(), frame.image.name)
-            ids, _ = read_mask(frame.mask.read_bytes(), frame.mask.name)
-        except (DataError, OSError) as error:
-            problems.append(str(error))
-            continue
-        if ids.shape != shape:
-            problems.append(f"{frame.name}: mask {ids.shape[1]}x{ids.shape[0]}, image {shape[1]}x{shape[0]} pixels")
-        elif size is not None and shape != size:
-            problems.append(f"{frame.name}: {shape[1]}x{shape[0]} pixels, frames before it {size[1]}x{size[0]}")
-        else:
-            size = shape
-            counts.append(count_pixels(ids))
-    if missing_mask:
-        note = " (fine: they are not trained on)" if kind == "videos" else ""
-        problems.append(f"{len(missing_mask)} frame(s) without a mask{note}: {_some(missing_mask)}")
-    if missing_image:
-        problems.append(f"{len(missing_image)} mask(s) without an image: {_some(missing_image)}")
+        if pair.mask is None or pair.image is None:
+            missing["frame(s) without a mask" if pair.image else "mask(s) without an image"].append(pair.name)
+        elif isinstance(frame, DataError):
+            problems.append(str(frame))
+        elif frame is not None:
+            counts.append(frame.objects)
+    for what, names in missing.items():
+        note = " (fine: they are not trained on)" if kind == "videos" and what.startswith("frame") else ""
+        problems += [f"{len(names)} {what}{note}: {_some(names)}"] if names else []
     return counts, problems
 
 
 def _look_like_videos(root: Path) -> bool:
     """Tell videos from sets of images: in a video all images have one size and names that end in a number."""
     for folder in sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir()):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in sources.IMAGE_ENDINGS)
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
         if any(not path.stem[-1:].isdigit() for path in files):
             return False
         sizes = set()

@@ -1,5 +1,5 @@
-"""The one error of this package; every module raises it, command lines print it."""
+"""The one error of this package, which is that of listing raw data too; command lines print it."""
 
+from aot_jax.io.datasets import DataError
 
-class DataError(Exception):
-    """Says which file, record or field is wrong, and what to do about it."""
+__all__ = ["DataError"]

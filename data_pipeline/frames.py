@@ -1,17 +1,15 @@
-"""Frames as prepared sets hold them: read and checked from raw files, or drawn; encoded bytes are kept as they are."""
+"""Read the frames of raw videos as they are stored: encoded images, and masks as PNGs of ids, each checked."""
 
-import io
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
-
+from aot_jax.io.datasets import Dataset, FramePair, Video
+from aot_jax.io.mask_sets import Masks, read_masks
+from aot_jax.io.masks import MaskError
+from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
-from data_pipeline.generate import make_video, plan_video
-from data_pipeline.masks import count_pixels, image_size, read_mask
-from data_pipeline.sources import Frame, Video
+from data_pipeline.masks import count_pixels, encode_ids, encode_image
 
 
 @dataclass(frozen=True)
@@ -24,113 +22,76 @@ class EncodedFrame:
     objects: dict[int, int]  # pixels of each id, 255 among them
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What decides the generated videos, all of it."""
-
-    seed: int = 0
-    videos: int = 60
-    frames: int = 20
-    height: int = 160  # pixels
-    width: int = 208  # pixels
-    objects: tuple[int, int] = (1, 6)  # fewest and most objects of a video
-    lookalikes: float = 0.25  # share of videos in which two objects look the same
+Outcome = EncodedFrame | DataError | None
 
 
-def read_video(
-    video: Video, kind: str, on_bad_file: str, left_out: list[dict[str, str]]
-) -> Iterator[EncodedFrame | None]:
-    """Read a video's files, checking each; None stands for a frame that is not stored.
+def read_videos(
+    source: Dataset, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[tuple[Video, Iterator[Outcome]]]:
+    """Yield each video with what its frames give: what is stored, the error that keeps it out, or None.
+
+    None stands for a frame without mask of a user's own videos, which is no mistake. What the values of masks mean is
+    decided over all masks of a group (`aot_jax.read_masks`).
 
     Args:
-      video: the files.
-      kind: of the set; a frame of "videos" may lack its mask.
-      on_bad_file: "stop", or "skip": note a bad file in `left_out`.
-      left_out: gets file and reason.
-
-    Raises:
-      DataError: a bad file, named, where `on_bad_file` is "stop".
+        source: the data set.
+        tell: called with one line for each guess about masks.
     """
-    size = None
-    for frame in video.frames:
+    for _, group in groupby(source.videos, key=lambda video: video.group):
+        videos = list(group)
+        files = {
+            _key(video, pair): pair.mask
+            for video in videos
+            for pair in video.frames
+            if pair.mask is not None and pair.image is not None
+        }
+        masks: Masks | DataError
         try:
-            if frame.mask is None and kind == "videos":
-                yield None  # a user's frame without a mask is no mistake
-                continue
-            encoded, size = _encode(video.name, frame, size)
-            yield encoded
-        except (DataError, OSError) as error:
-            if on_bad_file == "stop":
-                raise DataError(f"{error}. To leave bad files out: --config.data.on_bad_file=skip") from error
-            tqdm.write(f"left out: {error}")
-            left_out.append({"file": f"{video.name}/{frame.name}", "why": str(error)})
+            masks = read_masks(files, void=VOID, keep_going=True)
+        except MaskError as error:
+            masks = DataError(str(error))
+        else:
+            for note in masks.notes:
+                tell(note)
+        for video in videos:
+            yield video, _read_video(video, source.kind, masks)
+
+
+def _read_video(video: Video, kind: str, masks: Masks | DataError) -> Iterator[Outcome]:
+    size = None
+    for pair in video.frames:
+        if pair.mask is None and pair.image is not None and kind == "videos":
             yield None
+            continue
+        try:
+            frame, size = _encode(video, pair, size, masks)
+            yield frame
+        except DataError as error:
+            yield error
+        except (OSError, MaskError) as error:
+            yield DataError(str(error))
 
 
-def walk(videos: Iterable, total: int, what: object, listed: list[dict]) -> Iterator[tuple[str, EncodedFrame]]:
-    """Go through all frames, with a progress bar.
-
-    Args:
-      videos: (name, group, frames) of each.
-      total: number of frames.
-      what: is read; for the bar and errors.
-      listed: gets what sampling needs to know of each video: its frames in order and each frame's object pixels.
-
-    Yields:
-      a video's name and a frame of it.
-
-    Raises:
-      DataError: there is no frame.
-    """
-    with tqdm(total=total, desc=f"prepare {what}", unit="frame", mininterval=0.5, dynamic_ncols=True) as bar:
-        for name, group, frames in videos:
-            names, objects = [], []
-            for frame in frames:
-                bar.update()
-                if frame is not None:
-                    names.append(frame.name)
-                    objects.append({str(k): v for k, v in frame.objects.items()})
-                    yield name, frame
-            if names:
-                listed.append({"name": name, "group": group, "frames": names, "objects": objects})
-    if not listed:
-        raise DataError(f"{what}: no frame with a mask found; try: python -m data_pipeline.check {what}")
-
-
-def generate_videos(recipe: Recipe) -> Iterator[tuple[str, Iterator[EncodedFrame]]]:
-    """Yield name and frames of each procedural video."""
-    for index in range(recipe.videos):
-        yield f"{recipe.seed}-{index:04d}", _generate(recipe, index)
-
-
-def check_on_bad_file(value: str) -> None:
-    """Raise DataError unless it is a value of `data.on_bad_file`."""
-    if value not in ("stop", "skip"):
-        raise DataError(f"on_bad_file is {value!r}; use 'stop' or 'skip'")
-
-
-def _generate(recipe: Recipe, index: int) -> Iterator[EncodedFrame]:
-    plan = plan_video(recipe.seed, index, recipe.objects, recipe.lookalikes)
-    images, masks = make_video(frames=recipe.frames, height=recipe.height, width=recipe.width, **asdict(plan))
-    for t, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        jpeg, png = io.BytesIO(), io.BytesIO()
-        Image.fromarray(image).save(jpeg, "JPEG", quality=95)
-        Image.fromarray(mask).save(png, "PNG")
-        yield EncodedFrame(f"{t:05d}", jpeg.getvalue(), png.getvalue(), count_pixels(mask))
-
-
-def _encode(video: str, frame: Frame, size: tuple[int, int] | None) -> tuple[EncodedFrame, tuple[int, int]]:
-    if frame.image is None or frame.mask is None:
-        raise DataError(f"{video}/{frame.name}: its {'mask' if frame.image else 'image'} file is missing")
-    image, mask = frame.image.read_bytes(), frame.mask.read_bytes()
-    shape = image_size(image, str(frame.image))
-    ids, mask = read_mask(mask, str(frame.mask))
+def _encode(
+    video: Video, pair: FramePair, size: tuple[int, int] | None, masks: Masks | DataError
+) -> tuple[EncodedFrame, tuple[int, int]]:
+    """Read one frame; `size` (h, w) is that of the video's frames before it."""
+    if pair.image is None or pair.mask is None:
+        raise DataError(f"{video.name}/{pair.name}: its {'mask' if pair.image else 'image'} file is missing")
+    if isinstance(masks, DataError):
+        raise masks
+    shape, image = encode_image(pair.image.read_bytes(), str(pair.image))
+    ids = masks[_key(video, pair)]
     if ids.shape != shape:
-        raise DataError(f"{frame.mask}: {_wh(ids.shape)} pixels, but its image has {_wh(shape)}")
+        raise DataError(f"{pair.mask}: {_wh(ids.shape)} pixels, but its image has {_wh(shape)}")
     if size is not None and shape != size:
-        raise DataError(f"{frame.image}: {_wh(shape)} pixels, but the video's other frames have {_wh(size)}")
-    return EncodedFrame(frame.name, image, mask, count_pixels(ids)), shape
+        raise DataError(f"{pair.image}: {_wh(shape)} pixels, but the video's other frames have {_wh(size)}")
+    return EncodedFrame(pair.name, image, encode_ids(ids, str(pair.mask)), count_pixels(ids)), shape
 
 
-def _wh(shape: tuple[int, ...] | np.ndarray) -> str:
+def _key(video: Video, pair: FramePair) -> str:
+    return f"{video.name}/{pair.name}"
+
+
+def _wh(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"

@@ -1,72 +1,29 @@
-"""Read object masks strictly and keep their compressed bytes; used by preparation and by `check`.
-
-TensorFlow's PNG decoder turns a palette into colours and so loses the ids. A palette PNG therefore becomes a grey PNG
-here by rewriting its header: colour type 3 -> 0 and no palette. The compressed pixels are the same bytes.
-"""
+"""Masks and images as they are stored for training: grey PNGs of ids, and JPEG or PNG pictures that lie upright."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 from PIL import Image
 
-from aot_jax.io.frames import JPEG_OR_PNG, PNG, decode_image, explain_errors, open_image
-from aot_jax.io.masks import MaskError, mask_values
+from aot_jax.io.frames import FrameError, to_rgb
+from aot_jax.io.images import IMAGES, JPEG_OR_PNG, count_pictures, decode_image, explain_errors, open_image, orientation
+from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
 
-VOID = 255  # ignored in losses; in a 0/255 mask it is the object (see `sequences.py`)
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-
-def read_mask(data: bytes, name: str) -> tuple[np.ndarray, bytes]:
-    """Decode one mask file.
-
-    Args:
-      data: bytes of the file.
-      name: what to call it in an error.
-
-    Returns:
-      ids (h, w) uint8, 0 background, and the bytes of an 8-bit grey PNG that holds the same ids.
+def encode_ids(ids: np.ndarray, name: str) -> bytes:
+    """Encode ids (h, w), 255 void, as an 8-bit grey PNG, which TensorFlow decodes to the same ids.
 
     Raises:
-      DataError: not a PNG, coloured, antialiased, too large, or ids above 255.
+      DataError: an id above 255.
     """
-    image, head = decode_image(name, PNG, DataError, data)
-    try:
-        values = mask_values(image, head, name)
-    except MaskError as error:
-        raise DataError(str(error)) from None
-    if values.ndim == 3:
+    if ids.max() > VOID:
         raise DataError(
-            f"{name}: a mask must hold object ids (palette or grey PNG), this one holds {image.mode} colours; "
-            "save it as a palette PNG"
+            f"{name}: ids from {ids.min()} to {ids.max()}; training takes 0 .. 254, and 255 for void: renumber them"
         )
-    if values.max() > VOID:
-        raise DataError(
-            f"{name}: ids from {values.min()} to {values.max()}; training takes 0 .. 254, and 255 for void: "
-            "renumber them"
-        )
-    ids = values.astype(np.uint8)
-    if image.mode in ("P", "L") and data[24] == 8:
-        return ids, grey_png(data)
     buffer = io.BytesIO()
-    Image.fromarray(ids).save(buffer, "PNG")
-    return ids, buffer.getvalue()
-
-
-def grey_png(data: bytes) -> bytes:
-    """Declare an 8-bit palette or grey PNG as grey; its compressed pixels stay the same bytes."""
-    pieces, at = [_SIGNATURE], len(_SIGNATURE)
-    while at + 8 <= len(data):
-        size, tag = struct.unpack(">I4s", data[at : at + 8])
-        body = data[at + 8 : at + 8 + size]
-        at += 12 + size
-        if tag == b"IHDR":
-            body = body[:9] + b"\0" + body[10:]
-        if tag in (b"IHDR", b"IDAT", b"IEND"):
-            pieces.append(struct.pack(">I4s", len(body), tag) + body + struct.pack(">I", zlib.crc32(tag + body)))
-    return b"".join(pieces)
+    Image.fromarray(ids.astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def count_pixels(ids: np.ndarray) -> dict[int, int]:
@@ -75,17 +32,37 @@ def count_pixels(ids: np.ndarray) -> dict[int, int]:
     return {int(i): int(counts[i]) for i in np.flatnonzero(counts) if i}
 
 
-def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return (height, width) of an encoded frame after decoding it, so that a cut or broken file is found now.
+def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
+    """Check an image, and encode it anew if TensorFlow would not decode it as a viewer shows it.
+
+    Args:
+      data: bytes of the file.
+      name: what to call it in an error.
+
+    Returns:
+      (height, width), and the bytes of a JPEG or PNG: the same ones, unless its EXIF orientation turns it, or it is of
+      another kind.
 
     Raises:
-      DataError: the file cannot be decoded, or is of a kind TensorFlow does not decode.
+      DataError: the file cannot be decoded, or is CMYK.
     """
     with explain_errors(name, DataError):
-        image, _ = open_image(io.BytesIO(data), name, JPEG_OR_PNG, DataError)
+        image, head = open_image(io.BytesIO(data), name, IMAGES, DataError)
         width, height = image.size
-        image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, skips most of the work
-        image.load()
-    if image.mode == "CMYK":
-        raise DataError(f"{name}: a CMYK image; save it as an RGB JPEG or PNG")
-    return height, width
+        if head.startswith(tuple(JPEG_OR_PNG)) and count_pictures(image) == 1:
+            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, skips most of the work
+            image.load()
+            if image.mode == "CMYK":
+                raise DataError(f"{name}: a CMYK image; save it as an RGB JPEG or PNG")
+            if orientation(image) == 1:
+                return (height, width), data
+    try:
+        pixels = to_rgb(decode_image(name, IMAGES, DataError, data)[0], name)
+    except FrameError as error:
+        raise DataError(str(error)) from None
+    buffer = io.BytesIO()
+    if image.format == "JPEG":
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
+    else:
+        Image.fromarray(pixels).save(buffer, "PNG")
+    return (pixels.shape[0], pixels.shape[1]), buffer.getvalue()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from data_pipeline.masks import VOID
+from aot_jax.typing import VOID
 
 
 class Clip(NamedTuple):

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
+from aot_jax.typing import VOID
 from data_pipeline.augment import inverse_affine
 from data_pipeline.colour import clip, draw_colour, to_bytes
-from data_pipeline.masks import VOID
 from data_pipeline.merge import Clip, large_ids, renumber
 from data_pipeline.warp import affine, centred, with_margin
 

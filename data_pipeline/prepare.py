@@ -1,6 +1,6 @@
 """Turn raw folders into prepared sets, once: random-access records and an index.
 
-Where TensorFlow or its datasets are not installed the raw files stay where they are: see `scan.py`.
+Where TensorFlow or its datasets are not installed images stay where they are: see `scan.py`.
 
 A prepared set lives in FOLDER/NAME-SPLIT-FINGERPRINT. The fingerprint is of the raw files' names, sizes and times, so
 changed raw data is prepared anew beside the old set, and unchanged data never again. TFDS writes into a temporary
@@ -13,21 +13,29 @@ import hashlib
 import io
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from aot_jax.io import datasets
+from aot_jax.io.generated import VERSION, Recipe
 from aot_jax.start import cache_folder, load_tensorflow
-from data_pipeline import sources
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Recipe, check_on_bad_file
-from data_pipeline.generate import VERSION
 from data_pipeline.records import PreparedSet
 from data_pipeline.scan import scan
+from data_pipeline.walk import check_on_bad_file
 
-NAMES = ("davis16", "davis17", "generated", "static", "videos", "youtube_vos18", "youtube_vos19")
+# Class of `builders.py`, which needs TFDS, and its config.
+_BUILDERS: dict[str, tuple[str, str | None]] = {
+    "static": ("StaticImages", None),
+    "videos": ("OwnVideos", None),
+    "generated": ("Generated", None),
+}
+_BUILDERS |= {f"davis{year % 100}": ("Davis", str(year)) for year in (2016, 2017)}
+_BUILDERS |= {f"youtube_vos{year % 100}": ("YoutubeVos", str(year)) for year in (2018, 2019)}
 
 
 def default_folder() -> Path:
@@ -54,24 +62,24 @@ def prepare(
       folder: of all prepared sets.
       on_bad_file: "stop" or "skip".
       recipe: of generated videos.
-      raw: leave the files where they are and only scan them; None: where records cannot be written and read.
+      raw: leave images where they are, see `scan`; None: where records cannot be written and read.
 
     Raises:
       DataError: unknown name, no raw data, a bad file (named), or too little disk space.
     """
-    if name not in NAMES:
-        raise DataError(f"unknown dataset {name!r}; use one of {', '.join(NAMES)}")
+    if name not in _BUILDERS:
+        raise DataError(f"unknown dataset {name!r}; use one of {', '.join(sorted(_BUILDERS))}")
     check_on_bad_file(on_bad_file)
-    root, folder = root or sources.default_root(), folder or default_folder()
+    root, folder = root or datasets.data_root(), folder or default_folder()
     raw = not records_installed() if raw is None else raw
-    what: sources.Source | Recipe | None = None
+    what: datasets.Dataset | Recipe | None = None
     size = 0
     if name == "generated":
         what = recipe or Recipe()
         mark = _digest([str(VERSION), json.dumps(asdict(what))])
     else:
         try:
-            what = sources.find(name, root, split)
+            what = datasets.find(name, root, split)
         except DataError:
             kept = [path for path in sorted(folder.glob(f"{name}-{split}-*")) if path.is_dir()]
             if len(kept) != 1 or raw:
@@ -83,11 +91,15 @@ def prepare(
     if raw and what:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder / ".lock"):
-            return scan(name, split, what, target, on_bad_file)
-    builder = _builder(name, what, data_dir=str(target), on_bad_file=on_bad_file)
-    if not Path(builder.data_dir).is_dir():
-        _write(builder, size)
-    return _open(builder, name, split)
+            prepared = scan(name, split, what, folder / f"raw-{target.name}", on_bad_file)
+    else:
+        builder = _builder(name, what, data_dir=str(target), on_bad_file=on_bad_file)
+        if not Path(builder.data_dir).is_dir():
+            _write(builder, size)
+        prepared = _open(builder, name, split)
+    if prepared.left_out:
+        print(_total(prepared), file=sys.stderr)
+    return prepared
 
 
 def records_installed() -> bool:
@@ -103,15 +115,20 @@ def records_installed() -> bool:
 
 def _builder(name: str, what: Any, **kwargs: Any) -> Any:
     """Make the TFDS builder of a set."""
-    from data_pipeline.builders import davis, generated, own_videos, static_images, youtube_vos
+    from data_pipeline import builders
 
-    if name == "generated":
-        return generated.Generated(recipe=what, **kwargs)
-    if name.startswith("davis"):
-        return davis.Davis(config=f"20{name[-2:]}", source=what, **kwargs)
-    if name.startswith("youtube"):
-        return youtube_vos.YoutubeVos(config=f"20{name[-2:]}", source=what, **kwargs)
-    return {"static": static_images.StaticImages, "videos": own_videos.OwnVideos}[name](source=what, **kwargs)
+    class_name, config = _BUILDERS[name]
+    return getattr(builders, class_name)(source=what, config=config, **kwargs)
+
+
+def _total(prepared: PreparedSet) -> str:
+    """Say how much of a set was left out when it was prepared."""
+    videos = [entry["video"] for entry in prepared.left_out if "video" in entry]
+    whole = f", with them {len(videos)} whole video(s): {', '.join(videos)}" if videos else ""
+    return (
+        f"{prepared.name}: {len(prepared.left_out) - len(videos)} file(s) left out{whole}. "
+        f"Why each: delete {prepared.folder} and prepare it anew, or python -m data_pipeline.check"
+    )
 
 
 def _write(builder: Any, size: int) -> None:
@@ -171,14 +188,14 @@ def _open(builder: Any, name: str, split: str) -> PreparedSet:
     )
 
 
-def _fingerprint(source: sources.Source, on_bad_file: str) -> tuple[str, int]:
+def _fingerprint(source: datasets.Dataset, on_bad_file: str) -> tuple[str, int]:
     """Return a hash of every file's name, size and time, and the sizes' sum in bytes."""
     lines, total = [on_bad_file, source.kind, source.split], 0
     for video in source.videos:
-        for frame in video.frames:
-            for path in (frame.image, frame.mask):
+        for pair in video.frames:
+            for path in (pair.image, pair.mask):
                 if path is None:
-                    lines.append(f"{video.name}/{frame.name} -")
+                    lines.append(f"{video.name}/{pair.name} -")
                 else:
                     stat = path.stat()
                     total += stat.st_size

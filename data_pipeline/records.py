@@ -12,7 +12,6 @@ from absl import logging
 
 from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
-from data_pipeline.masks import grey_png, read_mask
 
 # No read-ahead: a neighbouring record is seldom the next one wanted.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
@@ -28,8 +27,8 @@ class PreparedSet:
     folder: Path  # of the records: `tfds.builder_from_directory` opens it; or of the raw files
     files: tuple[Path, ...]  # ArrayRecord files, in record order
     lengths: tuple[int, ...]  # records in each
-    videos: tuple[dict, ...]  # name, group, frames and objects, see `frames.walk`
-    left_out: tuple[dict, ...]  # file and reason
+    videos: tuple[dict, ...]  # name, group, frames and objects, see `walk.py`
+    left_out: tuple[dict, ...]  # file or video, and why
     raw: tuple[tuple[Path, Path], ...] = ()  # instead of records: image and mask of each frame
 
 
@@ -135,9 +134,7 @@ class RecordReader:
 
 def _read_files(image: Path, mask: Path) -> tuple[bytes, bytes]:
     try:
-        data = mask.read_bytes()
-        plain = data[24:26] in (b"\x08\x00", b"\x08\x03")  # 8 bits, grey or palette
-        return image.read_bytes(), grey_png(data) if plain else read_mask(data, str(mask))[1]
+        return image.read_bytes(), mask.read_bytes()
     except OSError as error:
         raise DataError(
             f"{error.filename}: cannot be read ({error.strerror}); check the set and start again"

@@ -12,10 +12,10 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from aot_jax.io.generated import Recipe
+from aot_jax.typing import VOID
 from data_pipeline import augment
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Recipe
-from data_pipeline.masks import VOID
 from data_pipeline.merge import Clip, merge
 from data_pipeline.moving import moving
 from data_pipeline.prepare import prepare
@@ -96,7 +96,7 @@ class Samples:
         """Read and decode records (t,): images (h, w, 3) and masks (h, w) uint8."""
         images, masks = [], []
         for record, (image, mask) in zip(records, self.reader.read(records), strict=True):
-            # The accurate transform of libjpeg, as at inference; pixels as they are stored, without a turn by EXIF.
+            # The accurate transform of libjpeg, as at inference; images lie upright as they are stored.
             pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
             ids = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
             if pixels is None or ids is None:
@@ -121,7 +121,7 @@ def open_sets(data: ConfigDict, raw: bool | None = None) -> list[PreparedSet]:
             prepare(
                 name,
                 split=split or "train",
-                root=Path(entry[2]).expanduser() if len(entry) > 2 else root,
+                root=(root or Path()) / Path(entry[2]).expanduser() if len(entry) > 2 else root,
                 folder=folder,
                 on_bad_file=data.on_bad_file,
                 recipe=Recipe(**data.generated) if name == "generated" else None,

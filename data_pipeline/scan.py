@@ -1,61 +1,78 @@
-"""Use raw files as they are, where records cannot be written: every file is checked and its objects counted, once.
+"""Prepare a set where records cannot be written: every file is checked once, and images are used where they are.
 
-The counts are kept in FOLDER/NAME-SPLIT-FINGERPRINT.json beside the prepared sets; the fingerprint is of the files'
-names, sizes and times, so that changed files are counted anew. Procedural videos are drawn into a folder of that name.
+What a mask's values mean is decided over many files, so the ids are stored: in FOLDER/raw-NAME-SPLIT-FINGERPRINT, as
+Annotations/VIDEO/FRAME.png, with index.json for the rest. An image lies beside them, in JPEGImages/VIDEO, only where
+training does not read its file as it is: one that EXIF turns, or one of a procedural video. The fingerprint is that of
+`prepare.py`.
 """
 
 import json
 from pathlib import Path
 
-from aot_jax.io.whole import whole
-from data_pipeline import sources
-from data_pipeline.frames import Recipe, generate_videos, read_video, walk
+from aot_jax.io.datasets import Dataset
+from aot_jax.io.files import atomic_write
+from aot_jax.io.generated import Recipe
 from data_pipeline.records import PreparedSet
+from data_pipeline.walk import Walk
 
 
-def scan(name: str, split: str, what: sources.Source | Recipe, target: Path, on_bad_file: str) -> PreparedSet:
-    """Open a set of raw files; count its objects first where that is not done yet. Nobody else may do so meanwhile.
+def scan(name: str, split: str, what: Dataset | Recipe, folder: Path, on_bad_file: str) -> PreparedSet:
+    """Open a set of raw files; check them first where that is not done yet. Nobody else may do so meanwhile.
 
     Args:
       name: of the set.
       split: of the set.
       what: the files, or the procedural videos.
-      target: name of the index, without its ending, or of the folder that procedural videos are drawn into.
+      folder: of what is stored.
       on_bad_file: "stop" or "skip".
 
     Raises:
       DataError: a bad file (named), or nothing to train on.
     """
-    kind, index = name if isinstance(what, Recipe) else what.kind, target.with_name(f"{target.name}.json")
-    if not index.is_file():
-        listed: list[dict] = []
-        left_out: list[dict[str, str]] = []
-        if isinstance(what, Recipe):
-            videos = ((name, kind, frames) for name, frames in generate_videos(what))
-            for video, frame in walk(videos, what.videos * what.frames, "generated videos", listed):
-                for part, ending, data in (("JPEGImages", "jpg", frame.image), ("Annotations", "png", frame.mask)):
-                    path = target / part / video / f"{frame.name}.{ending}"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(data)
-        else:
-            total = sum(len(video.frames) for video in what.videos)
-            files = ((v.name, v.group, read_video(v, kind, on_bad_file, left_out)) for v in what.videos)
-            for _ in walk(files, total, what.root, listed):
-                pass
-        with whole(index) as temporary:
-            temporary.write_text(json.dumps({"kind": kind, "videos": listed, "left_out": left_out}))
-    held = json.loads(index.read_text())
-    source = sources.own_videos(target) if isinstance(what, Recipe) else what
-    places = {(video.name, frame.name): frame for video in source.videos for frame in video.frames}
-    found = [places[video["name"], frame] for video in held["videos"] for frame in video["frames"]]
+    images = {}
+    if isinstance(what, Dataset):
+        images = {(video.name, pair.name): pair.image for video in what.videos for pair in video.frames if pair.image}
+    try:
+        return _open(name, split, folder, images)
+    except (OSError, ValueError, LookupError, TypeError):  # it is missing or damaged
+        _write(what, folder, images, on_bad_file)
+    return _open(name, split, folder, images)
+
+
+def _write(what: Dataset | Recipe, folder: Path, images: dict[tuple[str, str], Path], on_bad_file: str) -> None:
+    walk = Walk(what, on_bad_file)
+    for video, frame in walk:
+        _place(folder, "Annotations", video, frame.name).write_bytes(frame.mask)
+        own = images.get((video, frame.name))
+        if own is None or own.read_bytes() != frame.image:
+            _place(folder, "JPEGImages", video, frame.name).write_bytes(frame.image)
+    with atomic_write(folder / "index.json") as temporary:
+        temporary.write_text(json.dumps(walk.found), encoding="utf-8")
+
+
+def _place(folder: Path, part: str, video: str, frame: str) -> Path:
+    path = folder / part / video / f"{frame}.png"  # a JPEG too is known by its first bytes
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _open(name: str, split: str, folder: Path, images: dict[tuple[str, str], Path]) -> PreparedSet:
+    found = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    stored = {path.relative_to(folder): path for path in folder.rglob("*.png")}
+    raw = []
+    for video in found["videos"]:
+        for frame in video["frames"]:
+            place = Path(video["name"]) / f"{frame}.png"
+            image = stored.get("JPEGImages" / place) or images[video["name"], frame]
+            raw.append((image, stored["Annotations" / place]))
     return PreparedSet(
         name=name,
-        kind=kind,
+        kind=found["kind"],
         split=split,
-        folder=source.root,
+        folder=folder,
         files=(),
         lengths=(),
-        videos=tuple(held["videos"]),
-        left_out=tuple(held["left_out"]),
-        raw=tuple((frame.image, frame.mask) for frame in found if frame.image and frame.mask),
+        videos=tuple(found["videos"]),
+        left_out=tuple(found["left_out"]),
+        raw=tuple(raw),
     )

@@ -3,12 +3,13 @@
 `pipeline.py` builds one from prepared sets. It is all that a draw needs: no image is read to choose frames.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
-from data_pipeline.masks import VOID
 from data_pipeline.records import PreparedSet
 
 
@@ -65,17 +66,14 @@ def build_table(
     for data, repeat in zip(sets, repeats, strict=True):
         if not isinstance(repeat, int) or repeat < 1:
             raise DataError(f"dataset {data.name!r} is repeated {repeat!r} times; use a whole number from 1 up")
-        binary, start, here = _binary_groups(data), len(kept), []
+        videos = [(video, [_read_counts(frame) for frame in video["objects"]]) for video in data.videos]
+        binary, start, here = binary_groups((video["group"], pixels) for video, pixels in videos), len(kept), []
         shortest = 2 if clips and data.kind != "static" else 1
-        for video in data.videos:
+        for video, pixels in videos:
             is_binary = video["group"] in binary
-            counts = [_ids(objects, is_binary) for objects in video["objects"]]
-            if len(counts) < shortest:
-                left_out.append(
-                    f"{data.name}: {video['name']} has {len(counts)} annotated frame(s), a clip needs {shortest}"
-                )
-            elif not any(counts):
-                left_out.append(f"{data.name}: {video['name']} has no annotated object")
+            counts = [object_pixels(frame, is_binary) for frame in pixels]
+            if why := why_left_out(counts, shortest):
+                left_out.append(f"{data.name}: {video['name']} {why}")
             else:
                 here.append((f"{data.name}/{video['name']}", data.kind, is_binary, record, counts))
             record += len(counts)
@@ -106,19 +104,31 @@ def build_table(
     return table, left_out
 
 
-def _binary_groups(data: PreparedSet) -> set[str]:
-    """Find the groups whose masks hold nothing but 0 and 255: there 255 is the one object, not void."""
+def _read_counts(frame: dict[str, int]) -> dict[int, int]:
+    return {int(i): pixels for i, pixels in frame.items()}
+
+
+def binary_groups(videos: Iterable[tuple[str, Iterable[Mapping[int, int]]]]) -> set[str]:
+    """Find the groups whose masks hold nothing but 0 and 255: there 255 is the one object, not void.
+
+    Args:
+      videos: group and each frame's {id: pixels}, 0 left out.
+    """
     seen: dict[str, set[int]] = {}
-    for video in data.videos:
-        group = seen.setdefault(video["group"], set())
-        for objects in video["objects"]:
-            group.update(int(i) for i in objects)
+    for group, frames in videos:
+        seen.setdefault(group, set()).update(*frames)
     return {group for group, ids in seen.items() if ids == {VOID}}
 
 
-def _ids(objects: dict[str, int], binary: bool) -> dict[int, int]:
-    counts = {int(i): n for i, n in objects.items()}
+def object_pixels(pixels: Mapping[int, int], binary: bool) -> dict[int, int]:
+    """Return the pixels of each object of a frame: without void, or with 255 as object 1 where masks are `binary`."""
     if binary:
-        return {1: counts[VOID]} if VOID in counts else {}
-    counts.pop(VOID, None)
-    return counts
+        return {1: pixels[VOID]} if VOID in pixels else {}
+    return {i: n for i, n in pixels.items() if i != VOID}
+
+
+def why_left_out(frames: Sequence[Mapping[int, int]], shortest: int) -> str:
+    """Say why a video is not trained on, from the `object_pixels` of its frames; empty where it is."""
+    if len(frames) < shortest:
+        return f"has {len(frames)} annotated frame(s), a clip needs {shortest}"
+    return "" if any(frames) else "has no annotated object"

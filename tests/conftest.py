@@ -32,6 +32,12 @@ quick_compilation = pytest.fixture(compile_quickly, scope="module", name="quick_
 quick_compilation_of_test = pytest.fixture(compile_quickly, name="quick_compilation_of_test")
 
 
+@pytest.fixture(autouse=True)
+def no_shipped_weights(monkeypatch, tmp_path):
+    """Let no test depend on whether weights ship."""
+    monkeypatch.setattr("aot_jax.network.SHIPPED", tmp_path / "aost.safetensors")
+
+
 @pytest.fixture
 def tiny_encoder(monkeypatch):
     """Let the tests' encoder be trained as others are: its first stages and its batch norm stand still."""

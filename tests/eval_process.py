@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from miniature import Miniature, Oracle, patch_command
 
-import eval as command
+from aot_jax.commands import eval as command
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
 
     oracle = Mortal(made.answers)
     with pytest.MonkeyPatch.context() as patch:
-        patch_command(patch, command, lambda *_, **__: oracle)
+        patch_command(patch, lambda *_, **__: oracle)
         code = command.main(flags)
     print("steps", oracle.steps)
     return code

@@ -1,7 +1,7 @@
 """Miniatures of the official layouts, made of generated video, and an oracle that knows their masks.
 
-Used by tests/test_eval_*.py. Object 9 of `late` appears at its fourth annotated frame; `still` has one frame; sizes are
-odd. All-frames videos reach beyond the annotated frames on both sides.
+Object 9 of `late` appears at its fourth annotated frame; `still` has one frame; sizes are odd. All-frames videos reach
+beyond the annotated frames on both sides.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.io.frames import FrameError, read_frame
+from aot_jax.io.generated import make_video
 from aot_jax.io.masks import binarise, write_mask
-from data_pipeline.generate import make_video
 
 IDS = (1, 4, 9)
 SIZES = {"late": (33, 47), "plain": (40, 52), "still": (35, 33)}
@@ -160,9 +160,9 @@ class Oracle:
         return true
 
 
-def patch_command(monkeypatch, command, make_tracker) -> None:
+def patch_command(monkeypatch, make_tracker) -> None:
     """Let eval.py run with another tracker, without a network, on one device, scoring in this process."""
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
-    monkeypatch.setattr(command, "Tracker", make_tracker)
-    monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
+    monkeypatch.setattr("aot_jax.evaluation.benchmark.Tracker", make_tracker)
+    monkeypatch.setattr("aot_jax.evaluation.benchmark.copy_to_devices", lambda *_: [None])
     monkeypatch.setattr("os.cpu_count", lambda: 1)

@@ -1,7 +1,7 @@
 """Parity cases: figures that the authors' PyTorch release computed, and the weights and clips that they belong to.
 
-A case NAME is NAME.json (what was run) and NAME.npz (what came out). `OWN` is a small set in this folder, `FOLDER` a
-larger one, with real videos in its sibling folder `data`.
+A case NAME is NAME.json (what was run) and NAME.npz (what came out). `OWN` is a small set in this folder, `FOLDERS`
+hold larger ones, each with real videos in its sibling folder `data`. AOT_PARITY_DIR names them, with `:` between.
 """
 
 import json
@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import Model
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.convert import from_torch, release_tensors
+from aot_jax.network import Model, make_model
 
 OWN = Path(__file__).resolve().parent / "figures"
-FOLDER = Path(os.environ.get("AOT_PARITY_DIR") or Path(__file__).resolve().parents[2] / "shared" / "parity")
-MISSING = f"no folder of parity cases at {FOLDER}: set AOT_PARITY_DIR"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+GIVEN = os.environ.get("AOT_PARITY_DIR") or f"{SHARED / 'parity'}:{SHARED / 'parity_deaot'}"
+FOLDERS = [Path(folder) for folder in GIVEN.split(":") if folder]
 CONFIGS = {
     "r50_aotl": "aotl_r50",
     "swinb_aotl": "aotl_swinb",
@@ -27,17 +28,39 @@ CONFIGS = {
     "r50_aost": "aost_r50",
     "swinb_aost": "aost_swinb",
     "aost_share": "aost_shared",
+    "r50_deaotl": "deaotl_r50",
+    "swinb_deaotl": "deaotl_swinb",
 }
 
 
+KINDS = ("inference", "track", "train")
+
+
 def cases(kind: str) -> list[Path]:
-    """List the JSON files of FOLDER of one kind: track, train, or inference for the rest."""
-    other = ("metrics", "recipe")
-    found = {"track": [], "train": [], "inference": []}
-    for path in sorted(FOLDER.glob("*.json")):
-        if path.stem not in other:
-            found[path.stem.split("_")[0] if path.stem.split("_")[0] in found else "inference"].append(path)
+    """List the JSON files of one kind in all folders: track, train, or inference for the rest."""
+    found: dict[str, list[Path]] = {kind: [] for kind in KINDS}
+    for path in sorted(path for folder in FOLDERS for path in folder.glob("*.json")):
+        first = path.stem.split("_")[0]
+        if first not in ("metrics", "recipe"):
+            found[first if first in found else "inference"].append(path)
     return found[kind]
+
+
+def recipes() -> list[tuple[Path, str]]:
+    """List (JSON file, network by the release's name) for which decayed and frozen tensors are known."""
+    files = sorted(path for folder in FOLDERS for path in folder.glob("recipe*.json"))
+    prefix = "weight_decay_"
+    return [
+        (path, key.removeprefix(prefix))
+        for path in files
+        for key in json.loads(path.read_text())
+        if key.startswith(prefix)
+    ]
+
+
+def load_config_of(name: str) -> ConfigDict:
+    """Load the config of a network by the release's name."""
+    return load_config(CONFIGS.get(name, name))
 
 
 def load(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -48,7 +71,7 @@ def load(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
 
 def load_model(case: dict) -> Model:
     """Build a case's network with its weights; an unknown name fails."""
-    config = load_config(CONFIGS.get(case["model"], case["model"]))
+    config = load_config_of(case["model"])
     return Model(make_model(config), from_torch(state_dict(config), config), config)
 
 

@@ -9,8 +9,8 @@ import pytest
 import tiny
 
 from aot_jax import checkpoint
-from aot_jax.checkpoint import CheckpointError, load_model, load_params, save_params
-from aot_jax.config import ConfigError, load_config
+from aot_jax.checkpoint import CheckpointError, save_params
+from aot_jax.network import load_model, load_params
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +126,3 @@ def test_stopped_in_the_middle_nothing_is_left(model, tmp_path, monkeypatch, err
     assert list(tmp_path.iterdir()) == []
     save_params(tmp_path / "new", {"x": np.zeros(2)}, model.config)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
-
-
-def test_load_model_draws_from_a_seed(monkeypatch):
-    monkeypatch.setattr(checkpoint, "init_params", lambda module, seed: ("drawn", module.config.depth, seed))
-    assert load_model("aost", seed=3).params == ("drawn", 3, 3)
-    assert load_model(load_config("aott")).params == ("drawn", 1, 0)
-    with pytest.raises(ConfigError, match="no config at nothing"):
-        load_model("nothing")

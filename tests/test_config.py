@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aot_jax.config import ConfigError, add_config_flags, check_crop, fields, load_config, make_model, parse_args
+from aot_jax.config import ConfigError, fields, load_config
+from aot_jax.flags import add_config_flags, parse_args
+from aot_jax.network import check_crop, make_model
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "common"))
@@ -24,6 +26,12 @@ TABLE = {
     "aost_r50": ("resnet50", "v2", 3, 5, 2),
     "aost_swinb": ("swin_b", "v2", 3, 5, 2),
     "aost_shared": ("mobilenet_v2", "v2", 3, 5, 2),
+    "deaott": ("mobilenet_v2", "gpm", 1, 0, 0),
+    "deaots": ("mobilenet_v2", "gpm", 2, 0, 0),
+    "deaotb": ("mobilenet_v2", "gpm", 3, 0, 0),
+    "deaotl": ("mobilenet_v2", "gpm", 3, 5, 2),
+    "deaotl_r50": ("resnet50", "gpm", 3, 5, 2),
+    "deaotl_swinb": ("swin_b", "gpm", 3, 5, 2),
 }
 
 
@@ -39,7 +47,7 @@ def test_every_file_loads_under_its_own_name(name):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_both_stages_of_a_variant_train_the_same_network(name):
-    first, second = load_config(f"pretrain/{name}"), load_config(name)
+    first, second = load_config(f"{name}:pretrain"), load_config(name)
     assert first.name == f"pretrain_{name}"
     assert first.model == second.model
     stated = ("learning_rate", "weight_decay", "auxiliary", "steps", "batch_size")
@@ -52,6 +60,15 @@ def test_both_stages_of_a_variant_train_the_same_network(name):
     assert (first.train.min_learning_rate, second.train.min_learning_rate) == (2e-5, 1e-5 if heavier else 2e-5)
 
 
+def test_both_stages_of_what_ships_train_the_same_network():
+    first, second = load_config("shipped:pretrain"), load_config("shipped")
+    assert (first.name, second.name) == ("pretrain_shipped", "shipped")
+    assert (first.model, first.memory, first.inference) == (second.model, second.memory, second.inference)
+    assert (first.data.stage, second.data.stage) == ("static", "video")
+    for config in (first, second):
+        check_crop(config)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_the_papers_models(name):
     config = load_config(name)
@@ -60,7 +77,8 @@ def test_the_papers_models(name):
     assert model.scalable == name.startswith("aost")
     assert model.share_blocks == (name == "aost_shared")
     assert model.align_corners == ("swinb" not in name)
-    assert (model.channels, model.heads, model.window, model.identities, model.short_term_frames) == (256, 8, 15, 10, 1)
+    assert (model.channels, model.window, model.identities, model.short_term_frames) == (256, 15, 10, 1)
+    assert (model.heads, model.sine_position) == ((1, False) if model.block == "gpm" else (8, True))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +96,8 @@ def test_the_papers_models(name):
         ("data.scale=[0.5, 2.0]", (0.5, 2.0)),
         ("data.datasets=(('davis17', 5),)", (("davis17", 5),)),
         ("name=mine", "mine"),
+        ("train.evaluate_on=davis17", ("davis17",)),
+        ("train.evaluate_on=('davis16', ('davis17', '/data'))", ("davis16", ("davis17", "/data"))),
         ("data.max_gap.davis=7", 7),
     ],
 )
@@ -111,6 +131,7 @@ def test_later_overrides_win():
         ("model.depth=", r"model.depth='' does not fit"),
         ("model.sine_position=maybe", r"model.sine_position='maybe' does not fit: the field takes bool"),
         ("model.drop_path=much", r"model.drop_path='much' does not fit: the field takes float"),
+        ("data.scale=wide", r"data.scale='wide' does not fit: the field takes tuple"),
         ("data.scale=(1,", r"data.scale='\(1,' does not fit: the field takes tuple"),
         ("model.window=14", r"model.window is 14; it is odd"),
         ("model.window=-1", r"model.window is -1"),
@@ -120,18 +141,24 @@ def test_later_overrides_win():
         ("model.channels=48", r"model.channels is 48; it is a multiple of 32"),
         ("model.heads=24", r"channels is 256; it is a multiple of 32 and of 2 \* model.heads, 48"),
         ("model.encoder=vgg", r"model.encoder is 'vgg'; it is one of mobilenet_v2, resnet50, swin_b"),
-        ("model.block=v3", r"model.block is 'v3'; it is one of v1, v2"),
+        ("model.block=v3", r"model.block is 'v3'; it is one of v1, v2, gpm"),
         ("model.local_attention=fast", r"model.local_attention is 'fast'; it is one of tiles, patches"),
     ],
 )
 def test_mistakes_are_explained(override, message):
     with pytest.raises(ConfigError, match=message):
-        load_config("aost", [override])
+        make_model(load_config("aost", [override]))
+
+
+@pytest.mark.parametrize("override", ["model.heads=2", "model.scalable=True"])
+def test_gated_propagation_has_one_head_and_one_depth(override):
+    with pytest.raises(ConfigError, match=r"but block gpm goes with (1|False) alone"):
+        make_model(load_config("deaotl", [override]))
 
 
 def test_block_sharing_needs_a_scalable_model():
     with pytest.raises(ConfigError, match=r"share_blocks needs model\.scalable=True"):
-        load_config("aotl", ["model.share_blocks=True"])
+        make_model(load_config("aotl", ["model.share_blocks=True"]))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +197,26 @@ def test_a_file_of_ones_own_may_import_the_projects(tmp_path, monkeypatch):
     file = tmp_path / "mine.py"
     file.write_text("from configs import aost\n\ndef get_config():\n    return aost.get_config()\n")
     assert load_config("mine.py").name == "aost"
+
+
+def test_a_stage_is_an_argument(tmp_path, capsys):
+    assert load_config("configs/aott.py:pretrain", ["seed=3"]).name == "pretrain_aott"
+    with pytest.raises(ConfigError, match=r"aott.py: there is no stage 'first'; it is pretrain"):
+        load_config("aott:first")
+    with pytest.raises(ConfigError, match=r"quickstart.py has one stage: .* leave :pretrain out"):
+        load_config("quickstart:pretrain")
+    with pytest.raises(ConfigError, match=r"no config at aotx:pretrain: did you mean "):
+        load_config("aotx:pretrain")
+    assert capsys.readouterr().err == ""
+    for old in ("configs/pretrain/aott.py", "pretrain/aott"):
+        assert load_config(old) == load_config("aott:pretrain")
+        assert capsys.readouterr().err == f"note: {old} is aott:pretrain now\n"
+
+
+def test_a_file_with_a_colon_in_its_name(tmp_path):
+    file = tmp_path / "mine:v2.py"
+    file.write_text("from configs import aost\n\ndef get_config():\n    return aost.get_config()\n")
+    assert load_config(file).name == "aost"
 
 
 def flags(*argv):

@@ -29,7 +29,7 @@ def test_every_config_is_listed_in_one_column(monkeypatch, capsys):
     title, *rows = table.splitlines()
     assert [row.split()[0] for row in rows] == config_names()
     assert {row.index("12,345,678") for row in rows} == {title.index("parameters")}
-    assert "pretrain/NAME is the first stage of training, on still images, of all but quickstart" in notes
+    assert "NAME:pretrain is the first stage of training, on still images, of all but quickstart" in notes
 
 
 def test_a_config_that_is_not_there(capsys):

@@ -12,9 +12,10 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict
 
-from aot_jax.checkpoint import load_model
-from aot_jax.config import load_config, make_model
-from aot_jax.convert import ConvertError, from_torch, load_weights, main, read_arrays, release_tensors
+from aot_jax.config import load_config
+from aot_jax.convert import ConvertError, from_torch, load_weights, read_arrays, release_tensors
+from aot_jax.convert.__main__ import main
+from aot_jax.network import load_model, make_model
 
 DATA = Path(os.environ.get("VOS_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
@@ -44,6 +45,7 @@ def aott():
         ("aost_shared", ()),
         ("aost_swinb", ("model.depth=1",)),
         ("aotl_r50", ("model.depth=1",)),
+        ("deaots", ()),
     ],
 )
 def test_round_trip(name, overrides):
@@ -140,6 +142,29 @@ HAND = {
         "decoder.conv_in.conv.weight": (256, 1024, 1, 1),
         "patch_wise_id_bank.weight": (256, 11, 16, 16),
     },
+    "deaotl": {
+        "LSTT.layers.0.linear_QV.weight": (640, 256),
+        "LSTT.layers.0.linear_U.bias": (512,),
+        "LSTT.layers.0.linear_ID_V.weight": (512, 256),
+        "LSTT.layers.1.linear_ID_V.weight": (512, 512),
+        "LSTT.layers.1.linear_ID_U.weight": (512, 256),
+        "LSTT.layers.1.id_norm1.weight": (256,),
+        "LSTT.layers.2.id_norm2.bias": (256,),
+        "LSTT.layers.2.long_term_attn.dw_conv.conv.weight": (1024, 1, 5, 5),
+        "LSTT.layers.2.long_term_attn.projection.weight": (512, 1024),
+        "LSTT.layers.2.short_term_attn.relative_emb_k.weight": (225, 128, 1, 1),
+        "LSTT.layers.2.short_term_attn.relative_emb_k.bias": (225,),
+        "LSTT.layers.2.short_term_attn.dw_conv.conv.weight": (1024, 1, 5, 5),
+        "LSTT.layers.2.short_term_attn.projection.bias": (512,),
+        "LSTT.layers.2.self_attn.linear_QK.weight": (128, 512),
+        "LSTT.layers.2.self_attn.linear_V1.weight": (512, 256),
+        "LSTT.layers.2.self_attn.linear_U2.bias": (512,),
+        "LSTT.layers.2.self_attn.dw_conv.conv.weight": (1024, 1, 5, 5),
+        "LSTT.layers.2.self_attn.projection.weight": (512, 1024),
+        "LSTT.decoder_norms.0.gn.weight": (512,),
+        "decoder.conv_in.conv.weight": (256, 512, 1, 1),
+        "id_norm.weight": (256,),
+    },
 }  # fmt: skip
 
 
@@ -151,7 +176,7 @@ def test_names_and_shapes_are_those_of_the_release(name):
 
 
 def test_every_parameter_has_one_name():
-    for name in ("aotl", "aost_shared", "aost_r50", "aotv2l_swinb"):
+    for name in ("aotl", "aost_shared", "aost_r50", "aotv2l_swinb", "deaotl"):
         config = load_config(name)
         tensors = release_tensors(config)
         assert len({tensor.path for tensor in tensors.values()}) == len(tensors) == len(tiny.shapes(make_model(config)))

@@ -8,8 +8,10 @@ import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 EXAMPLES = {
-    "aot_jax.checkpoint": ["load_model"],
-    "aot_jax.config": ["load_config", "fields", "make_model"],
+    "aot_jax.evaluation.ground_truth": ["numbering_hint"],
+    "aot_jax.checkpoint": ["half"],
+    "aot_jax.network": ["load_model", "make_model"],
+    "aot_jax.config": ["load_config", "fields"],
     "aot_jax.io.frames": ["list_frames", "read_frame"],
     "aot_jax.io.masks": ["read_mask", "write_mask", "binarise"],
     "aot_jax.io.overlay": ["draw_overlay"],
@@ -17,15 +19,15 @@ EXAMPLES = {
     "aot_jax.metrics": ["region_similarity", "boundary_measure", "score_sequence", "summarise", "object_ids"],
     "aot_jax.preprocess": ["inference_size"],
     "aot_jax.propagate": ["mask_unused"],
-    "aot_jax.tracker": ["Tracker"],
-    "data_pipeline.generate": ["make_video"],
+    "aot_jax.tracker.tracker": ["Tracker"],
+    "aot_jax.io.generated": ["make_video"],
 }
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for the files that examples write
-    monkeypatch.setattr("aot_jax.checkpoint.init_params", tiny.draw)  # compiles nothing
+    monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)  # compiles nothing
     module = importlib.import_module(name)
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for public in EXAMPLES[name]:

@@ -8,14 +8,16 @@ import pytest
 import tiny
 from PIL import Image
 
-import eval as command
 from aot_jax.checkpoint import save_params
-from aot_jax.config import load_config, make_model
+from aot_jax.commands import eval as command
+from aot_jax.config import load_config
+from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.splits import SplitError, load_split
-from aot_jax.evaluation.truth import score_split
+from aot_jax.evaluation.splits import load_split
+from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
+from aot_jax.network import make_model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -118,7 +120,7 @@ def test_scores_of_a_run_are_those_of_its_masks(results):
 
 def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no checkpoints/ here
-    monkeypatch.setattr("aot_jax.checkpoint.init_params", tiny.draw)  # compiles faster
+    monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)  # compiles faster
     assert run(data, tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert message.startswith("error: no checkpoint at checkpoints/aost")
@@ -145,7 +147,7 @@ def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
 )
 def test_mistakes_on_the_command_line(data, tmp_path, capsys, monkeypatch, flags, message):
     if "--random_weights" in flags:
-        monkeypatch.setattr(command, "load_model", lambda *_, **__: tiny.load("aost", "model.depth=2"))
+        monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: tiny.load("aost", "model.depth=2"))
     assert run(data, tmp_path / "out", *flags) == 2
     assert capsys.readouterr().err.startswith(message)
 
@@ -159,9 +161,9 @@ def test_missing_data_is_explained_once(tmp_path, capsys, monkeypatch):
     assert "ImageSets/2016/val.txt" in message
     assert "https://davischallenge.org" in message
     monkeypatch.setenv("VOS_DATA", str(tmp_path / "elsewhere"))
-    with pytest.raises(SplitError, match="elsewhere/DAVIS"):
+    with pytest.raises(DataError, match="elsewhere/DAVIS"):
         load_split("davis16")
-    with pytest.raises(SplitError, match="there is no split 'davis18'; there are davis16, davis17"):
+    with pytest.raises(DataError, match="there is no split 'davis18'; there are davis16, davis17"):
         load_split("davis18")
 
 
@@ -219,7 +221,7 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
 
 def test_broken_files_are_named(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "Tracker", lambda *_, **__: Silent())
-    monkeypatch.setattr(command, "load_model", lambda *_, **__: None)
+    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
     frame = data / "DAVIS/JPEGImages/480p/bear/00003.jpg"
     whole = frame.read_bytes()

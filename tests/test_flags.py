@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from aot_jax.config import parse_args
+from aot_jax.flags import parse_args
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from aot_jax.config import parse_args
 )
 def test_numbers_out_of_range(capsys, command, flags, message):
     with pytest.raises(SystemExit, match="2"):
-        parse_args(importlib.import_module(command).make_parser(), flags.split())
+        parse_args(importlib.import_module(f"aot_jax.commands.{command}").make_parser(), flags.split())
     assert capsys.readouterr().err.splitlines()[-1].endswith(message)
 
 
 def test_numbers_in_range():
-    parser = importlib.import_module("track").make_parser()
+    parser = importlib.import_module("aot_jax.commands.track").make_parser()
     args, _ = parse_args(parser, ["a.mp4", "--max_frames", "0", "--fps", "23.976", "--depth", "2"])
     assert (args.max_frames, args.fps, args.depth) == (0, 23.976, 2)

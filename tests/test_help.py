@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from aot_jax.config import load_config, parse_args
+from aot_jax.config import load_config
+from aot_jax.flags import parse_args
 
 ROOT = Path(__file__).resolve().parents[1]
 # What is typed after `python`, and the module that has its parser.
 COMMANDS = {
-    "train.py": "train",
-    "eval.py": "eval",
-    "track.py": "track",
+    "train.py": "aot_jax.commands.train",
+    "eval.py": "aot_jax.commands.eval",
+    "track.py": "aot_jax.commands.track",
     "-m aot_jax.configs": "aot_jax.configs",
-    "-m aot_jax.convert": "aot_jax.convert",
+    "-m aot_jax.convert": "aot_jax.convert.__main__",
     "-m aot_jax.figures": "aot_jax.figures.__main__",
-    "-m aot_jax.metrics": "aot_jax.evaluation.scoring",
+    "-m aot_jax.metrics": "aot_jax.metrics.__main__",
+    "-m aot_jax.weights": "aot_jax.weights.__main__",
     "-m data_pipeline.check": "data_pipeline.check",
 }
 COMMANDS |= {
@@ -53,7 +55,8 @@ def parse(line):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_is_complete_and_its_example_can_be_run(command, capsys):
+def test_help_is_complete_and_its_example_can_be_run(command, monkeypatch):
+    monkeypatch.setattr("sys.argv", [command])  # what a parser is named after
     parser = make_parser(command)
     for own in parsers_of(parser):
         assert command.removeprefix("-m ") in own.prog

@@ -1,4 +1,4 @@
-"""The authors' code is the judge: every case of the parity folder, and a small set of the project's own."""
+"""The authors' code is the judge: every case of the parity folders, and a small set of the project's own."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.metrics import score_sequence, summarise
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker import Tracker
+from aot_jax.tracker.tracker import Tracker
 from aot_jax.training.clip import clip_loss
 from aot_jax.training.optim import (
     BATCH_NORM,
@@ -35,20 +35,32 @@ OWN_TOLERANCE = 2e-5  # drawn weights pass little of the masks on: nearer figure
 AGREEMENT = 0.999  # of pixels in every frame
 CAPACITY = 8  # long-term slots, more than any case fills: padding must not change anything
 
-needs_folder = pytest.mark.skipif(not parity.FOLDER.is_dir(), reason=parity.MISSING)
+each_folder = pytest.mark.parametrize("folder", parity.FOLDERS, ids=lambda folder: folder.name)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "gap"))
-def begin(model, params, image, mask, depth, gap):
+def each_case(kind):
+    """Parametrise over the cases of one kind; without any, pytest skips the test."""
+    return pytest.mark.parametrize("path", parity.cases(kind), ids=lambda path: path.stem)
+
+
+def figures_of(folder, name):
+    """Read a file of figures, or skip the test."""
+    path = folder / name
+    if not path.is_file():
+        pytest.skip(f"no {name} in {folder}: set AOT_PARITY_DIR")
+    return json.loads(path.read_text())
+
+
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def begin(model, params, image, mask, depth):
     logits, frame_kv = propagate.step(model, params, None, image, mask=mask, depth=depth)
-    memory = propagate.empty_memory(frame_kv, CAPACITY, model.config.short_term_frames)
-    return logits, propagate.memorize(model, params, memory, frame_kv, mask, gap, reference=True)
+    return logits, propagate.begin(model, params, frame_kv, mask, CAPACITY)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth", "gap"))
-def advance(model, params, memory, image, mask, depth, gap):
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def advance(model, params, memory, image, mask, t, keep, depth):
     logits, frame_kv = propagate.step(model, params, memory, image, depth=depth)
-    return logits, propagate.memorize(model, params, memory, frame_kv, mask, gap)
+    return logits, propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep)
 
 
 def run_inference(path):
@@ -59,11 +71,12 @@ def run_inference(path):
     stated = {name: shape for name, shape in case.get("state_dict", {}).items() if not name.endswith("mask_token")}
     assert stated.items() <= known.items()
     images, masks = parity.clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
-    run = {"depth": case.get("depth"), "gap": case["long_term_gap"]}
-    logits, memory = begin(model.module, model.params, images[:1], masks[:1], **run)
+    network, depth, gap = (model.module, model.params), case.get("depth"), case["long_term_gap"]
+    logits, memory = begin(*network, images[:1], masks[:1], depth)
     found = [logits]
     for t in range(1, case["frames"]):
-        logits, memory = advance(model.module, model.params, memory, images[t : t + 1], masks[t : t + 1], **run)
+        keep = bool(gap) and t % gap == 0
+        logits, memory = advance(*network, memory, images[t : t + 1], masks[t : t + 1], t, keep, depth)
         found.append(logits)
     found = np.concatenate(found).transpose(0, 3, 1, 2)
     stride = case.get("logits_stride", 1)
@@ -75,9 +88,8 @@ def test_own_figures(path):
     assert run_inference(path) < OWN_TOLERANCE
 
 
-@needs_folder
 @pytest.mark.usefixtures("quick_compilation_of_test")
-@pytest.mark.parametrize("path", parity.cases("inference"), ids=lambda path: path.stem)
+@each_case("inference")
 def test_inference(path):
     assert run_inference(path) < TOLERANCE
 
@@ -106,11 +118,10 @@ def given_masks(case, folder, frames):
 TIED = {"track_aott_44_objects": 0.97}
 
 
-@needs_folder
-@pytest.mark.parametrize("path", parity.cases("track"), ids=lambda path: path.stem)
+@each_case("track")
 def test_tracking(path):
     case, figures = parity.load(path)
-    folder = parity.FOLDER.parent / "data" / case["data"]
+    folder = path.parents[1] / "data" / case["data"]
     images = folder / "JPEGImages" / ("480p/" + case["sequence"] if case["sequence"] else "")
     frames = sorted(images.glob("*.jpg"))[: case["frames"]]
     assert len(frames) == case["frames"], f"{images} does not hold the frames of {path.stem}"
@@ -175,9 +186,8 @@ def run_training(path):
     }
 
 
-@needs_folder
 @pytest.mark.usefixtures("quick_compilation_of_test")
-@pytest.mark.parametrize("path", parity.cases("train"), ids=lambda path: path.stem)
+@each_case("train")
 def test_training(path):
     case, norms = run_training(path)
     assert case["grad_norms"].keys() <= norms.keys()
@@ -190,9 +200,9 @@ def test_training(path):
             assert norm == 0, name
 
 
-@needs_folder
-def test_metrics():
-    for case in json.loads((parity.FOLDER / "metrics.json").read_text()):
+@each_folder
+def test_metrics(folder):
+    for case in figures_of(folder, "metrics.json"):
         _, truth = parity.clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
         predicted = np.stack([np.roll(mask, (t, 2 * t), axis=(0, 1)) for t, mask in enumerate(truth)])
         predicted[-2:][predicted[-2:] == case["objects"]] = 0
@@ -207,19 +217,19 @@ def test_metrics():
         assert pytest.approx(case["J_and_F_mean"], abs=1e-9) == summarise({"": scores}).JF
 
 
-@needs_folder
-def test_inference_size():
-    table = json.loads((parity.FOLDER / "recipe.json").read_text())["inference_size"]
+@each_folder
+def test_inference_size(folder):
+    table = figures_of(folder, "recipe.json")["inference_size"]
     for row in table["rows"]:
         given = dict(zip(table["columns"], row, strict=True))
         expected = given.pop("out_height"), given.pop("out_width")
         assert inference_size(given.pop("height"), given.pop("width"), **given) == expected, row
 
 
-@needs_folder
+@each_folder
 @pytest.mark.parametrize("name", ["lr_main", "lr_pretrain"])
-def test_learning_rates(name):
-    table = json.loads((parity.FOLDER / "recipe.json").read_text())[name]
+def test_learning_rates(folder, name):
+    table = figures_of(folder, "recipe.json")[name]
     train = load_config("aost").train.copy_and_resolve_references()
     with train.unlocked():
         train.update(
@@ -235,18 +245,17 @@ def test_learning_rates(name):
         assert learning_rate(step, train, "encoder") == pytest.approx(encoder_rate, rel=1e-5), step
 
 
-@needs_folder
-def test_average_decay():
-    table = json.loads((parity.FOLDER / "recipe.json").read_text())["ema_decay_total_100000"]
+@each_folder
+def test_average_decay(folder):
+    table = figures_of(folder, "recipe.json")["ema_decay_total_100000"]
     for update, decay in table:
         assert ema_decay(update, load_config("aost").train) == pytest.approx(decay, rel=1e-6), update
 
 
-@needs_folder
-@pytest.mark.parametrize("name", ["aott", "r50_aotl", "swinb_aotl"])
-def test_decay_and_frozen_tensors(name):
-    recipe = json.loads((parity.FOLDER / "recipe.json").read_text())
-    config = load_config(parity.CONFIGS.get(name, name))
+@pytest.mark.parametrize(("path", "name"), parity.recipes(), ids=lambda value: getattr(value, "stem", value))
+def test_decay_and_frozen_tensors(path, name):
+    recipe = json.loads(path.read_text())
+    config = parity.load_config_of(name)
     tensors = {key: tensor.path for key, tensor in release_tensors(config).items()}
     params = unflatten_dict({path: np.float32(0) for path in tensors.values()})
     check_patterns(params, config.model.encoder)
@@ -260,12 +269,12 @@ def test_decay_and_frozen_tensors(name):
     }
 
 
-@needs_folder
 def test_every_case_is_run(record_property):
-    counts = {kind: len(parity.cases(kind)) for kind in ("inference", "track", "train")}
-    print(f"\nparity cases in {parity.FOLDER}: {counts}")
+    counts = {kind: len(parity.cases(kind)) for kind in parity.KINDS}
+    if not any(counts.values()):
+        pytest.skip(f"no parity cases in {parity.GIVEN}: set AOT_PARITY_DIR")
+    print(f"\nparity cases in {parity.GIVEN}: {counts}")
     record_property("parity_cases", counts)
-    for kind in ("inference", "track", "train"):
+    for kind in parity.KINDS:
         for path in parity.cases(kind):
-            name = json.loads(path.read_text())["model"]
-            assert load_config(parity.CONFIGS.get(name, name)).name
+            assert parity.load_config_of(json.loads(path.read_text())["model"]).name

@@ -5,24 +5,23 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from aot_jax.config import make_model
-from aot_jax.evaluation import generated
+from aot_jax.io.generated import HELD_OUT, make_video, plan_video
 from aot_jax.metrics import region_similarity
-from aot_jax.tracker import Tracker
-from data_pipeline.generate import make_video, plan_video
+from aot_jax.network import make_model
+from aot_jax.tracker.tracker import Tracker
 from tests import trained
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-FRAMES, SIZE = 8, generated.SIZE
+FRAMES = 8
 
 
 @pytest.fixture(scope="module")
 def videos():
     """Return three held-out videos, shorter: frames (t, h, w, 3) and masks (t, h, w) of two objects or more."""
-    plans = (plan_video(generated.SEED, i, generated.OBJECTS, generated.LOOKALIKES) for i in range(generated.VIDEOS))
+    plans = (plan_video(HELD_OUT.seed, i, HELD_OUT.objects, HELD_OUT.lookalikes) for i in range(HELD_OUT.videos))
     plans = [plan for plan in plans if plan.objects > 1][:3]
-    return [make_video(frames=FRAMES, height=SIZE[0], width=SIZE[1], **asdict(plan)) for plan in plans]
+    return [make_video(frames=FRAMES, height=HELD_OUT.height, width=HELD_OUT.width, **asdict(plan)) for plan in plans]
 
 
 def track(frames, mask, depth, dtype="float32"):

@@ -1,4 +1,4 @@
-"""Small networks with random weights that compile fast. Used by the tests of memory, tracker and models."""
+"""Small networks with random weights that compile fast."""
 
 import functools
 import math
@@ -9,12 +9,11 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from aot_jax.checkpoint import Model
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
 from aot_jax.models.aot import Features
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.layers import Conv
-from aot_jax.propagate import param_shapes
+from aot_jax.network import Model, make_model, param_shapes
 from aot_jax.typing import Params
 
 
@@ -37,6 +36,12 @@ ENCODERS["tiny"] = TinyEncoder
 FROZEN = r"^encoder/conv[01]/"  # while training
 
 SIZES = ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")
+NETWORKS = {"v1": "aotl", "v2": "aost", "gpm": "deaotl"}  # a config of each block
+
+
+def sizes(name: str) -> list[str]:
+    """Overrides that make a config's network small; DeAOT's has one head at any size."""
+    return [*SIZES, *(["model.heads=1"] if name.startswith("deaot") else [])]
 
 
 def shapes(model) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
@@ -66,9 +71,14 @@ def draw(model, seed: int = 0) -> Params:
 @functools.cache
 def load(name: str = "aott", *overrides: str, seed: int = 0) -> Model:
     """Build a small network of a config, with random weights."""
-    config = load_config(name, [*SIZES, *overrides])
+    config = load_config(name, [*sizes(name), *overrides])
     module = make_model(config)
     return Model(module, draw(module, seed), config)
+
+
+def of_block(block: str, *overrides: str) -> Model:
+    """Build the shallowest network with every parameter of a block; gpm's first layer has no identity branch."""
+    return load(NETWORKS[block], f"model.depth={2 if block == 'gpm' else 1}", *overrides)
 
 
 def frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:

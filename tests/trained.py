@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from aot_jax.checkpoint import Model
-from aot_jax.config import load_config, make_model
+from aot_jax.config import load_config
+from aot_jax.network import Model, make_model
 
 WEIGHTS = Path(__file__).parent / "figures" / "quickstart.npz"
 

@@ -1,80 +1,121 @@
-"""The whole of an evaluation: run what is left, score, pack, write the figures down. Called by `eval.py`."""
+"""A whole evaluation: run over what is left of a split, score it, pack it, write the figures."""
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from ml_collections import ConfigDict
 
-from aot_jax.config import fields
-from aot_jax.evaluation.journal import Journal, JournalError
-from aot_jax.evaluation.layout import Split, SplitError
-from aot_jax.evaluation.results import Timings, format_results, format_speed, write_results
-from aot_jax.evaluation.run import run_split
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.config import ConfigError
+from aot_jax.evaluation.ground_truth import score_split
+from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
+from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
+from aot_jax.evaluation.score import SetScores
 from aot_jax.evaluation.segment import StepTracker
-from aot_jax.evaluation.spread import any_failed, share
-from aot_jax.evaluation.submission import write_archive
-from aot_jax.evaluation.truth import score_split
+from aot_jax.evaluation.splits import Split, load_split
+from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
-from aot_jax.metrics import MetricsError, Scores, summarise
-from aot_jax.tracker import TrackError
+from aot_jax.metrics import MetricsError, summarise
+from aot_jax.network import NetworkChoice, find_network
+from aot_jax.runs import DISK_FULL, Run, RunError, deciding
+from aot_jax.tracker.tracker import Tracker, TrackError
+
+T = TypeVar("T")
 
 
 class HostError(RuntimeError):
     """Another host has stopped with an error, which it tells itself."""
 
 
-# What finding a split and `evaluate` raise for input that cannot be used, besides OSError.
-ERRORS = (SplitError, JournalError, HostError, FrameError, MaskError, TrackError, MetricsError)
+class Stopped(RuntimeError):
+    """The run was interrupted; says how it goes on."""
+
+
+# What `evaluate` raises for input that cannot be used, besides OSError.
+ERRORS = (
+    *(ConfigError, CheckpointError, DataError, RunError, HostError),
+    *(FrameError, MaskError, TrackError, MetricsError),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an evaluation runs over, and how."""
+
+    split: str
+    data: str | None = None  # folder of data sets, see `load_split`
+    output: Path | None = None  # None: results/SPLIT/CONFIG...
+    overwrite: bool = False
+    all_frames: bool = False  # of YouTube-VOS
+    resolution: str = "480p"  # of DAVIS
+    depth: int | None = None  # LSTT layers; None: all
+    scales: tuple[float, ...] = (1.0,)  # of the input, averaged over
+    flip: bool = False  # average over mirrored frames too
+    devices: int | None = None  # of this host; None: all
+
+    @property
+    def tracking(self) -> dict[str, Any]:
+        """The options of a `Tracker`."""
+        output_height = None if self.resolution == "480p" else 480
+        return {"scales": self.scales, "flip": self.flip, "output_height": output_height}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an evaluation came to."""
+    """The results of an evaluation."""
 
+    split: Split
     output: Path
-    scores: Scores  # empty without ground truth
+    found: SetScores  # empty without ground truth
     timings: Timings
     archive: Path | None
-    warnings: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the videos and their scores."""
+        return (*(warning for timing in self.timings.values() for warning in timing.warnings), *self.found.warnings)
 
 
-def scale(text: str) -> float:
-    """Read a scale of test-time augmentation from the command line."""
-    if not 0 < float(text) < 10:
-        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
-    return float(text)
+def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
+    """Evaluate a network on a split.
+
+    Args:
+        options: what to run over, and how.
+        choice: the network.
+
+    Returns:
+        the results; None on other hosts than 0.
+
+    Raises:
+        Stopped: it was interrupted.
+        One of ERRORS, OSError: for input that cannot be used, or files that cannot be read or written.
+    """
+    split = load_split(options.split, options.data, options.resolution, options.all_frames)
+    network = find_network(choice)
+    if jax.process_index() == 0:
+        print(network, flush=True)
+    model = network.load()
+    depth = Tracker(model, options.depth, **options.tracking).depth
+    output = options.output or Path("results") / options.split / run_name(network.config, options, depth)
+
+    def make_trackers(videos: int) -> list[Tracker]:
+        models = copy_to_devices(model, videos, options.devices)
+        return [Tracker(own, depth, **options.tracking) for own in models]
+
+    settings = describe(network.config, network.checkpoint, options, depth)
+    return run_and_score(make_trackers, split, output, settings, options.overwrite)
 
 
-def run_name(config: ConfigDict, options: Mapping[str, Any]) -> str:
-    """Name a run's folder by its config and by the options that it is likely to be compared under."""
-    parts = [config.name, f"depth{options['depth']}" if config.model.scalable else ""]
-    parts += ["all_frames" if options["all_frames"] else "", "full" if options["output_height"] else ""]
-    parts += ["multi_scale" if len(options["scales"]) > 1 else "", "flip" if options["flip"] else ""]
-    return "_".join(filter(None, parts))
-
-
-def describe(config: ConfigDict, checkpoint: Path | None, options: Mapping[str, object]) -> dict[str, object]:
-    """Say all that changes a run's masks: the network, its weights and the options."""
-    about = {"config": config.name, "checkpoint": "random weights", **options}
-    if checkpoint is not None:
-        about |= {"checkpoint": str(checkpoint.resolve())}
-        if (file := checkpoint / "model.json").is_file():
-            about |= {"checkpoint_written": int(file.stat().st_mtime)}
-    chosen = {"seed": config.seed, **fields(config)}
-    parts = ("model", "memory", "inference", "seed")
-    return about | {name: value for name, value in chosen.items() if name.split(".")[0] in parts}
-
-
-def evaluate(
+def run_and_score(
     make_trackers: Callable[[int], Sequence[StepTracker]],
     split: Split,
     output: Path,
-    about: Mapping[str, object],
+    settings: Mapping[str, object],
     overwrite: bool = False,
 ) -> Outcome | None:
     """Run over this host's share of a split, from where a killed run was; host 0 then scores and packs all of it.
@@ -83,68 +124,110 @@ def evaluate(
         make_trackers: makes one a device for this many videos.
         split: what to run over.
         output: folder for masks and figures; one that all hosts see.
-        about: what `describe` says of the run; a folder with masks of another one is refused.
+        settings: of the run; a folder with masks of other ones is refused.
         overwrite: begin again in such a folder.
 
     Returns:
-        what it came to; None on other hosts than 0.
+        the results; None on other hosts than 0.
 
     Raises:
-        JournalError: the folder holds another run.
+        RunError: the folder holds another run, is in use, or cannot be written to.
         HostError: another host has failed.
-        FrameError, MaskError, TrackError, MetricsError, OSError: as `run_split` and `score_split`.
+        Stopped: it was interrupted.
+        FrameError, MaskError, TrackError, MetricsError: as `run_split` and `score_split`.
     """
-    journal = Journal(output, output / split.folder)
+    finished = FinishedVideos(output, output / split.folder)
+    run = Run(
+        output,
+        settings,
+        resume=True,
+        overwrite=overwrite,
+        record=".run/settings.json",
+        results=(FinishedVideos.PATTERN,),
+    )
     host, hosts = jax.process_index(), jax.process_count()
 
-    def begin() -> None:
-        if host == 0:
-            journal.begin(about, overwrite)
-
-    def run() -> None:
-        own = share(split.sequences, host, hosts)
-        left = [sequence for sequence in own if journal.finished(sequence) is None]
+    def track() -> None:
+        own = share_videos(split.sequences, host, hosts)
+        left = [sequence for sequence in own if finished.get(sequence) is None]
         if left:
-            run_split(make_trackers(len(left)), split, output, journal, own, progress=host == 0)
+            run_split(make_trackers(len(left)), split, output, finished, own, progress=host == 0)
 
-    _together(begin)
-    _together(run)
-    outcome = None
-
-    def score() -> None:
-        nonlocal outcome
+    def score() -> Outcome | None:
         if host:
-            return
-        timings = journal.all_finished(split.sequences)
+            return None
+        timings = finished.wait_for(split.sequences)
         archive = write_archive(split, output) if split.archive else None
         found = score_split(split, output)
-        write_results(output, split, found.scores, timings, about)
-        warnings = [warning for timing in timings.values() for warning in timing.warnings]
-        outcome = Outcome(output, found.scores, timings, archive, (*warnings, *found.warnings))
+        write_results(output, split, found.scores, found.frames, timings, settings)
+        return Outcome(split, output, found, timings, archive)
 
-    _together(score)
-    return outcome
+    with _explained(output), contextlib.ExitStack() as stack:
+        _together(lambda: stack.enter_context(run) if host == 0 else None)
+        _together(track)
+        return _together(score)
 
 
-def _together(work: Callable[[], None]) -> None:
+def run_name(config: ConfigDict, options: Options, depth: int) -> str:
+    """Name a run's folder by its config and by the options that it is likely to be compared under."""
+    parts = [config.name, f"depth{depth}" if config.model.scalable else ""]
+    parts += ["all_frames" if options.all_frames else "", "full" if options.resolution != "480p" else ""]
+    parts += ["multi_scale" if len(options.scales) > 1 else "", "flip" if options.flip else ""]
+    return "_".join(filter(None, parts))
+
+
+def describe(config: ConfigDict, checkpoint: Path | None, options: Options, depth: int) -> dict[str, object]:
+    """Return all that changes a run's masks: the network, its weights and the options."""
+    settings: dict[str, object] = {"config": config.name, "checkpoint": "random weights"}
+    chosen = asdict(options)
+    settings |= {name: chosen[name] for name in ("split", "all_frames", "resolution")} | {"depth": depth}
+    settings |= options.tracking
+    if checkpoint is not None:
+        settings["checkpoint"] = str(checkpoint.resolve())
+        file = checkpoint / "model.json" if checkpoint.is_dir() else checkpoint
+        if file.is_file():
+            settings["checkpoint_written"] = int(file.stat().st_mtime)
+    return settings | deciding(config, "masks")
+
+
+def format_outcome(outcome: Outcome) -> str:
+    """Lay out the results of an evaluation for a terminal. The last line holds the figures to quote."""
+    split, found = outcome.split, outcome.found
+    if found.scores:
+        lines = [format_scores(split, found.scores, outcome.timings), f"scored frames: {found.frames}"]
+    else:
+        lines = [f"not scored: {split.annotations} holds no ground truth but the given masks"]
+    lines.append(f"masks and scores: {outcome.output}")
+    if outcome.archive:
+        lines.append(f"for {split.server}: {outcome.archive}")
+    speed = format_speed(outcome.timings)
+    lines.append(f"{summarise(found.scores)}  {speed}" if found.scores else speed)
+    return "\n".join(lines)
+
+
+def _together(work: Callable[[], T]) -> T:
     """Do a host's part and wait for the others; if one fails, all stop."""
     try:
-        work()
+        result = work()
     except Exception:
         any_failed(True)
         raise
     if any_failed(False):
         raise HostError("another host has stopped with an error, see its own output; the same command goes on")
+    return result
 
 
-def format_outcome(split: Split, outcome: Outcome) -> str:
-    """Say what an evaluation came to, for a terminal. The last line holds the figures to quote."""
-    lines = [format_results(split, outcome.scores, outcome.timings)] if outcome.scores else []
-    if not outcome.scores:
-        lines.append(f"not scored: {split.annotations} holds no ground truth but the given masks")
-    lines.append(f"masks and scores: {outcome.output}")
-    if outcome.archive:
-        lines.append(f"for {split.server}: {outcome.archive}")
-    speed = format_speed(outcome.timings)
-    lines.append(f"{summarise(outcome.scores)}  {speed}" if outcome.scores else speed)
-    return "\n".join(lines)
+@contextlib.contextmanager
+def _explained(output: Path) -> Iterator[None]:
+    """Say of a file that cannot be written, and of an interrupt, what to do about it."""
+    goes_on = "the same command goes on after"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; {goes_on} the videos finished in {output}") from None
+    except OSError as error:
+        remedy = "give a folder that you may write to with --output"
+        if error.errno in DISK_FULL:
+            remedy = "free some, or move the folder and name its new place with --output"
+        what = f"{error.filename or output}: {error.strerror or error}: {remedy}"
+        raise RunError(f"{what}. Finished videos are kept, and {goes_on} them") from error

@@ -1,24 +1,26 @@
 """Score a network on a split as eval.py does, and the baseline that copies the first mask. Called while training."""
 
 import json
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from aot_jax.checkpoint import Model
+from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.segment import StepTracker
-from aot_jax.evaluation.splits import Sequence, Split
-from aot_jax.evaluation.truth import score_split
+from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.io.datasets import DataError
+from aot_jax.io.files import atomic_write
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
-from aot_jax.io.video import VideoWriter
-from aot_jax.io.whole import whole
+from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
-from aot_jax.tracker import Tracker
+from aot_jax.network import Model
+from aot_jax.tracker.tracker import Tracker
 
 BASELINE = "copied first mask"
 
@@ -75,6 +77,38 @@ def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
     return figures
 
 
+def load_sets(entries: Iterable[str | tuple[str, str]], root: str = "") -> dict[str, Split]:
+    """Find the splits of `config.train.evaluate_on`, by a title for each.
+
+    Args:
+        entries: each the name of a split, or its name and a folder, below `root` unless absolute.
+        root: `config.data.root`.
+
+    Raises:
+        DataError: if an entry is neither, or a split is not there.
+    """
+    sets: dict[str, Split] = {}
+    for entry in entries:
+        name, *folder = (entry,) if isinstance(entry, str) else entry
+        if len(folder) > 1 or not all(isinstance(part, str) for part in (name, *folder)):
+            raise DataError(f"train.evaluate_on holds {entry!r}; write the name of a split, or (name, folder)")
+        title = name if name not in sets else f"{name}-{Path(*folder).name}"
+        sets[title] = load_split(name, Path(root, *folder).expanduser() if folder else None)
+    return sets
+
+
+def score_sets(sets: Mapping[str, Split], model: Model, folder: Path) -> dict[str, float]:
+    """Score a network on several splits, each figure under its split's title, and their mean J&F; masks go to `folder`.
+
+    One split alone has no title.
+    """
+    if len(sets) == 1:
+        return score_model(model, next(iter(sets.values())), folder)
+    scores = {title: score_model(model, split, folder / title) for title, split in sets.items()}
+    titled = {f"{title}/{name}": value for title, own in scores.items() for name, value in own.items()}
+    return {"J&F": float(np.mean([own["J&F"] for own in scores.values()])), **titled}
+
+
 def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str, Summary]:
     """Score the copied first mask, then the network at each of its depths: {what: figures}. Masks go to `folder`."""
     rows = {BASELINE: score_tracker(CopyTracker(), split, folder / "copy")}
@@ -97,7 +131,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    with whole(run / "scores.json") as temporary:
+    with atomic_write(run / "scores.json") as temporary:
         temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
     draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"

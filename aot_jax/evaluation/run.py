@@ -1,27 +1,84 @@
-"""Run trackers over the videos of a split, one tracker a device. Called by `benchmark.py` and `held_out.py`."""
+"""Run trackers over the videos of a split, one tracker a device, and record which videos are finished."""
 
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from aot_jax.evaluation import layout
-from aot_jax.evaluation.journal import Journal
+from aot_jax.evaluation import splits
 from aot_jax.evaluation.segment import StepTracker, segment
 from aot_jax.evaluation.timing import Timing
-from aot_jax.io.whole import clear_remains
-from aot_jax.writer import MaskWriter
+from aot_jax.io.files import clear_remains
+from aot_jax.io.mask_writer import MaskWriter
+from aot_jax.network import Model
+from aot_jax.runs import RunError, read_json, write_json
+
+PATIENCE = 60.0  # seconds that files of other hosts may take to be seen on a shared disk
+
+
+class FinishedVideos:
+    """The videos that a run has finished: OUTPUT/.run/videos/VIDEO.json, written when all masks of one are on disk.
+
+    Args:
+        output: folder of the run.
+        masks: folder in it that holds a folder of masks for each video.
+    """
+
+    PATTERN = ".run/videos/*.json"  # in the folder of the run
+
+    def __init__(self, output: Path, masks: Path) -> None:
+        self._folder = (output / self.PATTERN).parent
+        self._masks = masks
+
+    def get(self, sequence: splits.Sequence) -> Timing | None:
+        """Return the timing of a video whose masks are all there, else None."""
+        try:
+            record = read_json(self._folder / f"{sequence.name}.json")
+            timing = Timing(**record | {"warnings": tuple(record["warnings"])})
+        except (RunError, TypeError, KeyError):
+            return None
+        folder = self._masks / sequence.name
+        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        complete = all(f"{frame.stem}.png" in there for frame in sequence.frames)
+        return timing if complete and timing.all_frames == len(sequence.frames) else None
+
+    def add(self, sequence: splits.Sequence, timing: Timing) -> None:
+        """Record a video; all of its masks must be on disk."""
+        write_json(self._folder / f"{sequence.name}.json", asdict(timing))
+
+    def wait_for(self, sequences: Iterable[splits.Sequence]) -> dict[str, Timing]:
+        """Return the timings of all videos, those of other hosts too.
+
+        Raises:
+            RunError: one is not there, after a while.
+        """
+        timings, until = {}, time.monotonic() + PATIENCE
+        for sequence in sequences:
+            while (timing := self.get(sequence)) is None:
+                if time.monotonic() > until:
+                    raise RunError(
+                        f"{self._masks / sequence.name}: another host should have written its masks; "
+                        "give a folder that all hosts share with --output"
+                    )
+                time.sleep(0.2)
+            timings[sequence.name] = timing
+        return timings
 
 
 def run_split(
     trackers: Sequence[StepTracker],
-    split: layout.Split,
+    split: splits.Split,
     output: Path,
-    journal: Journal | None = None,
-    sequences: Sequence[layout.Sequence] | None = None,
+    finished: FinishedVideos | None = None,
+    sequences: Sequence[splits.Sequence] | None = None,
     progress: bool = True,
     title: str = "",
 ) -> dict[str, Timing]:
@@ -33,7 +90,7 @@ def run_split(
         trackers: one a device.
         split: what to run over.
         output: folder for the masks.
-        journal: knows the videos that are finished already, and learns of those that this run finishes.
+        finished: the videos that are done already, to which this run adds its own.
         sequences: videos of the split that are run over here; None: all.
         progress: draw a bar on a terminal.
         title: of the bar; empty: the split's name.
@@ -49,8 +106,8 @@ def run_split(
     """
     sequences = split.sequences if sequences is None else sequences
     timings = {}
-    if journal is not None:
-        timings = {s.name: timing for s in sequences if (timing := journal.finished(s)) is not None}
+    if finished is not None:
+        timings = {s.name: timing for s in sequences if (timing := finished.get(s)) is not None}
     left = [sequence for sequence in sequences if sequence.name not in timings]
     if len(trackers) > 1:  # the longest first, so that all devices end at about the same time
         left.sort(key=lambda sequence: -len(sequence.frames))
@@ -80,8 +137,8 @@ def run_split(
                 timing = segment(tracker, sequence, folder, writer, split.binary, tick, stop)
                 if timing is None:
                     return
-                if journal is not None:
-                    journal.finish(sequence, timing)
+                if finished is not None:
+                    finished.add(sequence, timing)
                 with lock:
                     timings[sequence.name] = timing
                     bar.set_postfix_str(f"{sequence.name} {timing.fps:.2f} fps")
@@ -93,3 +150,34 @@ def run_split(
         finally:  # an error, or Ctrl-C: the others leave their videos after the current frame
             stop.set()
     return {sequence.name: timings[sequence.name] for sequence in sequences}
+
+
+def share_videos(sequences: Sequence[splits.Sequence], host: int, hosts: int) -> list[splits.Sequence]:
+    """Return one host's videos, in the split's order: the longest goes first, to the host with the fewest frames."""
+    load = [0] * hosts
+    own = set()
+    for sequence in sorted(sequences, key=lambda sequence: (-len(sequence.frames), sequence.name)):
+        least = load.index(min(load))
+        load[least] += len(sequence.frames)
+        if least == host:
+            own.add(sequence.name)
+    return [sequence for sequence in sequences if sequence.name in own]
+
+
+def copy_to_devices(model: Model, videos: int, devices: int | None = None) -> list[Model]:
+    """Copy a network to this host's devices, or to as many as there are videos.
+
+    Args:
+        model: the network.
+        videos: that this host runs over.
+        devices: at most so many; None: all.
+    """
+    chosen = jax.local_devices()[: max(1, min(videos, devices or videos))]
+    return [Model(model.module, jax.device_put(model.params, device), model.config) for device in chosen]
+
+
+def any_failed(failed: bool) -> bool:
+    """Tell whether some host has failed. All hosts call this and wait for each other."""
+    if jax.process_count() == 1:
+        return failed
+    return bool(multihost_utils.process_allgather(np.array(failed)).any())

@@ -1,24 +1,24 @@
-"""Segment one video: read ahead, give each object's first mask, step, write behind. Called by `run.py`."""
+"""Segment one video: read ahead, give each object's first mask, step, write behind."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import jax
 import numpy as np
 
-from aot_jax.evaluation.layout import Sequence
-from aot_jax.evaluation.timing import CompileCount, Timing
+from aot_jax.evaluation.splits import Sequence
+from aot_jax.evaluation.timing import Timing
 from aot_jax.io.frames import read_frame
-from aot_jax.io.masks import MaskError, binarise, read_mask
-from aot_jax.metrics import VOID, object_ids
-from aot_jax.tracker import TrackError
-from aot_jax.writer import MaskWriter
-
-AHEAD = 4  # frames decoded before they are needed
+from aot_jax.io.mask_sets import read_masks
+from aot_jax.io.mask_writer import MaskWriter
+from aot_jax.io.masks import MaskError, binarise
+from aot_jax.io.sources import read_ahead
+from aot_jax.metrics import object_ids
+from aot_jax.tracker.tracker import TrackError
+from aot_jax.typing import VOID
 
 
 class StepTracker(Protocol):
@@ -29,6 +29,28 @@ class StepTracker(Protocol):
 
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Segment the next frame."""
+
+
+class CompileCount:
+    """Counts this thread's compilations, so that the frames that wait for one are left out of timings."""
+
+    _event = "/jax/core/compile/backend_compile_duration"
+    _own = threading.local()  # JAX tells of a compilation in the thread that waits for it
+    _lock = threading.Lock()
+    _listening = False
+
+    @classmethod
+    def value(cls) -> int:
+        """Return how many programs this thread has compiled since the first call."""
+        with cls._lock:
+            if not cls._listening:
+                jax.monitoring.register_event_duration_secs_listener(cls._hear)
+                cls._listening = True
+        return getattr(cls._own, "count", 0)
+
+    @classmethod
+    def _hear(cls, event: str, *_: object, **__: object) -> None:
+        cls._own.count = getattr(cls._own, "count", 0) + (event == cls._event)
 
 
 class GivenMasks:
@@ -42,24 +64,27 @@ class GivenMasks:
     def __init__(self, sequence: Sequence, binary: bool) -> None:
         self._sequence = sequence
         self._binary = binary
-        self._left = sum(frame.stem in sequence.masks for frame in sequence.frames)
+        numbers = {frame.stem: t for t, frame in enumerate(sequence.frames)}
+        files = {stem: sequence.masks[stem] for stem in numbers if stem in sequence.masks}
+        self._masks = read_masks(files, void=VOID if binary else 0, keep_going=True)
+        self._left = len(files)
+        self._starts = {i: numbers[thing.frames[0]] for i, thing in sequence.objects.items()}
         self.known: set[int] = set()
 
-    def at(self, stem: str) -> np.ndarray | None:
-        """Return the new objects of a frame, (h, w) ids, or None. To be asked frame by frame, in order.
+    def at(self, t: int) -> np.ndarray | None:
+        """Return the new objects of frame number t, (h, w) ids, or None. To be asked frame by frame, in order.
 
         Raises:
-            MaskError: for a mask that cannot be read; or the last one, if none held an object.
+            MaskError: for a mask that cannot be read, or for the last one if none held an object.
         """
-        path, objects = self._sequence.masks.get(stem), self._sequence.objects
-        if path is None or (objects and self.known >= objects.keys()):
+        objects, stem = self._sequence.objects, self._sequence.frames[t].stem
+        if stem not in self._masks or (objects and self.known >= objects.keys()):
             return None
         self._left -= 1
-        mask = read_mask(path)
-        mask = binarise(mask) if self._binary else np.where(mask == VOID, 0, mask)
+        mask = binarise(self._masks[stem]) if self._binary else self._masks[stem]
         new = [i for i in object_ids(mask) if i not in self.known]
         if objects:
-            new = [i for i in new if i in objects and objects[i].frames[0] <= stem]
+            new = [i for i in new if i in objects and self._starts[i] <= t]
         self.known.update(new)
         if not self.known and not self._left:
             raise MaskError(
@@ -68,9 +93,12 @@ class GivenMasks:
             )
         return np.where(np.isin(mask, new), mask, 0) if new else None
 
-    def lost(self) -> list[int]:
-        """List the objects that should have come and were in no mask."""
-        return sorted(self._sequence.objects.keys() - self.known)
+    def warnings(self) -> tuple[str, ...]:
+        """Say what was guessed of the masks, and which objects should have come and were in none."""
+        lost = sorted(self._sequence.objects.keys() - self.known)
+        where = self._sequence.first_mask.parent
+        missing = [f"{where}: no mask holds objects {lost}, which meta.json lists: not tracked"] if lost else []
+        return (*self._masks.notes, *missing)
 
 
 def segment(
@@ -107,8 +135,8 @@ def segment(
     given = GivenMasks(sequence, binary)
     tracker.reset()
     seconds, frames, tracking = 0.0, 0, False
-    for path, (frame, mask) in zip(
-        sequence.frames, read_ahead(sequence.frames, lambda path: (read_frame(path), given.at(path.stem))), strict=True
+    for path, frame, mask in read_ahead(
+        (path, read_frame(path), given.at(t)) for t, path in enumerate(sequence.frames)
     ):
         if stop is not None and stop.is_set():
             return None
@@ -124,13 +152,7 @@ def segment(
         writer.write(folder / f"{path.stem}.png", labels)
         tick()
     writer.flush()
-    lost = given.lost()
-    warnings = (
-        (f"{sequence.first_mask.parent}: no mask holds objects {lost}, which meta.json lists: not tracked",)
-        if lost
-        else ()
-    )
-    return Timing(frames, seconds, len(sequence.frames), time.perf_counter() - began, warnings)
+    return Timing(frames, seconds, len(sequence.frames), time.perf_counter() - began, given.warnings())
 
 
 def _step(
@@ -141,16 +163,3 @@ def _step(
     except TrackError as error:
         files = path if mask is None else f"{path} with mask {sequence.masks[path.stem]}"
         raise TrackError(f"{files}: {error}") from None
-
-
-def read_ahead(paths: tuple[Path, ...], read: Callable[[Path], Any]) -> Iterator[Any]:
-    """Yield `read(path)` of each path while a thread reads the next few, one after the other."""
-    with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
-        waiting = [pool.submit(read, path) for path in paths[:AHEAD]]
-        try:
-            for path in chain(paths[AHEAD:], [None] * len(waiting)):
-                if path is not None:
-                    waiting.append(pool.submit(read, path))
-                yield waiting.pop(0).result()
-        finally:
-            pool.shutdown(cancel_futures=True)

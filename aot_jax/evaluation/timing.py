@@ -1,38 +1,13 @@
-"""How long videos take. Called by `segment.py`."""
+"""How long videos take."""
 
 import math
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import jax
-
-
-class CompileCount:
-    """Counts this thread's compilations, so that the frames that wait for one are left out of timings."""
-
-    _event = "/jax/core/compile/backend_compile_duration"
-    _own = threading.local()  # JAX tells of a compilation in the thread that waits for it
-    _lock = threading.Lock()
-    _listening = False
-
-    @classmethod
-    def value(cls) -> int:
-        """Return how many programs this thread has compiled since the first call."""
-        with cls._lock:
-            if not cls._listening:
-                jax.monitoring.register_event_duration_secs_listener(cls._hear)
-                cls._listening = True
-        return getattr(cls._own, "count", 0)
-
-    @classmethod
-    def _hear(cls, event: str, *_: object, **__: object) -> None:
-        cls._own.count = getattr(cls._own, "count", 0) + (event == cls._event)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What came of one video."""
+    """How long one video took."""
 
     frames: int  # timed: predicted ones that met no compilation
     seconds: float  # of the tracker for these, without reading and writing

@@ -6,13 +6,24 @@ python -m aot_jax.figures attention my_video --mask first.png --frame 10 --check
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aot_jax.config import parse_args
-from aot_jax.figures import networks, speed
-from aot_jax.figures.page import FigureError, save_page
-from aot_jax.network import add_network_flags
-from aot_jax.tracking.command import ERRORS
+import numpy as np
+
+from aot_jax.figures import speed
+from aot_jax.figures.attention import carried_masks, draw_maps
+from aot_jax.figures.page import FigureError, make_page, save_page
+from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_masks, track_clip
+from aot_jax.flags import add_network_flags, parse_args
+from aot_jax.network import Model, NetworkChoice, find_network
+from aot_jax.typing import Params
+from aot_jax.video.run import ERRORS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SEVERAL = "; several are drawn side by side"
 
@@ -90,21 +101,113 @@ def _add_video_flags(parser: argparse.ArgumentParser) -> None:
     add_network_flags(parser)
 
 
-def draw(args: argparse.Namespace, overrides: list[str]) -> list[Path]:
-    """Draw what the flags say; returns the files written."""
-    if args.figure in networks.DRAW:
-        return save_page(networks.DRAW[args.figure](args, overrides), args.output)
+def bank_similarity(params: Params) -> np.ndarray:
+    """Compute the cosine similarity between the identification vectors of a network.
+
+    An identity's vector is what a patch embeds as that the object fills: the sum of its sub-identities.
+
+    Args:
+        params: of a network; of them `identity_bank/kernel`, (side, side, M + 1, c), is used.
+
+    Returns:
+        (M, M) float64 in -1 .. 1, background left out; symmetric, the diagonal is 1.
+    """
+    kernel = np.asarray(params["identity_bank"]["kernel"], np.float64)
+    vectors = kernel.sum(axis=(0, 1))[1:]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors @ vectors.T
+
+
+def draw_bank(similarities: Mapping[str, np.ndarray]) -> "Figure":
+    """Draw (M, M) similarities side by side, each under its name: the darker, the more alike."""
+    figure, panels = make_page(1, len(similarities), 3.2, 3.2)
+    low = min(0.0, *(float(similarity.min()) for similarity in similarities.values()))
+    for axes, (name, similarity) in zip(panels[0], similarities.items(), strict=True):
+        count = len(similarity)
+        picture = axes.imshow(similarity, cmap="Blues", vmin=low, vmax=1.0)
+        ticks = np.arange(0, count, max(1, count // 10))
+        axes.set_xticks(ticks, ticks + 1)
+        axes.set_yticks(ticks, ticks + 1)
+        axes.set_title(f"{name}, M = {count}")
+        axes.set_xlabel("identity")
+    panels[0][0].set_ylabel("identity")
+    figure.colorbar(picture, ax=list(panels[0]), label="cosine similarity", shrink=0.8)
+    return figure
+
+
+def load_network(args: argparse.Namespace, overrides: Sequence[str], checkpoint: str | None) -> Model:
+    """Load the network that the flags name."""
+    network = find_network(NetworkChoice(args.config, checkpoint, args.random_weights, tuple(overrides)))
+    print(network)
+    return network.load()
+
+
+def draw_bank_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
+    """Draw the banks of one or several checkpoints."""
+    similarities = {}
+    for checkpoint in args.checkpoint or [None]:
+        model = load_network(args, overrides, checkpoint)
+        name = str(checkpoint) if len(args.checkpoint or []) > 1 else model.config.name
+        similarities[name] = bank_similarity(model.params)
+    return draw_bank(similarities)
+
+
+def draw_attention(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
+    """Draw what attentions carry to one frame."""
+    if args.frame < 1:
+        raise FigureError(f"--frame is {args.frame}: attention reads a memory, which frame 1 is the first to have")
+    if args.gap is not None and args.gap < 0:
+        raise FigureError(f"--gap is {args.gap}: it is a number of frames, or 0 for the first frame alone")
+    clip = open_clip(args.video, args.mask)
+    model = load_network(args, overrides, args.checkpoint)
+    return draw_maps(carried_masks(model, clip.frames(args.frame + 1), clip.mask, args.depth, args.gap))
+
+
+def draw_strips_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
+    """Draw strips of folders of masks, and of a network at each depth."""
+    clip = open_clip(args.video, args.mask)
+    times = choose_times(args.times, clip.count)
+    frames = read_frames(clip, times)
+    rows = {title: read_masks(folder, clip, times) for title, folder in titled(args.masks)}
+    if args.checkpoint or args.config or args.random_weights or not rows:
+        model = load_network(args, overrides, args.checkpoint)
+        for depth in args.depth or [model.config.model.depth]:
+            rows[f"{model.config.name}, L' = {depth}"] = track_clip(model, clip, times, depth)
+    return draw_strips(frames, times, rows)
+
+
+def titled(folders: Sequence[str]) -> list[tuple[str, str]]:
+    """Split TITLE=DIR into both; without a title, the folder's name is its title.
+
+    Raises:
+        FigureError: for two rows of one title.
+    """
+    rows = []
+    for given in folders:
+        title, _, folder = ("", "", given) if Path(given).is_dir() else given.rpartition("=")
+        rows.append((title or Path(folder).name, folder))
+    twice = [title for title, count in Counter(title for title, _ in rows).items() if count > 1]
+    if twice:
+        raise FigureError(f"--masks: {twice[0]} is the title of two rows; write TITLE=DIR to tell them apart")
+    return rows
+
+
+def draw_speed_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
+    """Draw speed against accuracy; no field of a config plays a part."""
     split, points = speed.choose_split(speed.read_points(args.files or [speed.DEFAULT_FILE]), args.split)
     if not any(point.measured for point in points):
         print(f"note: no measured figures of {split}: only published ones are drawn", file=sys.stderr)
-    return save_page(speed.draw_speed(split, points), args.output)
+    return speed.draw_speed(split, points)
+
+
+DRAW = {"bank": draw_bank_of, "attention": draw_attention, "strips": draw_strips_of, "speed": draw_speed_of}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
     try:
-        for path in draw(args, overrides):
+        for path in save_page(DRAW[args.figure](args, overrides), args.output):
             print(f"wrote {path}")
     except (FigureError, *ERRORS) as error:
         print(f"error: {error}", file=sys.stderr)

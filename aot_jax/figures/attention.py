@@ -1,12 +1,12 @@
 """What each LSTT layer's attentions bring from memory to a frame: masks carried by its attention maps (paper, Fig. 9).
 
-Called by `networks.py`. The network runs as it always does; each of its attentions is then asked once more, with the
-same queries, keys and parameters, but with masks in the place of values.
+The network runs as it always does; each of its attentions is then asked once more, with the same queries, keys and
+parameters, but with masks in the place of values.
 """
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +16,26 @@ from flax import linen as nn
 from jax import lax
 
 from aot_jax import propagate
-from aot_jax.checkpoint import Model
-from aot_jax.figures.page import FigureError
-from aot_jax.grouping import split_groups
+from aot_jax.figures.page import FigureError, hide_axes, make_page, show_frame
+from aot_jax.io.masks import DAVIS_PALETTE
 from aot_jax.memory import EMPTY, Memory
 from aot_jax.models.aot import AOT
-from aot_jax.models.attention import LongTermAttention, attend
-from aot_jax.models.local_attention import FORMS, ShortTermAttention
+from aot_jax.models.attention import LongTermAttention
+from aot_jax.models.local_attention import ShortTermAttention
+from aot_jax.network import Model
+from aot_jax.ops.attention import attend
+from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
-from aot_jax.slots import Slots
-from aot_jax.stream import Stream
+from aot_jax.tracker.groups import split_groups
+from aot_jax.tracker.slots import Slots
+from aot_jax.tracker.stream import Stream
 from aot_jax.typing import Array, Params, Size
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The palette's hues at full brightness: how bright a cell is says how much came.
+COLOURS = DAVIS_PALETTE[1:] / DAVIS_PALETTE[1:].max(axis=1, keepdims=True).astype(np.float32)
 
 
 class Call(NamedTuple):
@@ -39,7 +48,7 @@ class Call(NamedTuple):
     valid: Array | None  # (b, k)
     module: Any  # the attention's own module
     params: Params  # its own parameters
-    output: Array  # (b, h, w, c), projected
+    output: Array  # (b, h, w, c), projected where the module projects
 
 
 class Carried(NamedTuple):
@@ -81,7 +90,8 @@ def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
         kernel = call.params["relative_k"].astype(call.q.dtype)
         bias = call.params["relative_k_bias"].astype(call.q.dtype)
         relative = jnp.einsum("bnhwd,nod->bnhwo", call.q, kernel) + bias[:, None, None]
-        relative_v = call.params["relative_v"].astype(call.q.dtype) if with_relative else None
+        if with_relative and call.module.relative_values:
+            relative_v = call.params["relative_v"].astype(call.q.dtype)
     attend_locally: Callable[..., Array] = FORMS[call.module.form]
     return attend_locally(call.q, call.keys, values, relative, relative_v, call.valid, call.module.window)
 
@@ -96,7 +106,7 @@ def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
         if type(context.module) in terms and context.method_name == "__call__":
             if type(context.module) is LongTermAttention:  # each layer's first
                 layers.append([])
-            params = dict(context.module.variables["params"])
+            params = dict(context.module.variables.get("params", {}))
             q, keys, values, valid = args
             layers[-1].append(Call(terms[type(context.module)], q, keys, values, valid, context.module, params, output))
         return output
@@ -211,3 +221,39 @@ def _remembered(indices: Sequence[int], labels: Mapping[int, np.ndarray], stream
     if not masks:
         return jnp.zeros(())
     return patch_shares(jnp.stack(masks, axis=1), config.identities, config.align_corners)
+
+
+def colour(shares: np.ndarray) -> np.ndarray:
+    """Colour shares (g, h, w, M + 1): (h, w, 3) float32 in 0 .. 1, black where only background came.
+
+    The brighter a colour, the more of the attention fell on its object.
+    """
+    objects = np.concatenate(list(shares[..., 1:]), axis=-1)  # in the order of slots
+    palette = COLOURS[np.arange(objects.shape[-1]) % len(COLOURS)]
+    return np.clip(objects @ palette, 0, 1)
+
+
+def draw_maps(maps: Maps) -> "Figure":
+    """Draw three rows: frames with their masks; what short-term, and what long-term attention carries in each layer."""
+    depth, t = len(maps.layers), max(maps.frames)
+    height, width = maps.frames[t].shape[:2]
+    terms = [("short", "short-term"), ("long", "long-term")]
+    terms = [(term, title) for term, title in terms if getattr(maps.layers[0], term) is not None]
+    figure, panels = make_page(1 + len(terms), max(len(maps.frames), depth), 3.0, 0.35 + 3.0 * height / width)
+    for row in panels:
+        for axes in row:
+            hide_axes(axes)
+            axes.set_facecolor("none")
+    titles = {0: "frame 0, reference", t: f"frame {t}, predicted"}
+    for axes, (index, frame) in zip(panels[0], sorted(maps.frames.items()), strict=False):
+        show_frame(axes, frame, maps.labels[index])
+        axes.set_title(titles.get(index, f"frame {index}"))
+    for row, (term, title) in zip(panels[1:], terms, strict=True):
+        for number, (axes, layer) in enumerate(zip(row, maps.layers, strict=False), start=1):
+            # Cells stay visible: the maps have no finer detail.
+            extent = (0, width, height, 0)
+            axes.imshow(colour(getattr(layer, term)), extent=extent, interpolation="nearest")
+            axes.set_title(f"{title}, l = {number}")
+    stored = ", ".join(map(str, maps.memory_frames))
+    panels[-1][0].set_xlabel(f"long-term memory: frame{'s' if ',' in stored else ''} {stored}")
+    return figure

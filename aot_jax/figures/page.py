@@ -1,7 +1,4 @@
-"""Pages that pictures are drawn on, and their files. The only module that loads matplotlib.
-
-Called by the other modules of this package.
-"""
+"""Pages that pictures are drawn on, and their files. The only module that loads matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path

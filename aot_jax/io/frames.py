@@ -1,39 +1,44 @@
-"""Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays.
+"""Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays."""
 
-Called by the tracker's and the evaluation's readers, by the dataset builders, and by `aot_jax.io.masks` for the
-guarded decoding that masks need as well.
-"""
-
-import io
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
-MAX_PIXELS = 2**27  # of one image; a few kilobytes of PNG can claim billions (a decompression bomb)
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+from aot_jax.io.images import (
+    IMAGE_SUFFIXES,
+    IMAGES,
+    JPEG_OR_PNG,
+    MAX_PIXELS,
+    PNG,
+    decode_image,
+    explain_errors,
+    open_image,
+)
+from aot_jax.io.series import choose_frames, natural, order_note
 
-PNG: Mapping[bytes, type[ImageFile]] = {b"\x89PNG\r\n\x1a\n": PngImageFile}
-JPEG_OR_PNG: Mapping[bytes, type[ImageFile]] = {b"\xff\xd8\xff": JpegImageFile, **PNG}
+__all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors", "open_image"]  # moved to images.py
+FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
 class FrameError(ValueError):
     """Says which frame or folder of frames cannot be used, why, and what to do."""
 
 
-def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) -> list[Path]:
-    """List the images of a folder in the order of the video.
+def list_frames(
+    folder: str | Path,
+    suffixes: Iterable[str] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """List the frames of a video in a folder, in the order of the video.
 
     Args:
         folder: its images only; folders inside it and hidden files (`._00000.jpg` of macOS) are left out.
-        suffixes: endings that count as an image, with the dot, in any case.
+        suffixes: endings that count as an image, with the dot, in any case: every such image is listed. None: those of
+            `FRAME_SUFFIXES`, without masks, depth maps and thumbnails that lie beside the frames.
+        warn: called with one line for what is left out, and one if names leave the order open.
 
     Returns:
         Paths sorted by name, where a run of digits counts as a number: `2.jpg` and `frame_2.jpg` come before
@@ -49,26 +54,32 @@ def list_frames(folder: str | Path, suffixes: Iterable[str] = FRAME_SUFFIXES) ->
         ['9.jpg', '10.jpg']
     """
     folder = Path(folder)
-    endings = tuple(suffix.lower() for suffix in suffixes)
+    endings = FRAME_SUFFIXES if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():
         raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
-    frames = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
-    ]
-    if not frames:
-        raise FrameError(f"{folder}: no {' '.join(endings)} image in it; give the folder that holds the images")
-    return order_frames(frames)
+    images = [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
+    if not images:
+        raise FrameError(f"{folder}: no {' '.join(endings)} image in it, but {what_is_in(folder)}")
+    return order_frames(images) if suffixes else take_frames(images, warn)
+
+
+def take_frames(images: Sequence[Path], warn: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """Choose and order the frames among images; arguments and errors as `list_frames`."""
+    chosen, notes = choose_frames(images)
+    frames = order_frames(chosen)
+    for note in (*notes, order_note(frames)):
+        if note:
+            warn(note)
+    return frames
 
 
 def order_frames(frames: Iterable[Path]) -> list[Path]:
-    """Sort images by name as `list_frames` does.
+    """Sort images by name as `list_frames` does. It is the one order of tracking, evaluation and training.
 
     Raises:
         FrameError: two of them differ in their folder or suffix only.
     """
-    frames = sorted(frames, key=lambda path: (_natural(path.stem), path.name))
+    frames = sorted(frames, key=lambda path: (natural(path.stem), path.name))
     by_stem: dict[str, Path] = {}
     for path in frames:
         first = by_stem.setdefault(path.stem, path)
@@ -78,11 +89,29 @@ def order_frames(frames: Iterable[Path]) -> list[Path]:
     return frames
 
 
-def read_frame(path: str | Path) -> np.ndarray:
-    """Read a JPEG or PNG as RGB.
+def what_is_in(folder: Path) -> str:
+    """Say in a few words what a folder holds instead of images, and what to do."""
+    there = list(_visible(folder))
+    kinds = Counter(path.suffix.lower() or "nameless" for path in there if path.is_file())
+    folders = sorted(path.name for path in there if path.is_dir())
+    parts = [f"{count} {kind} file{'s' * (count > 1)}" for kind, count in kinds.most_common(3)]
+    if folders:
+        parts.append("folders, as " + ", ".join(folders[:3]))
+    if not parts:
+        return "nothing; give the folder that holds the images"
+    remedy = "give the one that holds the images" if folders else "convert them to JPEG or PNG, or give another folder"
+    return f"{' and '.join(parts)}; {remedy}"
 
-    The pixels are those stored: an EXIF orientation is not applied, since masks are drawn on stored pixels. Grey,
-    palette and CMYK become RGB, transparency is dropped, and 16-bit samples keep their high byte.
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def read_frame(path: str | Path) -> np.ndarray:
+    """Read an image (JPEG, PNG, WebP, BMP, TIFF) as RGB.
+
+    It is turned upright as its EXIF orientation says. Grey, palette and CMYK become RGB, transparency is dropped, and
+    16-bit samples keep their high byte.
 
     Args:
         path: the image.
@@ -91,7 +120,8 @@ def read_frame(path: str | Path) -> np.ndarray:
         (h, w, 3) uint8, RGB.
 
     Raises:
-        FrameError: no such file, not a JPEG or PNG, broken or truncated, or more than `MAX_PIXELS`.
+        FrameError: no such file, not such an image, several in one file, broken or truncated, or more than
+            `MAX_PIXELS`.
 
     Example:
         >>> write_jpeg("0.jpg", np.full((4, 6, 3), 100, np.uint8))
@@ -101,9 +131,20 @@ def read_frame(path: str | Path) -> np.ndarray:
         Traceback (most recent call last):
         aot_jax.io.frames.FrameError: 1.jpg: no such file; check the path
     """
-    image, _ = decode_image(path, JPEG_OR_PNG, FrameError)
+    image, _ = decode_image(path, IMAGES, FrameError)
+    return to_rgb(image, path)
+
+
+def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
+    """Return a decoded image as (h, w, 3) uint8 RGB; 16-bit samples are shifted right.
+
+    Raises:
+        FrameError: its samples are floats.
+    """
+    if image.mode == "F":
+        raise FrameError(f"{path}: holds floating-point samples, whose range is not known; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255 instead of scaling it
-        grey = (np.asarray(image).astype(np.int32) >> 8).astype(np.uint8)
+        grey = np.clip(np.asarray(image).astype(np.int32) >> shift, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     image.info.pop("transparency", None)  # dropped anyway, but Pillow warns about it
     return np.array(image.convert("RGB"))
@@ -116,78 +157,3 @@ def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
         OSError: if it cannot be written.
     """
     Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
-
-
-def decode_image(
-    path: str | Path, kinds: Mapping[bytes, type[ImageFile]], error: type[Exception], data: bytes | None = None
-) -> tuple[Image.Image, bytes]:
-    """Decode an image file fully, or explain in one `error` why it cannot be done.
-
-    Args:
-        path: the file.
-        kinds: Pillow's plugin for each accepted file signature.
-        error: the exception to raise.
-        data: its bytes, where they have been read already; `path` is its name then.
-
-    Returns:
-        The loaded image, and the file's first 32 bytes.
-
-    Raises:
-        error: whatever is wrong with the file; the message names it.
-    """
-    with explain_errors(path, error), Path(path).open("rb") if data is None else io.BytesIO(data) as stream:
-        image, head = open_image(stream, path, kinds, error)
-        image.load()
-        return image, head
-
-
-def open_image(
-    stream: BinaryIO, path: str | Path, kinds: Mapping[bytes, type[ImageFile]], error: type[Exception]
-) -> tuple[Image.Image, bytes]:
-    """Open an image without decoding it, so that what is too large costs nothing. To be called in `explain_errors`.
-
-    The plugin is called itself instead of `Image.open`, which warns about images of half our bound and has no other
-    switch than module-wide state.
-
-    Args:
-        stream: of the file.
-        path: its name, for errors.
-        kinds: Pillow's plugin for each accepted file signature.
-        error: the exception to raise.
-
-    Returns:
-        The image, of at most `MAX_PIXELS`, and the file's first 32 bytes.
-
-    Raises:
-        error: it is of no such kind, or too large.
-    """
-    head = stream.read(32)
-    stream.seek(0)
-    plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
-    if plugin is None:
-        names = " or ".join(str(plugin.format) for plugin in kinds.values())
-        raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
-    image = plugin(stream, str(path))
-    if image.height * image.width > MAX_PIXELS:
-        raise error(
-            f"{path}: {image.width}x{image.height} is more than {MAX_PIXELS} pixels; scale it down or check the file"
-        )
-    return image, head
-
-
-@contextmanager
-def explain_errors(path: str | Path, error: type[Exception]) -> Iterator[None]:
-    """Turn whatever a broken image raises into one `error` that names it."""
-    try:
-        yield
-    except error:
-        raise
-    except FileNotFoundError:
-        raise error(f"{path}: no such file; check the path") from None
-    except Exception as reason:  # broken bytes make Pillow raise nearly anything: SyntaxError, struct.error, zlib.error
-        raise error(f"{path}: cannot be read ({reason}); copy or export the file again") from reason
-
-
-def _natural(name: str) -> list[str | int]:
-    """Split a name into text and numbers, alternating, so that names compare number by number."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name))]

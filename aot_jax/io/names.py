@@ -1,4 +1,4 @@
-"""Which names of videos may become names of folders. Called by every reader of a list of videos.
+"""Which names of videos may become names of folders.
 
 Lists come from strangers: a name such as `../../.ssh` would be read, or written, outside of the folder meant.
 """

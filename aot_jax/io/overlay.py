@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from aot_jax.io.masks import DAVIS_PALETTE
+from aot_jax.typing import VOID
 
-VOID = 255  # stays untinted
 LINE = 600  # pixels of the short edge for each pixel of a contour's width
 TEXT = 32  # pixels of the short edge for each pixel of a number's height
 SMALLEST_TEXT = 10  # pixels

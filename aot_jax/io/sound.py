@@ -1,7 +1,4 @@
-"""Carry a video's sound into an MP4: packets as they are where MP4 can hold them, else encoded anew as AAC.
-
-Called by `video.py` while frames are written, so that only the packets between two frames are held.
-"""
+"""Carry a video's sound into an MP4: packets as they are where MP4 can hold them, else encoded anew as AAC."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -51,12 +48,12 @@ class Sound:
         except Exception as reason:
             self._leave_out(reason)
 
-    def mux_until(self, time: Fraction, output: av.container.OutputContainer) -> None:
-        """Write the sound that begins before `time`, in seconds."""
+    def mux_until(self, time: Fraction | None, output: av.container.OutputContainer) -> None:
+        """Write the sound that begins before `time`, in seconds; None: all that is left."""
         while True:
             try:
                 self._next = self._next or next(self._packets, None)
-                if self._next is None or self._next[0] >= time:
+                if self._next is None or (time is not None and self._next[0] >= time):
                     return
                 packet, self._next = self._next[1], None
                 output.mux(packet)

@@ -1,24 +1,42 @@
-"""What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface.
-
-Called by `aot_jax.tracking`.
-"""
+"""What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface."""
 
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames, read_frame
+from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
 from aot_jax.io.names import is_plain
+from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
+T = TypeVar("T")
 AHEAD = 4  # frames decoded before they are needed
 GLOB_SIGNS = "*?["
+VIDEO_SUFFIXES = {
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".gif",
+        ".apng",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".vob",
+    ),
+    *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
+}
 IMAGE_RATE = Fraction(24)  # frames a second of a folder of images, as in DAVIS
 
 
@@ -29,7 +47,8 @@ class Source(Protocol):
     size: Size  # (h, w) of its frames
     rate: Fraction  # frames a second, on average
     pixel_aspect: Fraction  # width : height of a pixel
-    count: int | None  # of frames: exact for images, as stated by a video file until it has been read once
+    count: int | None  # of frames; None for a video file until it has been read once
+    expected: int | None  # of frames, where `count` is None: as the file states it, which may be wrong
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
@@ -62,6 +81,7 @@ class ImageSource:
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = len(self.paths)
+        self.expected: int | None = self.count
         self._numbers = {path.stem: i for i, path in enumerate(self.paths)}
         self.size: Size = read_frame(self.paths[0]).shape[:2]
 
@@ -93,8 +113,8 @@ class ImageSource:
         return Frame(index, index / self.rate, pixels)
 
 
-def read_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Yield frames while a thread decodes the next few."""
+def read_ahead(frames: Iterator[T]) -> Iterator[T]:
+    """Yield frames, or what comes with them, while a thread decodes the next few."""
     with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
         waiting = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
         try:
@@ -108,7 +128,10 @@ def read_ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
 
 
 def open_source(
-    given: Sequence[str | Path], rate: float | Fraction | None = None, warn: Callable[[str], None] = lambda _: None
+    given: Sequence[str | Path],
+    rate: float | Fraction | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+    no_frames: Iterable[str | Path] = (),
 ) -> Source:
     """Open what a person names as a video.
 
@@ -116,6 +139,7 @@ def open_source(
         given: one video file, folder or glob, or several images.
         rate: frames a second of images (default: 24); a video file states its own.
         warn: called with each warning about the file.
+        no_frames: images that are no frames wherever they lie: the masks.
 
     Raises:
         FrameError: whatever is wrong with it, in one sentence that names it.
@@ -129,45 +153,77 @@ def open_source(
         >>> video.count, video.size, [frame.index for frame in video.frames(start=1)]
         (3, (4, 6), [1, 2])
     """
-    texts = [str(item) for item in given]
-    said = rate
-    if said is not None and not 0 < said < math.inf:
-        raise FrameError(f"a rate of {said} frames a second is no rate; give a positive one")
-    rate = IMAGE_RATE if said is None else Fraction(said).limit_denominator(1001)
+    if rate is not None and not 0 < rate < math.inf:
+        raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
+    source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
+    if source.expected == 1:
+        warn(f"{given[0]}: a single frame, so there is nothing to track through")
+    return source
+
+
+def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str], None], no_frames: set[Path]) -> Source:
     if len(texts) > 1:
-        return _from_images([Path(text) for text in texts], Path(texts[0]).absolute().parent.name, rate)
+        return _from_images(list(map(Path, texts)), Path(texts[0]).absolute().parent.name, rate, warn, no_frames)
     text, path = texts[0], Path(texts[0])
     if re.match("[a-zA-Z][a-zA-Z0-9+.-]*://", text):
         raise FrameError(f"{text}: videos are not fetched; download it, and give the file")
     try:
         if path.is_dir():
-            return ImageSource(list_frames(path), path.absolute().name, rate)
+            return _from_images(_images_of(path, no_frames), path.absolute().name, rate, warn, no_frames)
         if not path.exists() and any(sign in text for sign in GLOB_SIGNS):
             whole = path.absolute()
             found = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
             if not found:
                 raise FrameError(f"{text}: no file has such a name; check the pattern")
-            if len(found) == 1 and found[0].suffix.lower() not in FRAME_SUFFIXES:
-                return _from_video(found[0], said, warn)
-            return _from_images(found, found[0].absolute().parent.name, rate)
+            if len(found) > 1:
+                return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
+            path = found[0]
+        if path.suffix.lower() in FRAME_SUFFIXES:
+            return _from_image(path, rate, warn)
     except OSError as error:
         raise FrameError(f"{text}: cannot be read ({error.strerror or error})") from None
-    if path.suffix.lower() in FRAME_SUFFIXES:
-        return _from_images([path], path.stem, rate)
-    return _from_video(path, said, warn)
-
-
-def _from_video(path: Path, rate: float | Fraction | None, warn: Callable[[str], None]) -> VideoReader:
     if rate is not None:
         warn(f"{path}: states its own frame rate; the one given is for images, and not used")
     return VideoReader(path, warn)
 
 
-def _from_images(paths: Sequence[Path], name: str, rate: Fraction) -> ImageSource:
+def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
+    """List the images of a folder; refuse one that holds a video, or several pictures in one file."""
+    there = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    images = [path for path in there if path.suffix.lower() in FRAME_SUFFIXES and path.absolute() not in no_frames]
+    videos = sorted(path for path in there if path.suffix.lower() in VIDEO_SUFFIXES)
+    videos = videos or [path for path in images[:2] if len(images) < 3 and pictures_in(path) > 1]
+    if videos:
+        beside = len(there) - len(videos)
+        others = f" beside {beside} other file{'s' * (beside > 1)}" if beside else ""
+        several = f"{len(videos)} videos, as {videos[0].name}" if len(videos) > 1 else f"the video {videos[0].name}"
+        frames = f", or its images as '{folder}/*{images[0].suffix}'" if len(images) > 1 else ""
+        raise FrameError(f"{folder}: holds {several}{others}: give {videos[0]}{frames}")
+    return images or list_frames(folder)
+
+
+def _from_image(path: Path, rate: float | Fraction | None, warn: Callable[[str], None]) -> Source:
+    """Open one image file: an animation or a stack as a video."""
+    if path.exists() and pictures_in(path) > 1:
+        stack = Stack(path, _rate(rate), warn)
+        if rate is not None and stack.rate != _rate(rate):
+            warn(f"{path}: states its own frame rate; the one given is for images, and not used")
+        return stack
+    return ImageSource([path], path.stem, _rate(rate))
+
+
+def _from_images(
+    paths: Sequence[Path], name: str, rate: float | Fraction | None, warn: Callable[[str], None], no_frames: set[Path]
+) -> Source:
     others = [path for path in paths if path.suffix.lower() not in FRAME_SUFFIXES]
     if others:
         raise FrameError(
             f"{others[0]}: several files make a video only if all are images ({' '.join(FRAME_SUFFIXES)}); "
             "give one video at a time"
         )
-    return ImageSource(order_frames(paths), name, rate)
+    images = [path for path in paths if path.absolute() not in no_frames] or list(paths)
+    return ImageSource(take_frames(images, warn), name, _rate(rate))
+
+
+def _rate(given: float | Fraction | None) -> Fraction:
+    return IMAGE_RATE if given is None else Fraction(given).limit_denominator(1001)

@@ -1,11 +1,11 @@
-"""Read a video file frame by frame, upright, forward or backward, in bounded memory. Called by `sources.py`.
+"""Read a video file frame by frame, upright, forward or backward, in bounded memory.
 
 Frames are numbered in the order in which they are shown; each comes with its presentation time, so that a variable
 frame rate is no special case. A file that breaks off, or holds packets that cannot be decoded, gives the frames that it
 has and one warning.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,9 +23,11 @@ from aot_jax.io.video_stream import (
     display_matrix,
     exact,
     frame_time,
+    last_end,
     open_video,
     reason_text,
     stated_count,
+    stated_end,
     upright,
     video_stream,
 )
@@ -33,7 +35,7 @@ from aot_jax.typing import Size
 
 UNSAID, HD = 2, 720  # H.264's number for a colour space that a file does not name; lines from which it is BT.709
 BUFFER = 512 << 20  # bytes of decoded frames that are held while going backward
-SHORT = 0.05  # of a file's stated frames may be missing before it is called truncated
+SHORT = Fraction(1, 20)  # of a file's stated length may be missing before that is told
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Frame:
     index: int  # from 0, in the order of showing
     time: Fraction  # seconds after the first frame
     pixels: np.ndarray  # (h, w, 3) uint8 RGB, upright
+    duration: Fraction | None = None  # seconds, as stated of this frame alone; None: it is not
 
 
 class VideoReader:
@@ -70,7 +73,9 @@ class VideoReader:
             with open_video(self.path) as container:
                 stream = video_stream(container)
                 self.rate = average_rate(stream)  # frames a second on average, Fraction
-                self.count = stated_count(container, stream, self.rate)  # as the file states it; None: it does not
+                self.count: int | None = None  # of frames, from the first pass on
+                self.expected = stated_count(container, stream, self.rate)
+                self._stated_end = stated_end(container)
                 self.pixel_aspect = exact(stream.sample_aspect_ratio) or Fraction(1)  # width : height of a pixel
                 first = next(self._decode(container, stream), None)
         except FrameError:
@@ -106,8 +111,25 @@ class VideoReader:
             for index, (frame, time) in enumerate(shown):
                 count, last = index + 1, time
                 if index >= start:
-                    yield Frame(index, time, self._pixels(frame))
+                    yield Frame(index, time, self._pixels(frame), self._duration(frame, time))
         self._check_length(count, last)
+
+    def seek(self, start: int, index: Sequence[tuple[int, int]]) -> Iterator[Frame]:
+        """Yield the frames from number `start` on, decoding from the key frame before it.
+
+        Args:
+            start: number of a frame.
+            index: from `video_index.packet_index`.
+        """
+        numbers: dict[int | None, int] = {stamp: i for i, (stamp, _) in enumerate(index)}
+        with open_video(self.path) as container:
+            stream = video_stream(container)
+            container.seek(index[start][1], stream=stream)
+            for frame in self._decode(container, stream):
+                number = numbers.get(frame.pts)
+                if number is not None and number >= start:
+                    time = (frame_time(frame) or Fraction(0)) - self.start
+                    yield Frame(number, time, self._pixels(frame), self._duration(frame, time))
 
     def backward(self, end: int) -> Iterator[Frame]:
         """Yield frames `end` - 1, ..., 0. Runs between key frames are decoded forward and held, part by part."""
@@ -217,14 +239,23 @@ class VideoReader:
             ) from reason
         return np.ascontiguousarray(upright(pixels, display_matrix(frame))).reshape(*self.size, 3)
 
+    def _duration(self, frame: av.VideoFrame, time: Fraction) -> Fraction | None:
+        """Return how long a frame is shown if none follows, no longer than the file lasts; None: that is not said."""
+        if not frame.duration or frame.time_base is None or self._stated_end is None:
+            return None
+        # Where frames are stored out of order, this is the time until the next one stored.
+        duration = min(frame.duration * exact(frame.time_base), self._stated_end - self.start - time)
+        return duration if duration > 0 else None
+
     def _check_length(self, count: int, last: Fraction) -> None:
         """Tell, once, if frames are missing at the end or between."""
         reason = f" ({self._lost[-1]})" if self._lost else ""
-        if self.count and count < self.count * (1 - SHORT) - 1:
+        stated = (self._stated_end or Fraction(0)) * (1 - SHORT) - 1 / self.rate
+        if self.start + last < stated and last_end(self.path) < stated:
             self._say(
                 "missing",
-                f"{self.path}: breaks off at {float(last):.1f} s, after {count} of about {self.count} frames{reason}: "
-                "it is truncated (or its sound is longer than its picture); these frames are used",
+                f"{self.path}: breaks off at {float(last):.1f} s, after {count} frames{reason}, and says that it lasts "
+                f"{float(self._stated_end or 0):.1f} s: unless that is wrong, it was cut off; these frames are used",
             )
         elif self._lost:
             self._say(
@@ -232,7 +263,7 @@ class VideoReader:
                 f"{self.path}: {len(self._lost)} of its packets cannot be decoded{reason}; the other frames are used, "
                 "numbered without those that are lost",
             )
-        self.count = count
+        self.count = self.expected = count
 
     def _say(self, kind: str, message: str) -> None:
         if kind not in self._warned:

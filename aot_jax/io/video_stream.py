@@ -1,9 +1,10 @@
 """Open a video file, and what it says about its frames: which way is up, rate, length, times.
 
-Called by `video_reader.py` and `sound.py`. Files come from strangers: a playlist, whatever its name, must reach neither
-the network nor other files, and a header must not claim all memory.
+Files come from strangers: a playlist, whatever its name, must reach neither the network nor other files, and a header
+must not claim all memory.
 """
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,12 +105,35 @@ def average_rate(stream: av.VideoStream) -> Fraction:
 
 
 def stated_count(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> int | None:
-    """Return how many frames the file says it has, or what follows from its length; None: neither is stated."""
+    """Return how many frames the file says it has, or what follows from its length; None: neither is stated.
+
+    It is a hint: files of fragments count the first one only, edited ones also what they hide.
+    """
     if stream.frames:
         return stream.frames
     if stream.duration and stream.time_base:
         return round(stream.duration * exact(stream.time_base) * rate)
     return round(container.duration * rate / 1_000_000) if container.duration and container.duration > 0 else None
+
+
+def stated_end(container: av.container.InputContainer) -> Fraction | None:
+    """Return when the file says it ends, in seconds of its own time; None: it does not.
+
+    It is a hint, and rather too early than too late: a length counts from 0 in some formats, from the start in others.
+    """
+    if not container.duration or container.duration < 0:
+        return None
+    return Fraction(container.duration + min(0, container.start_time or 0), 1_000_000)
+
+
+def last_end(path: str | Path) -> Fraction:
+    """Return the latest end of any packet of a file, of sound too, in seconds of its own time; nothing is decoded."""
+    end = Fraction(0)
+    with open_video(path) as container, contextlib.suppress(av.FFmpegError):
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * exact(packet.time_base))
+    return end
 
 
 def frame_time(frame: av.VideoFrame) -> Fraction | None:

@@ -10,10 +10,13 @@ from jax.lax import stop_gradient
 
 from aot_jax.models.decoder import Decoder
 from aot_jax.models.encoders import ENCODERS
+from aot_jax.models.gated_propagation import DualBranchLSTT
 from aot_jax.models.identity import IdentityBank, LayerIdentity
 from aot_jax.models.layers import LayerNorm, Linear, check_rank
-from aot_jax.models.lstt import LSTT, FrameKV, LayerMemory
+from aot_jax.models.lstt import LSTT, LayerMemory
 from aot_jax.typing import Array
+
+BLOCKS = {"v1": LSTT, "v2": LSTT, "gpm": DualBranchLSTT}  # kinds of block, and the stack that holds them
 
 
 class Features(NamedTuple):
@@ -42,29 +45,15 @@ class AOT(nn.Module):
         self.identity_bank = IdentityBank(
             c.identities, c.channels, c.align_corners, c.patch_wise_bank, c.bank_gain, dtype=self.dtype
         )
-        if c.block == "v2":
+        if c.block != "v1":
             self.id_norm = LayerNorm(dtype=self.dtype)
-        self.lstt = LSTT(
-            block=c.block,
-            depth=c.depth,
-            share_blocks=c.share_blocks,
-            sine_position=c.sine_position,
-            channels=c.channels,
-            heads=c.heads,
-            window=c.window,
-            short_term_frames=c.short_term_frames,
-            relative_position=c.relative_position,
-            local_attention=c.local_attention,
-            locality=c.locality,
-            drop_path=c.drop_path,
-            dtype=self.dtype,
-        )
+        self.lstt = BLOCKS[c.block](c, dtype=self.dtype)
         self.decoder = Decoder(
             identities=c.identities,
             channels=c.channels,
             depth=c.depth,
             scalable=c.scalable,
-            last_only=c.share_blocks,
+            last_only=c.share_blocks or c.block == "gpm",
             align_corners=c.align_corners,
             shortcut_gain=c.shortcut_gain,
             dtype=self.dtype,
@@ -97,7 +86,7 @@ class AOT(nn.Module):
             detach: whether to stop gradients into bank and norm (second half of video training).
         """
         embedding = self.identity_bank(mask, permutation)
-        if self.config.block == "v2":
+        if self.config.block != "v1":
             embedding = self.id_norm(embedding)
         if detach is not False:
             embedding = jnp.where(detach, stop_gradient(embedding), embedding)
@@ -110,9 +99,24 @@ class AOT(nn.Module):
         identity: Sequence[LayerIdentity] | None = None,
         depth: int | None = None,
         keys: Array | None = None,
-    ) -> tuple[tuple[Array, ...], tuple[FrameKV, ...]]:
+    ) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         """Carry identities from memory to the current frame through the LSTT; see `LSTT.__call__`."""
         return self.lstt(projected, memory, identity, self.depth(depth), keys)
+
+    def attach(
+        self,
+        frame_kv: Sequence[Any],
+        mask: Array,
+        permutation: Array | None = None,
+        detach: Array | bool = False,
+    ) -> tuple[Any, ...]:
+        """Attach a mask's identities to what `propagate` returned for its frame, layer by layer; see `identify`.
+
+        Returns:
+            For each layer that was run what memory keeps of the frame: a tree of arrays (b, n, h, w, d), or
+            (1, n, h, w, d) where samples share an image and no identity enters.
+        """
+        return self.lstt.attach(frame_kv, self.identify(mask, permutation, len(frame_kv), detach))
 
     def decode(self, features: Features, outputs: Sequence[Array], every_depth: bool = False) -> Array:
         """Read out identities: logits (b, h, w, M + 1) at 4x, in the bank's order; see `Decoder.__call__`."""

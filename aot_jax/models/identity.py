@@ -1,7 +1,4 @@
-"""The identification mechanism: masks become an embedding that attention carries along (paper, section 4.1).
-
-`IdentityBank` is called by `aot.py`, `fuse` by the LSTT on reference frames and by `propagate.memorize` on all others.
-"""
+"""The identification mechanism: masks become an embedding that attention carries along (paper, section 4.1)."""
 
 from typing import NamedTuple
 
@@ -11,7 +8,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from aot_jax.models.layers import bias_uniform
-from aot_jax.models.patches import embed_patches
+from aot_jax.ops.patches import embed_patches
 from aot_jax.typing import Array
 
 

@@ -1,7 +1,7 @@
 """Layers that the encoders, the LSTT and the decoder share: linear, convolutions, frozen norm, drop path, resizing.
 
-Called by every module of `aot_jax.models`. Initial values follow the release: kaiming normal (fan-out) in encoders,
-Xavier uniform elsewhere, biases uniform within 1/sqrt(fan-in).
+Initial values follow the release: kaiming normal (fan-out) in encoders, Xavier uniform elsewhere, biases uniform within
+1/sqrt(fan-in).
 """
 
 import functools
@@ -15,7 +15,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jax import lax
 
-from aot_jax.models.convolution import convolve, depthwise_conv, same_conv
+from aot_jax.ops.convolution import convolve, depthwise_conv, same_conv
 from aot_jax.typing import Array
 
 Initializer = Callable[..., Array]

@@ -1,6 +1,6 @@
 """The loss of a batch of clips: the tracker's own recurrence, unrolled over time and differentiated.
 
-Called by `step.py`. Frame 0 is the reference; every other frame is predicted from the memory of those before.
+Frame 0 is the reference; every other frame is predicted from the memory of those before.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from aot_jax import propagate
-from aot_jax.memory import Memory, empty_memory
+from aot_jax.memory import Memory
 from aot_jax.models.aot import AOT, Features
 from aot_jax.models.layers import fold_keys, resize_bilinear
 from aot_jax.preprocess import normalise
@@ -48,7 +48,7 @@ def clip_loss(
         objects: (b,) number of objects in each clip.
         step: update number, for the weights that change during training.
         train: `config.train`.
-        gap: frames between long-term writes, as in `memory.write`.
+        gap: delta, frames between long-term writes; 0: the reference alone.
         predicted_masks: scalar bool, whether memory takes predicted masks and the identity bank gets no gradient
             (second half of video training).
         keys: (b,) random keys for drop path and for which identity each object takes; None: neither.
@@ -83,19 +83,19 @@ def clip_loss(
     )
     reference_losses, reference_labels = judge(logits, masks[0])
     capacity = 1 + (max(frames - 2, 0) // gap if gap else 0)
-    memory = empty_memory(frame_kv, capacity, model.config.short_term_frames)
-    memory = propagate.memorize(model, params, memory, frame_kv, masks[0], gap, reference=True, **options)
+    memory = propagate.begin(model, params, frame_kv, masks[0], capacity, **options)
 
-    def advance(memory: Memory, now: tuple[Features, Array, Array | None]) -> tuple[Memory, tuple[Array, Array]]:
-        frame, truth, own_keys = now
+    def advance(memory: Memory, now: tuple[Array, Features, Array, Array | None]) -> tuple[Memory, tuple[Array, Array]]:
+        t, frame, truth, own_keys = now
         logits, frame_kv = propagate.step(model, params, memory, frame, keys=own_keys, every_depth=True, **options)
         losses, labels = judge(logits, truth)
         mask = jnp.where(predicted_masks, labels, truth)
-        return propagate.memorize(model, params, memory, frame_kv, mask, gap, **options), (losses, labels)
+        keep = t % gap == 0 if gap else False
+        return propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep, **options), (losses, labels)
 
     if train.rematerialise:
         advance = jax.checkpoint(advance)
-    later = jax.tree.map(lambda x: x[1:], (features, masks, frame_keys))
+    later = jax.tree.map(lambda x: x[1:], (jnp.arange(frames), features, masks, frame_keys))
     # Unrolled: a loop's backward pass keeps what it needs in stacked buffers, which triples the time on the CPU.
     _, (losses, labels) = jax.lax.scan(advance, memory, later, unroll=True)
 

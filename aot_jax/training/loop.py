@@ -1,24 +1,22 @@
-"""Train: start or resume, step, log, save, evaluate. Called by `train.py` with any iterator of batches."""
+"""Train: start or resume, step, log, save, evaluate."""
 
 import contextlib
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import Model, load_params, save_params
-from aot_jax.config import check_crop, make_model
+from aot_jax.checkpoint import save_params
 from aot_jax.convert import load_weights
-from aot_jax.propagate import init_params
+from aot_jax.network import Model, check_crop, init_params, load_params, make_model
+from aot_jax.runs import lock
+from aot_jax.start import StopSignal
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place
@@ -56,6 +54,7 @@ def train(
     Raises:
         ConfigError: if the network does not take clips of the data's size.
         TrainError: if the batch does not fit the devices, or too many updates in a row were not finite.
+        RunError: if the same run is going on in another process.
         CheckpointError: if weights or checkpoints cannot be read or written, or belong to another config.
     """
     check_crop(config)
@@ -63,7 +62,9 @@ def train(
     model = make_model(config, train_dtype(config))
     devices = jax.local_device_count()
     check_batch(config)
-    with Store(run, config) as store, StopSignal() as stop:
+    run.mkdir(parents=True, exist_ok=True)
+    alone = lock(run) if jax.process_index() == 0 else contextlib.nullcontext()
+    with alone, Store(run, config) as store, StopSignal("saving, then stopping") as stop:
         state = make_state(first_params(config), config)
         if store.latest is not None:
             state = store.restore(state, allow_config_change)
@@ -178,35 +179,3 @@ def check_batch(config: ConfigDict) -> None:
             f"train.batch_size is {config.train.batch_size}, which {devices} devices with train.accumulate={parts} "
             f"cannot share: make it a multiple of {devices * parts}"
         )
-
-
-class StopSignal:
-    """A context in which SIGTERM or Ctrl-C only sets `asked`, so that the loop can save and leave.
-
-    A second Ctrl-C interrupts at once. Outside of the main thread, where signals cannot be caught, it changes nothing.
-    """
-
-    def __init__(self) -> None:
-        self.asked: int | None = None  # the signal
-        self._old: dict[int, Any] = {}
-
-    def _ask(self, number: int, _: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.asked = number
-        print("\nsaving, then stopping; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
-
-    def agreed(self, now: bool) -> bool:
-        """Tell whether all processes stop at this step: once one was asked, at the next step with `now`."""
-        if jax.process_count() == 1:
-            return self.asked is not None
-        return now and bool(multihost_utils.process_allgather(np.array(self.asked is not None)).any())
-
-    def __enter__(self) -> "StopSignal":
-        with contextlib.suppress(ValueError):
-            self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)

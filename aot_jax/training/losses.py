@@ -1,11 +1,9 @@
-"""Losses of one frame: half bootstrapped cross-entropy, half soft Jaccard (paper, section 5). Called by `clip.py`."""
+"""Losses of one frame: half bootstrapped cross-entropy, half soft Jaccard (paper, section 5)."""
 
 import jax
 import jax.numpy as jnp
 
-from aot_jax.typing import Array
-
-VOID = 255  # label of pixels that count for nothing
+from aot_jax.typing import VOID, Array
 
 
 def bootstrapped_cross_entropy(logits: Array, labels: Array, fraction: Array) -> Array:

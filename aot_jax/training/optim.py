@@ -1,6 +1,6 @@
 """Which parameters train, how fast, and with how much decay; AdamW, clipping, the average (paper, section 5; release).
 
-Called by `state.py` and `step.py`. Parameters are chosen by the patterns of one table.
+Parameters are chosen by the patterns of one table.
 """
 
 import re

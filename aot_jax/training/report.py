@@ -1,4 +1,4 @@
-"""What a person watches: a progress bar, lines of figures, TensorBoard, pictures. Called by `loop.py` on process 0.
+"""What a person watches: a progress bar, lines of figures, TensorBoard, pictures.
 
 RUN/figures.jsonl     one JSON object a line
 RUN/tensorboard/      the same as scalars, if TensorFlow is installed

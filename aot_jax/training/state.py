@@ -1,4 +1,4 @@
-"""What a training run carries from step to step. Called by `step.py`, `store.py` and `loop.py`."""
+"""What a training run carries from step to step."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""One update on all devices. `pmap` lives here and nowhere else. Called by `loop.py`."""
+"""One update on all devices. `pmap` lives here and nowhere else."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

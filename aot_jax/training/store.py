@@ -1,4 +1,4 @@
-"""A run's checkpoints: saved while training goes on, kept by age, restored whole. Called by `loop.py`.
+"""A run's checkpoints: saved while training goes on, kept by age, restored whole.
 
     RUN/checkpoints/STEP/state    orbax: step, parameters, optimizer, average, counters
     RUN/checkpoints/STEP/config   JSON
@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,27 +18,8 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
+from aot_jax.runs import deciding, differences
 from aot_jax.training.state import TrainState
-
-# Fields that may change between a run and its resumption without changing what is learned.
-FREE = (
-    "train.output",
-    "train.log_every",
-    "train.picture_every",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.keep_every",
-    "train.evaluate_every",
-    "train.evaluate_on",
-    "train.final_scores",
-    "data.root",
-    "data.prepared",
-    "data.workers",
-    "data.prefetch",
-    "init_from",
-    "encoder_weights",
-    "inference.",
-)
 
 
 class Store:
@@ -97,7 +77,8 @@ class Store:
         step = self.latest
         try:
             saved = self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))["config"]
-            different = [] if allow_change else difference(saved, self._config)
+            old, new = (deciding(config, "training") for config in (saved, self._config))
+            different = [] if allow_change else differences(old, new)
             if different:
                 raise CheckpointError(
                     f"{self._folder} holds a run with another config:\n  "
@@ -123,15 +104,3 @@ class Store:
         except CheckpointError:
             if kind is None:  # else the first error is the one to show
                 raise
-
-
-def difference(old: Any, new: Any, name: str = "") -> list[str]:
-    """List the fields that differ between two configs as JSON, `field: old -> new`, without those in FREE."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found = []
-        for key in sorted(old.keys() | new.keys()):
-            found += difference(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-        return found
-    if old == new or any(name == field or (field.endswith(".") and name.startswith(field)) for field in FREE):
-        return []
-    return [f"{name}: {old!r} -> {new!r}"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aot_jax.io.generated import make_video
 from configs.common import get_config
-from data_pipeline.generate import make_video
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_pipeline.errors import DataError
 from data_pipeline.merge import Clip
@@ -148,15 +149,59 @@ def test_raw_files_are_counted_once_and_again_when_one_changes(make_config, raw,
     data = make_config(root=str(tmp_path / "v"), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
     first = Samples(data, 0, raw=True)
     with monkeypatch.context() as patch:
-        patch.setattr("data_pipeline.frames.image_size", lambda *_: pytest.fail("counted twice"))
+        patch.setattr("data_pipeline.frames.encode_image", lambda *_: pytest.fail("counted twice"))
         assert Samples(data, 0, raw=True).table.pixels.tolist() == first.table.pixels.tolist()
     (tmp_path / "v" / "Annotations" / "clip0" / "00001.png").unlink()
     assert len(Samples(data, 0, raw=True).table.pixels) == len(first.table.pixels) - 1
     (tmp_path / "v" / "Annotations" / "clip0" / "00002.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"clip0/00002.png: not a PNG file.*on_bad_file=skip"):
+    with pytest.raises(DataError, match=r"clip0/00002.png: .*on_bad_file=skip"):
         Samples(data, 0, raw=True)
     data.on_bad_file = "skip"
     assert len(Samples(data, 0, raw=True).table.pixels) == len(first.table.pixels) - 2
+
+
+def test_raw_files_of_every_kind_are_read_as_records_hold_them(make_config, raw, tmp_path):
+    """An image that EXIF turns, one of another kind, and masks whose values are no ids."""
+    root = tmp_path / "v"
+    shutil.copytree(raw / "Videos", root)
+    for path in sorted((root / "JPEGImages" / "clip1").iterdir()):
+        image = Image.open(path).transpose(Image.Transpose.ROTATE_90)
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(path, exif=exif)
+    for path in sorted((root / "JPEGImages" / "clip2").iterdir()):
+        Image.open(path).save(path.with_suffix(".webp"))
+        path.unlink()
+    for path in (root / "Annotations" / "clip3").iterdir():
+        Image.fromarray(
+            np.array([[10, 20, 30], [200, 0, 0], [0, 150, 7], [9, 9, 90], [80, 0, 80]], np.uint8)[_ids(path)]
+        ).save(path)
+    data = make_config(root=str(root), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
+    records, files = Samples(data, 3), Samples(data, 3, raw=True)
+    numbers = np.arange(len(records.reader))
+    assert len(files.reader) == len(numbers)
+    assert files.reader.read(numbers) == records.reader.read(numbers)
+    assert files.table.pixels.tolist() == records.table.pixels.tolist()
+    own = {image.relative_to(root).parts[1] for image, _ in files.reader.sets[0].raw if image.is_relative_to(root)}
+    assert own == {"clip0", "clip3"}
+
+
+def _ids(path):
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"kind": "videos", "videos": [1], "left_out": []}', "no mask"])
+def test_a_damaged_index_of_raw_files_is_made_anew(make_config, raw, tmp_path, damage):
+    data = make_config(root=str(raw / "Videos"), prepared=str(tmp_path), datasets=(("videos", 1),))
+    known = Samples(data, 0, raw=True)
+    (index,) = tmp_path.glob("raw-videos-train-*/index.json")
+    if damage == "no mask":
+        known.reader.sets[0].raw[5][1].unlink()
+    else:
+        index.write_text(damage)
+    again = Samples(data, 0, raw=True)
+    assert again.reader.sets == known.reader.sets
+    assert all(mask.is_file() for _, mask in again.reader.sets[0].raw)
 
 
 def test_a_raw_file_that_went_away_is_named(make_config, raw, tmp_path):
@@ -296,8 +341,8 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
         ({"frames": 1}, {}, "data.frames 1 must be 2 or more"),
         ({"datasets": ()}, {}, "data.datasets is empty"),
         ({"datasets": (("davis17",),)}, {}, r"\('davis17',\) should be \(name, repeat\)"),
-        ({"datasets": (("davis17:test", 1),)}, {}, r"test\.txt does not exist; splits there: .*2017/train\.txt"),
-        ({"root": "/nowhere"}, {}, "not found; looked in /nowhere"),
+        ({"datasets": (("davis17:test", 1),)}, {}, r"test\.txt does not exist; lists there: .*2017/train\.txt"),
+        ({"root": "/nowhere"}, {}, "/nowhere/DAVIS/ImageSets does not exist"),
         ({}, {"batch_size": 3, "hosts": 2}, "batch_size 3 must be a positive multiple of hosts 2"),
         ({}, {"host": 2, "hosts": 2}, "host 2"),
     ],

@@ -7,10 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipeline.builders.davis import Davis
-from data_pipeline.builders.frames import FrameBuilder
+from aot_jax.io.generated import Recipe
+from data_pipeline.builders import Davis, FrameBuilder
 from data_pipeline.errors import DataError
-from data_pipeline.frames import Recipe
 from data_pipeline.prepare import prepare
 from data_pipeline.records import RecordReader
 
@@ -76,7 +75,7 @@ def test_preparation_happens_once_and_again_when_a_file_changes(raw, tmp_path, m
     shutil.copytree(raw / "Videos", root)
     first = prepare("videos", root=root, folder=tmp_path / "out")
     assert "44/44" in capsys.readouterr().err.replace("48/48", "44/44")  # the bar got to its end
-    monkeypatch.setattr(FrameBuilder, "_store", lambda *_: pytest.fail("prepared twice"))
+    monkeypatch.setattr(FrameBuilder, "_generate_examples", lambda *_: pytest.fail("prepared twice"))
     assert prepare("videos", root=root, folder=tmp_path / "out") == first
     monkeypatch.undo()
     (root / "Annotations" / "clip0" / "00001.png").unlink()
@@ -91,12 +90,12 @@ def test_prepared_data_outlives_the_raw_files(raw, tmp_path):
     first = prepare("videos", root=root, folder=tmp_path / "out")
     shutil.rmtree(root)
     assert prepare("videos", root=root, folder=tmp_path / "out") == first
-    with pytest.raises(DataError, match="not found; looked in"):
+    with pytest.raises(DataError, match="does not exist"):
         prepare("static", root=root, folder=tmp_path / "out")
 
 
 def test_an_interrupted_preparation_leaves_nothing_behind(raw, tmp_path, monkeypatch):
-    store = FrameBuilder._store
+    store = FrameBuilder._generate_examples
 
     def interrupted(self, *arguments):
         for k, example in enumerate(store(self, *arguments)):
@@ -104,7 +103,7 @@ def test_an_interrupted_preparation_leaves_nothing_behind(raw, tmp_path, monkeyp
                 raise KeyboardInterrupt
             yield example
 
-    monkeypatch.setattr(FrameBuilder, "_store", interrupted)
+    monkeypatch.setattr(FrameBuilder, "_generate_examples", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("davis17", root=raw, folder=tmp_path)
     assert not list(tmp_path.rglob("*.array_record*"))
@@ -141,6 +140,26 @@ def test_a_bad_file_is_named_and_stops_or_is_left_out(raw, tmp_path, fault):
     assert sum(data.lengths) == 47
     assert [entry["file"] for entry in data.left_out] == ["clip2/00004"]
     assert "clip2/00004" in data.left_out[0]["why"]
+
+
+def test_what_is_left_out_is_told_and_counted(raw, tmp_path, capsys):
+    root = tmp_path / "raw"
+    shutil.copytree(raw / "Videos", root)
+    cut = root / "JPEGImages" / "clip1" / "00004.jpg"
+    cut.write_bytes(cut.read_bytes()[:500])
+    for path in (root / "Annotations" / "clip2").iterdir():
+        Image.fromarray(np.zeros((96, 100), np.uint8)).save(path)
+    shutil.rmtree(root / "Annotations" / "clip3")
+    data = prepare("videos", root=root, folder=tmp_path / "out", on_bad_file="skip")
+    said = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "left out" in line]
+    assert [line for line in said if str(cut) in line] == said[:1]
+    assert sum("clip2" in line and "100x96 pixels" in line for line in said) == 11
+    assert sum(line.endswith("no frame of this video has an image and a mask that can be used") for line in said) == 2
+    assert said[-1].startswith("videos: 12 file(s) left out, with them 2 whole video(s): clip2, clip3. ")
+    assert len(said) == 15
+    assert [video["name"] for video in data.videos] == ["clip0", "clip1"]
+    prepare("videos", root=root, folder=tmp_path / "out", on_bad_file="skip")
+    assert capsys.readouterr().err == said[-1] + "\n"
 
 
 def test_a_full_disk_is_noticed_before_writing(raw, tmp_path, monkeypatch):

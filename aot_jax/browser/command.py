@@ -1,0 +1,200 @@
+"""`track.py VIDEO --browser`: open the video, print the page's address, serve it until Ctrl-C."""
+
+import os
+import re
+import sys
+import tempfile
+import webbrowser
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aot_jax.browser.session import NOTHING, Session, SessionError
+from aot_jax.io.files import atomic_write
+from aot_jax.io.mask_sets import read_masks
+from aot_jax.io.masks import write_mask
+from aot_jax.io.sources import Source, open_source
+from aot_jax.network import find_network
+from aot_jax.runs import RunError, lock
+from aot_jax.tracker.tracker import Tracker
+from aot_jax.video.exports import EXPORTS
+from aot_jax.video.options import PageOptions, TrackOptions
+from aot_jax.video.prompts import read_prompts
+from aot_jax.video.render import render
+
+OVERLAY = "overlay video"
+NO_SERVER = "--browser needs starlette, uvicorn and websockets ({}): pip install -r requirements-browser.txt"
+
+
+class BrowserError(ValueError):
+    """A page that cannot be served."""
+
+
+def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], None] = lambda _: None) -> None:
+    """Serve the page of a video until Ctrl-C.
+
+    Args:
+        options: as for a run without a page; masks and boxes may be missing, since they can be drawn.
+        page: where.
+        warn: called with each warning.
+
+    Raises:
+        RunError: the server's libraries are missing, the port is taken, or another process has the folder.
+        One of `aot_jax.video.run.ERRORS`, OSError: for whatever a person can mend; the message says how.
+    """
+    try:
+        import uvicorn
+
+        from aot_jax.browser.server import Server
+        from aot_jax.browser.tracking import Tracking
+    except ImportError as error:
+        raise RunError(NO_SERVER.format(error)) from error
+    source = open_source(options.video, options.fps, warn, no_frames=options.masks)
+    network = find_network(options.network)
+    print(network, flush=True)
+    output = Path(options.output or Path("results") / "track" / source.name)
+    output.mkdir(parents=True, exist_ok=True)
+    depths = range(1, network.config.model.depth + 1) if network.config.model.scalable else [network.config.model.depth]
+
+    def make_tracker() -> Tracker:
+        return Tracker(network.load(), max_frames=options.max_frames)
+
+    with lock(output):
+        session = Session(source, output)
+        tracking = Tracking(session, make_tracker, list(depths))
+        if options.depth is not None:
+            tracking.set_depth(options.depth)
+        server = Server(
+            session,
+            tracking,
+            start=_give_masks(session, options, warn),
+            network=str(network),
+            formats=[OVERLAY, *sorted(EXPORTS)],
+            load=lambda index, files: load_files(source, index, files),
+            export=lambda formats, packed: export(session, formats, packed, warn),
+            host=page.host,
+        )
+        if page.host not in ("127.0.0.1", "localhost", "::1"):
+            warn(f"the page is served at {page.host}: whoever reaches it and knows its address can use it")
+        shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else page.host
+        address = f"http://{shown}:{page.port}/?token={session.token}"
+        config = uvicorn.Config(
+            server.app,
+            host=page.host,
+            port=page.port,
+            log_level="warning",
+            ws_max_size=1 << 20,
+            timeout_graceful_shutdown=1,
+        )
+        sockets = [_bind(config, page)]
+        print(address, flush=True)
+        if has_desktop():
+            webbrowser.open(address)
+        try:
+            uvicorn.Server(config).run(sockets=sockets)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            tracking.stop(wait=True)
+            session.save()
+
+
+def _give_masks(session: Session, options: TrackOptions, warn: Callable[[str], None]) -> int:
+    """Take the masks that the command was given; returns the frame to show first."""
+    if not options.masks and not options.boxes:
+        return 0
+    prompts = read_prompts(session.source, options.masks, options.boxes, options.mask_frame, warn)
+    session.add_ids(prompts.ids)
+    for index in range(prompts.first, prompts.last + 1):
+        labels = prompts.at(index)
+        if labels is not None:
+            session.give(session.check(index), labels)
+    return prompts.first
+
+
+def _bind(config: Any, page: PageOptions) -> Any:
+    try:
+        return config.bind_socket()
+    except SystemExit:  # uvicorn leaves; the reason is on the screen
+        raise RunError(f"port {page.port} cannot be had on {page.host}; choose another with --port") from None
+
+
+def has_desktop() -> bool:
+    """Tell whether a window can be opened here."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def load_files(
+    source: Source, index: int, given: Sequence[tuple[str, bytes]]
+) -> tuple[dict[int, np.ndarray], list[str]]:
+    """Read mask files dropped on the page, in every form that `track.py --mask` takes.
+
+    Args:
+        source: the video.
+        index: frame shown, which a single mask is for; several are placed by their names.
+        given: name and content of each. Of a name only plain letters are kept: it never leads to another folder.
+
+    Returns:
+        labels (h, w) int32 by number of frame, and what was guessed.
+
+    Raises:
+        MaskError: as of `read_masks`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for number, (name, data) in enumerate(given):
+            plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name.rpartition("/")[2].rpartition("\\")[2]).lstrip(". ")
+            path = (
+                Path(folder, str(number), plain[-100:] or "mask.png")
+                if len(given) > 1
+                else Path(folder, plain or "mask")
+            )
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+            paths.append(path)
+        masks = read_masks(paths, source, frame=index if len(paths) == 1 else None)
+        found = {}
+        for name in masks:
+            frame = source.index_of(name)
+            if frame is None:
+                raise SessionError(f"a mask is named {name}, which no frame is")
+            found[frame] = np.array(masks[name])
+        return found, list(masks.notes)
+
+
+def export(
+    session: Session, formats: Sequence[str], packed: bool, warn: Callable[[str], None]
+) -> tuple[str, Path | None]:
+    """Write formats into the results folder, and all of it as a zip.
+
+    Returns:
+        what to tell, and the zip's path.
+    """
+    source, folder = session.source, session.folder
+    missing = [i for i, kind in enumerate(session.status) if kind == NOTHING]
+    text = f"Written to {folder}"
+    if missing:
+        text += f"; {len(missing)} of {len(session.status)} frames are not tracked yet, and their masks are empty"
+    try:
+        for index in missing:
+            write_mask(session.mask_path(index), np.zeros(source.size, np.int32))
+        ids = tuple(sorted(item.id for item in session.objects))
+        names = [name for name in formats if name != OVERLAY]
+        render(source, folder, ids, overlay=OVERLAY in formats, exports=names, quiet=True, warn=warn)
+        return text + ".", _pack(folder, source.name) if packed else None
+    finally:  # else they would be taken for tracked ones next time
+        for index in missing:
+            session.mask_path(index).unlink(missing_ok=True)
+
+
+def _pack(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.zip"
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.rglob("*")):
+            inside = file.relative_to(folder)
+            if file.is_file() and inside.suffix != ".zip" and inside.name != "browser.json" and inside.name[0] != ".":
+                archive.write(file, inside)
+    return path

@@ -1,0 +1,85 @@
+"""Any frame of a video at once, as a JPEG: what a page that jumps about needs. Nothing holds the video."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from aot_jax.io.sources import Source
+from aot_jax.io.video_index import packet_index
+from aot_jax.io.video_reader import Frame, VideoReader
+
+KEPT = 64  # JPEGs that stay in memory
+QUALITY = 90  # of the JPEGs
+NEAR = 12  # frames ahead that are reached sooner by reading on than by seeking
+
+
+class Frames:
+    """Frames of a source by number, for several threads at once.
+
+    Args:
+        source: the video.
+    """
+
+    def __init__(self, source: Source) -> None:
+        # A reader of its own: tracking reads on with the other.
+        self._video = VideoReader(source.path) if isinstance(source, VideoReader) else None
+        self._index = packet_index(source.path) if isinstance(source, VideoReader) else None
+        self._source = source
+        self._lock = threading.Lock()
+        self._reading: Iterator[Frame] | None = None
+        self._next = 0  # number of the frame that `_reading` yields next
+        self._jpegs: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def count(self) -> int:
+        """Return the number of frames, as well as it is known."""
+        if self._index is not None:
+            return len(self._index)
+        return self._source.count or self._source.expected or 1
+
+    def jpeg(self, index: int) -> bytes:
+        """Return a frame as a JPEG.
+
+        Raises:
+            IndexError: there is no such frame.
+            FrameError: it cannot be read.
+        """
+        with self._lock:
+            if index in self._jpegs:
+                self._jpegs.move_to_end(index)
+                return self._jpegs[index]
+            pixels = self._pixels(index)
+        _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        with self._lock:
+            self._jpegs[index] = data.tobytes()
+            while len(self._jpegs) > KEPT:
+                self._jpegs.popitem(last=False)
+            return self._jpegs[index]
+
+    def pixels(self, index: int) -> np.ndarray:
+        """Return a frame, (h, w, 3) uint8 RGB; raises as `jpeg` does."""
+        with self._lock:
+            return self._pixels(index)
+
+    def from_frame(self, start: int) -> Iterator[Frame]:
+        """Yield frames `start`, `start` + 1, ...; from the key frame before, where the file can be sought in."""
+        if self._video is None:
+            return self._source.frames(start)
+        if self._index is None:
+            return self._video.frames(start)
+        return self._video.seek(start, self._index)
+
+    def _pixels(self, index: int) -> np.ndarray:
+        if self._reading is None or not self._next <= index <= self._next + NEAR:
+            if self._index is not None and not 0 <= index < len(self._index):
+                raise IndexError(f"{self._source.name} has no frame {index}")
+            self._reading, self._next = self.from_frame(index), index
+        for frame in self._reading:
+            self._next = frame.index + 1
+            if frame.index == index:
+                return frame.pixels
+        self._reading = None
+        raise IndexError(f"{self._source.name} has no frame {index}")

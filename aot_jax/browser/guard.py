@@ -1,0 +1,61 @@
+"""Who may ask: a request with the token, to a name of this machine, from the page that this server sent."""
+
+import secrets
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Refuses requests of strangers before anything looks at them.
+
+    Args:
+        app: answers the others.
+        token: first part of every path.
+        host: name or address that the server listens on.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, host: str) -> None:
+        self._app, self._token = app, token
+        self._any_host = host in ("0.0.0.0", "::")
+        self._hosts = LOOPBACK | {host}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        reason = self._refusal(scope)
+        if reason is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocket(scope, receive, send).close(code=1008)
+        else:
+            await PlainTextResponse(reason, status_code=403, headers=HEADERS)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if not self._any_host and name not in self._hosts:
+            return f"this server does not answer to the name {name!r}"
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            return "this request comes from another page"
+        if origin is None and (scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD")):
+            return "this request names no page that it comes from"
+        path = scope["path"]
+        given = path.split("/")[1] if path != "/" else Request({**scope, "type": "http"}).query_params.get("token", "")
+        if not secrets.compare_digest(given.encode(), self._token.encode()):
+            return "the address lacks the token: use the one that the command printed"
+        return None

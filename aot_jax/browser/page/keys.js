@@ -1,0 +1,36 @@
+// Every key, once: the page acts on it, and the dialog lists it.
+
+export const KEYS = [
+  ["b", "brush"], ["e", "eraser"], ["p", "polygon"], ["r", "box"], ["c", "cut out"], ["f", "fill"], ["h", "move the picture"],
+  ["g", "refine strokes along edges"], ["[", "smaller brush"], ["]", "larger brush"],
+  ["Enter", "close the polygon"], ["Escape", "give up the shape in work"], ["Backspace", "last point of the polygon"],
+  ["Delete", "remove this object from this frame"], ["Ctrl+z", "undo"], ["Ctrl+y", "redo"], ["1 – 9", "choose an object"],
+  ["n", "new object"], ["ArrowLeft", "frame before"], ["ArrowRight", "next frame"], ["Ctrl+ArrowLeft", "ten frames back"],
+  ["Ctrl+ArrowRight", "ten frames on"], ["Shift+ArrowLeft", "given frame before"], ["Shift+ArrowRight", "next given frame"],
+  ["Home", "first frame"], ["End", "last frame"], ["k", "play or pause"], ["t", "track forward, or stop"],
+  ["Shift+t", "track backward"], ["0", "whole frame"], ["+", "zoom in"], ["-", "zoom out"], ["Space", "hold to move the picture"],
+  ["m", "masks on or off"], ["?", "this list"],
+];
+
+const SHOWN = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };
+
+export function keyOf(event) {
+  let key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (key === " ") key = "Space";
+  if (event.ctrlKey || event.metaKey) return event.shiftKey && key === "z" ? "Ctrl+y" : `Ctrl+${key}`;
+  const shifted = event.shiftKey && (key.startsWith("Arrow") || /^[a-z]$/.test(key));
+  return shifted ? `Shift+${key}` : key;
+}
+
+export function list(target) {
+  target.replaceChildren(...KEYS.flatMap(([key, what]) => {
+    const term = document.createElement("dt"), meaning = document.createElement("dd");
+    for (const part of key.split("+").filter(Boolean).length ? key.split(/(?<=.)\+/) : [key]) {
+      const cap = document.createElement("kbd");
+      cap.textContent = SHOWN[part] ?? (part.length === 1 ? part.toUpperCase() : part);
+      term.append(cap, " ");
+    }
+    meaning.textContent = what;
+    return [term, meaning];
+  }));
+}

@@ -1,0 +1,158 @@
+// The mask of the frame that is shown, as it is edited: one byte a pixel, the place of its object in the list.
+
+const HISTORY = 100; // edits that can be undone
+const HISTORY_BYTES = 256 * 1024 * 1024;
+
+export class Mask {
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+    this.data = new Uint8Array(width * height);
+    this.forget();
+  }
+
+  // Take another frame's mask.
+  show(data) {
+    this.data.set(data);
+    this.forget();
+  }
+
+  forget() {
+    this.past = [];
+    this.future = [];
+    this.before = null;
+    this.dirty = null;
+  }
+
+  // An edit: begin, any number of shapes, commit. Shapes return the rectangle [x0, y0, x1, y1] that changed.
+  begin() {
+    this.before = this.data.slice();
+    this.dirty = null;
+  }
+
+  touch(x0, y0, x1, y1) {
+    x0 = Math.max(0, Math.floor(x0)); y0 = Math.max(0, Math.floor(y0));
+    x1 = Math.min(this.width, Math.ceil(x1)); y1 = Math.min(this.height, Math.ceil(y1));
+    if (x0 >= x1 || y0 >= y1) return null;
+    const d = this.dirty;
+    this.dirty = d ? [Math.min(d[0], x0), Math.min(d[1], y0), Math.max(d[2], x1), Math.max(d[3], y1)] : [x0, y0, x1, y1];
+    return [x0, y0, x1, y1];
+  }
+
+  commit() {
+    const { dirty, before } = this;
+    this.before = this.dirty = null;
+    if (!dirty) return false;
+    const old = this.part(before, dirty), now = this.part(this.data, dirty);
+    if (old.every((value, i) => value === now[i])) return false;
+    this.past.push({ rect: dirty, old, now });
+    this.future = [];
+    let bytes = 0;
+    for (let i = this.past.length - 1; i >= 0; i--) {
+      bytes += 2 * this.past[i].now.length;
+      if (bytes > HISTORY_BYTES || this.past.length - i > HISTORY) { this.past.splice(0, i + 1); break; }
+    }
+    return true;
+  }
+
+  undo() { return this.step(this.past, this.future, "old"); }
+  redo() { return this.step(this.future, this.past, "now"); }
+
+  step(from, to, which) {
+    const edit = from.pop();
+    if (!edit) return null;
+    to.push(edit);
+    this.put(edit[which], edit.rect);
+    return edit.rect;
+  }
+
+  part(data, [x0, y0, x1, y1]) {
+    const out = new Uint8Array((x1 - x0) * (y1 - y0));
+    for (let y = y0; y < y1; y++) out.set(data.subarray(y * this.width + x0, y * this.width + x1), (y - y0) * (x1 - x0));
+    return out;
+  }
+
+  put(values, [x0, y0, x1, y1]) {
+    for (let y = y0; y < y1; y++) this.data.set(values.subarray((y - y0) * (x1 - x0), (y - y0 + 1) * (x1 - x0)), y * this.width + x0);
+  }
+
+  // A round brush drawn from one point to another.
+  stroke(ax, ay, bx, by, radius, value) {
+    const rect = this.touch(Math.min(ax, bx) - radius, Math.min(ay, by) - radius, Math.max(ax, bx) + radius + 1, Math.max(ay, by) + radius + 1);
+    if (!rect) return null;
+    const dx = bx - ax, dy = by - ay, length = dx * dx + dy * dy, limit = Math.max(radius * radius, 0.5);
+    for (let y = rect[1]; y < rect[3]; y++) {
+      for (let x = rect[0]; x < rect[2]; x++) {
+        const px = x + 0.5 - ax, py = y + 0.5 - ay;
+        const t = length ? Math.min(1, Math.max(0, (px * dx + py * dy) / length)) : 0;
+        const ex = px - t * dx, ey = py - t * dy;
+        if (ex * ex + ey * ey <= limit) this.data[y * this.width + x] = value;
+      }
+    }
+    return rect;
+  }
+
+  box(x0, y0, x1, y1, value) {
+    const rect = this.touch(Math.round(Math.min(x0, x1)), Math.round(Math.min(y0, y1)), Math.round(Math.max(x0, x1)), Math.round(Math.max(y0, y1)));
+    if (rect) for (let y = rect[1]; y < rect[3]; y++) this.data.fill(value, y * this.width + rect[0], y * this.width + rect[2]);
+    return rect;
+  }
+
+  // A polygon, filled by the even-odd rule at pixel centres.
+  polygon(points, value) {
+    const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
+    const rect = this.touch(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys));
+    if (!rect) return null;
+    for (let y = rect[1]; y < rect[3]; y++) {
+      const at = y + 0.5, crossings = [];
+      points.forEach(([ax, ay], i) => {
+        const [bx, by] = points[(i + 1) % points.length];
+        if (ay <= at !== by <= at) crossings.push(ax + ((at - ay) / (by - ay)) * (bx - ax));
+      });
+      crossings.sort((a, b) => a - b);
+      for (let i = 0; i + 1 < crossings.length; i += 2) {
+        const from = Math.max(rect[0], Math.ceil(crossings[i] - 0.5)), to = Math.min(rect[2], Math.ceil(crossings[i + 1] - 0.5));
+        if (from < to) this.data.fill(value, y * this.width + from, y * this.width + to);
+      }
+    }
+    return rect;
+  }
+
+  // All pixels of one value that hang together with the one at (x, y).
+  fill(x, y, value) {
+    x = Math.floor(x); y = Math.floor(y);
+    if (x < 0 || y < 0 || x >= this.width || y >= this.height) return null;
+    const { width, height, data } = this, old = data[y * width + x];
+    if (old === value) return null;
+    let [x0, y0, x1, y1] = [x, y, x + 1, y + 1];
+    const stack = [y * width + x];
+    while (stack.length) {
+      const at = stack.pop(), row = Math.floor(at / width) * width;
+      if (data[at] !== old) continue;
+      let left = at, right = at + 1;
+      while (left > row && data[left - 1] === old) left--;
+      while (right < row + width && data[right] === old) right++;
+      data.fill(value, left, right);
+      const line = row / width;
+      x0 = Math.min(x0, left - row); x1 = Math.max(x1, right - row); y0 = Math.min(y0, line); y1 = Math.max(y1, line + 1);
+      for (const next of [row - width, row + width]) {
+        if (next < 0 || next >= width * height) continue;
+        for (let i = left; i < right; i++) {
+          const here = next + i - row;
+          if (data[here] === old && (i === left || data[here - 1] !== old)) stack.push(here);
+        }
+      }
+    }
+    return this.touch(x0, y0, x1, y1);
+  }
+
+  // Every pixel of an object becomes background, or what `chosen` (1 or 0 a pixel) says.
+  replace(value, chosen) {
+    const { data } = this;
+    for (let i = 0; i < data.length; i++) {
+      if (chosen && chosen[i]) data[i] = value;
+      else if (data[i] === value) data[i] = 0;
+    }
+    return this.touch(0, 0, this.width, this.height);
+  }
+}

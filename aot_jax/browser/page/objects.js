@@ -1,0 +1,75 @@
+// The list of objects: colour, id, name. An object's place in it, from 1, is its value in the page's masks.
+
+// Told apart by people with any kind of colour vision (Okabe and Ito), then the same lighter and darker.
+const BASE = [[86, 180, 233], [230, 159, 0], [0, 158, 115], [240, 228, 66], [204, 121, 167], [0, 114, 178], [213, 94, 0], [160, 160, 160]];
+
+export function colour(place) {
+  const base = BASE[(place - 1) % BASE.length], turn = Math.floor((place - 1) / BASE.length) % 3;
+  return base.map((value) => (turn === 0 ? value : turn === 1 ? Math.round(value * 0.62) : Math.round(255 - (255 - value) * 0.55)));
+}
+
+export class Objects {
+  constructor(list, act) {
+    this.list = list;
+    this.act = act; // {choose(place), rename(id, name), remove(id)}
+    this.items = [];
+    this.chosen = 1;
+  }
+
+  get current() { return this.items[this.chosen - 1]; }
+
+  set(items) {
+    this.items = items;
+    this.chosen = Math.min(Math.max(this.chosen, 1), Math.max(items.length, 1));
+    this.render();
+  }
+
+  choose(place) {
+    if (place < 1 || place > this.items.length) return;
+    this.chosen = place;
+    this.render();
+    this.act.choose(place);
+  }
+
+  render() {
+    const typing = this.list.contains(document.activeElement) && document.activeElement.dataset.id;
+    this.list.replaceChildren(...this.items.map((item, i) => {
+      const row = document.createElement("li");
+      row.className = i + 1 === this.chosen ? "chosen" : "";
+      const swatch = document.createElement("button");
+      swatch.type = "button";
+      swatch.className = "swatch";
+      swatch.style.background = `rgb(${colour(i + 1).join(" ")})`;
+      swatch.textContent = item.id;
+      swatch.setAttribute("aria-pressed", i + 1 === this.chosen);
+      swatch.setAttribute("aria-label", `Draw object ${item.id}${item.name ? `, ${item.name}` : ""}`);
+      swatch.title = i < 9 ? `Draw this object (${i + 1})` : "Draw this object";
+      swatch.onclick = () => this.choose(i + 1);
+      const name = document.createElement("input");
+      name.className = "name";
+      name.value = item.name;
+      name.maxLength = 60;
+      name.placeholder = `object ${item.id}`;
+      name.dataset.id = item.id;
+      name.setAttribute("aria-label", `Name of object ${item.id}`);
+      name.onfocus = () => { if (this.chosen !== i + 1) { this.chosen = i + 1; this.act.choose(i + 1); this.mark(); } };
+      name.onchange = () => this.act.rename(item.id, name.value);
+      const remove = document.createElement("button");
+      remove.type = "button";
+      remove.textContent = "✕";
+      remove.title = "Remove this object from the whole video";
+      remove.setAttribute("aria-label", `Remove object ${item.id}`);
+      remove.onclick = () => this.act.remove(item.id, item.name || `object ${item.id}`);
+      row.append(swatch, name, remove);
+      return row;
+    }));
+    if (typing) this.list.querySelector(`input[data-id="${typing}"]`)?.focus();
+  }
+
+  mark() {
+    [...this.list.children].forEach((row, i) => {
+      row.className = i + 1 === this.chosen ? "chosen" : "";
+      row.firstChild.setAttribute("aria-pressed", i + 1 === this.chosen);
+    });
+  }
+}

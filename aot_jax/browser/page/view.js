@@ -1,0 +1,135 @@
+// The frame with its mask on the screen: zoom, pan, and what the tools draw before they are done.
+
+const ZOOM = [0.05, 40];
+
+export class View {
+  constructor(canvas, mask, colour) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.mask = mask;
+    this.colour = colour; // place in the list -> [r, g, b]
+    this.frame = null;
+    this.opacity = 0.5;
+    this.chosen = 1;
+    this.scale = 1;
+    this.left = this.top = 0; // of the frame, in pixels of the canvas
+    this.fitted = true;
+    this.cursor = null; // [x, y, radius] of the brush, in pixels of the frame
+    this.shape = []; // points of a polygon or box in work
+    this.overlay = document.createElement("canvas");
+    this.overlay.width = mask.width;
+    this.overlay.height = mask.height;
+    this.tints = this.overlay.getContext("2d", { willReadFrequently: false });
+    new ResizeObserver(() => this.resize()).observe(canvas);
+    this.waiting = false;
+  }
+
+  resize() {
+    const ratio = window.devicePixelRatio || 1;
+    this.canvas.width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
+    this.canvas.height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
+    if (this.fitted) this.fit();
+    this.draw();
+  }
+
+  fit() {
+    const { width, height } = this.mask;
+    this.scale = Math.min(this.canvas.width / width, this.canvas.height / height) * 0.98;
+    this.left = (this.canvas.width - width * this.scale) / 2;
+    this.top = (this.canvas.height - height * this.scale) / 2;
+    this.fitted = true;
+    this.draw();
+  }
+
+  zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
+    const scale = Math.min(ZOOM[1], Math.max(ZOOM[0], this.scale * factor));
+    this.left = x - ((x - this.left) * scale) / this.scale;
+    this.top = y - ((y - this.top) * scale) / this.scale;
+    this.scale = scale;
+    this.fitted = false;
+    this.draw();
+  }
+
+  pan(dx, dy) {
+    this.left += dx;
+    this.top += dy;
+    this.fitted = false;
+    this.draw();
+  }
+
+  // Pixels of the canvas, and of the frame, of a pointer event.
+  screen(event) {
+    const box = this.canvas.getBoundingClientRect(), ratio = this.canvas.width / box.width;
+    return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
+  }
+
+  point(event) {
+    const [x, y] = this.screen(event);
+    return [(x - this.left) / this.scale, (y - this.top) / this.scale];
+  }
+
+  // Paint a rectangle of the mask into the overlay; edges of objects in full colour.
+  tint(rect) {
+    if (!rect) return;
+    const { width, height, data } = this.mask;
+    const x0 = Math.max(0, rect[0] - 1), y0 = Math.max(0, rect[1] - 1), x1 = Math.min(width, rect[2] + 1), y1 = Math.min(height, rect[3] + 1);
+    const image = this.tints.createImageData(x1 - x0, y1 - y0), pixels = new Uint32Array(image.data.buffer);
+    const table = new Uint32Array(256), edges = new Uint32Array(256);
+    for (let i = 1; i < 256; i++) {
+      const [r, g, b] = this.colour(i), rgb = (b << 16) | (g << 8) | r;
+      table[i] = ((200 << 24) | rgb) >>> 0;
+      edges[i] = ((255 << 24) | rgb) >>> 0;
+    }
+    let to = 0;
+    for (let y = y0; y < y1; y++) {
+      for (let x = x0; x < x1; x++, to++) {
+        const at = y * width + x, value = data[at];
+        if (!value) continue;
+        const edge = (x > 0 && data[at - 1] !== value) || (x + 1 < width && data[at + 1] !== value)
+          || (y > 0 && data[at - width] !== value) || (y + 1 < height && data[at + width] !== value);
+        pixels[to] = edge ? edges[value] : table[value];
+      }
+    }
+    this.tints.putImageData(image, x0, y0);
+    this.draw();
+  }
+
+  tintAll() { this.tint([0, 0, this.mask.width, this.mask.height]); }
+
+  // Draw once before the screen is next refreshed.
+  draw() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => { this.waiting = false; this.paint(); });
+  }
+
+  paint() {
+    const { context, canvas, scale } = this, { width, height } = this.mask;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.setTransform(scale, 0, 0, scale, this.left, this.top);
+    context.imageSmoothingEnabled = scale < 3;
+    if (this.frame) context.drawImage(this.frame, 0, 0, width, height);
+    context.globalAlpha = this.opacity;
+    context.drawImage(this.overlay, 0, 0);
+    context.globalAlpha = 1;
+    const line = 1.5 * (window.devicePixelRatio || 1) / scale;
+    const trace = (style, wide) => {
+      context.strokeStyle = style;
+      context.lineWidth = wide;
+      if (this.shape.length) {
+        context.beginPath();
+        this.shape.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+        context.stroke();
+        for (const [x, y] of this.shape) context.strokeRect(x - line, y - line, 2 * line, 2 * line);
+      }
+      if (this.cursor) {
+        context.beginPath();
+        context.arc(this.cursor[0], this.cursor[1], Math.max(this.cursor[2], line), 0, 7);
+        context.stroke();
+      }
+    };
+    trace("#000", 2.5 * line);
+    trace("#fff", line);
+  }
+}

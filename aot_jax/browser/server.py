@@ -1,0 +1,282 @@
+"""The page's server: Starlette, one WebSocket, everything behind a token in the address.
+
+`guard.py` refuses strangers. Frames are asked for by number; no path from the page reaches the file system.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from aot_jax.browser.cutout import cut_out
+from aot_jax.browser.guard import HEADERS, Guard
+from aot_jax.browser.session import Session, SessionError
+from aot_jax.browser.tracking import Tracking
+from aot_jax.io.frames import FrameError
+from aot_jax.io.masks import MaskError
+
+MOST_BYTES = 64 << 20  # of one request's body
+PAGE = (
+    *("main.js", "api.js", "keys.js", "mask.js", "objects.js", "timeline.js", "tools.js", "view.js"),
+    *("style.css", "icon.svg"),
+)
+TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+HELD = "Another browser window has this video open. Close it there, then reload this page."
+EXPECTED = (SessionError, FrameError, MaskError, ValueError, IndexError, OSError)  # told to the person at the page
+
+
+class Server:
+    """Everything that the page can ask for.
+
+    Args:
+        session: the video.
+        tracking: its tracker.
+        start: frame to show first.
+        network: what runs, for the page's head.
+        formats: names of exports.
+        load: reads mask files given by name and content, for a frame; returns labels by frame, and lines to tell.
+        export: writes formats into the results folder, and a zip where it is asked to; returns what to tell, and the
+            zip's path.
+        host: that the server listens on.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        tracking: Tracking,
+        *,
+        start: int,
+        network: str,
+        formats: list[str],
+        load: Callable[[int, list[tuple[str, bytes]]], tuple[dict[int, np.ndarray], list[str]]],
+        export: Callable[[list[str], bool], tuple[str, Any]],
+        host: str,
+    ) -> None:
+        self.session, self.tracking = session, tracking
+        self._start, self._network, self._formats, self._load, self._export = start, network, formats, load, export
+        self._zip: Any = None
+        self._socket: WebSocket | None = None
+        self._client = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        session.say = self._say
+        base = f"/{session.token}"
+        routes = [
+            Route("/", self._index),
+            *(Route(f"{base}/{name}", self._asset) for name in PAGE),
+            Route(f"{base}/frame/{{index:int}}", self._answer(self._frame)),
+            Route(f"{base}/mask/{{index:int}}", self._answer(self._mask), methods=["GET", "PUT"]),
+            Route(f"{base}/cut/{{index:int}}", self._answer(self._cut), methods=["POST"]),
+            Route(f"{base}/load/{{index:int}}", self._answer(self._load_files), methods=["POST"]),
+            Route(f"{base}/export", self._answer(self._write), methods=["POST"]),
+            Route(f"{base}/zip", self._answer(self._send_zip)),
+            WebSocketRoute(f"{base}/ws", self._talk),
+        ]
+        self.app: ASGIApp = Guard(Starlette(routes=routes), session.token, host)
+
+    async def _index(self, request: Request) -> Response:
+        text = files("aot_jax.browser").joinpath("page/index.html").read_text("utf-8")
+        return Response(text.replace("{base}", f"/{self.session.token}/"), media_type="text/html", headers=HEADERS)
+
+    async def _asset(self, request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]  # one of PAGE: the routes are made of them
+        data = files("aot_jax.browser").joinpath("page", name).read_bytes()
+        return Response(data, media_type=TYPES[name.rpartition(".")[2]], headers=HEADERS)
+
+    def _answer(self, handle: Callable) -> Callable:
+        """Turn what a person can mend into a line of text for the page."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                response: Response = await handle(request)
+            except EXPECTED as error:
+                response = PlainTextResponse(str(error), status_code=400)
+            response.headers.update(HEADERS)
+            return response
+
+        return answer
+
+    async def _frame(self, request: Request) -> Response:
+        index = self.session.check(request.path_params["index"])
+        return Response(await run_in_threadpool(self.session.frames.jpeg, index), media_type="image/jpeg")
+
+    async def _mask(self, request: Request) -> Response:
+        index = self.session.check(request.path_params["index"])
+        if request.method == "GET":
+            return _packed(await run_in_threadpool(self.session.places, index))
+        if self.tracking.running:
+            raise SessionError("tracking is on: stop it before you draw")
+        labels = self.session.to_ids(await self._places(request))
+        await run_in_threadpool(self.session.give, index, labels)
+        return Response(status_code=204)
+
+    async def _cut(self, request: Request) -> Response:
+        index, query = self.session.check(request.path_params["index"]), request.query_params
+        place, corners = int(query["object"]), query.get("box", "")
+        box = tuple(int(part) for part in corners.split(",")) if corners else None
+        if box is not None and len(box) != 4:
+            raise SessionError("a box is x0,y0,x1,y1")
+        places = (await self._places(request)).reshape(self.session.source.size)
+
+        def work() -> np.ndarray:
+            pixels = self.session.frames.pixels(index)
+            return cut_out(pixels, places == place, (places != 0) & (places != place), box)
+
+        return _packed((await run_in_threadpool(work)).astype(np.uint8))
+
+    async def _load_files(self, request: Request) -> Response:
+        index = self.session.check(request.path_params["index"])
+        if self.tracking.running:
+            raise SessionError("tracking is on: stop it before you load a mask")
+        about = [(str(name), int(size)) for name, size in json.loads(request.query_params["files"])]
+        body = await self._body(request)
+        if not about or any(size < 0 for _, size in about) or sum(size for _, size in about) != len(body):
+            raise SessionError("the files did not come whole; drop them again")
+        given, at = [], 0
+        for name, size in about:
+            given.append((name, body[at : at + size]))
+            at += size
+
+        def work() -> list[str]:
+            masks, notes = self._load(index, given)
+            for frame, labels in masks.items():
+                self.session.add_ids(np.unique(labels).tolist())
+                self.session.give(self.session.check(frame), labels)
+            return notes
+
+        return JSONResponse({"notes": await run_in_threadpool(work)})
+
+    async def _write(self, request: Request) -> Response:
+        if self.tracking.running:
+            raise SessionError("tracking is on: stop it, or wait until it is done")
+        asked = json.loads(await self._body(request))
+        formats = [name for name in self._formats if name in asked["formats"]]
+        text, self._zip = await run_in_threadpool(self._export, formats, bool(asked["zip"]))
+        file = {"file": "zip", "name": self._zip.name} if self._zip else {}
+        return JSONResponse({"text": text, **file})
+
+    async def _send_zip(self, request: Request) -> Response:
+        if self._zip is None:
+            raise SessionError("there is no zip yet; ask for one first")
+        return FileResponse(self._zip, media_type="application/zip", filename=self._zip.name)
+
+    async def _body(self, request: Request) -> bytes:
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > MOST_BYTES:
+                raise SessionError(f"more than {MOST_BYTES >> 20} MiB at once; give smaller files")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def _places(self, request: Request) -> np.ndarray:
+        """Return the mask of a request's body: gzip of one byte a pixel, and no more than the frame has."""
+        height, width = self.session.source.size
+        unpack = zlib.decompressobj(wbits=31)
+        try:
+            data = unpack.decompress(await self._body(request), height * width + 1)
+        except zlib.error as error:
+            raise SessionError(f"a mask that cannot be unpacked ({error})") from error
+        if len(data) != height * width:
+            raise SessionError(f"a mask of {len(data)} pixels does not fit frames of {width}x{height}; reload the page")
+        return np.frombuffer(data, np.uint8)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        """Send a message to the page, from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._waiting.put_nowait, message)
+
+    async def _talk(self, socket: WebSocket) -> None:
+        await socket.accept()
+        client = socket.query_params.get("client", "")
+        if self._socket is not None and client != self._client:
+            await socket.close(code=4409, reason=HELD)
+            return
+        if self._socket is not None:  # the same window has reconnected
+            await self._close(self._socket)
+        self._socket, self._client, self._loop = socket, client, asyncio.get_running_loop()
+        self._waiting = asyncio.Queue()
+        sender = asyncio.create_task(self._send(socket))
+        try:
+            while True:
+                message = json.loads(await socket.receive_text())
+                try:
+                    self._act(message)
+                except (SessionError, KeyError, TypeError, ValueError) as error:
+                    self._say({"type": "notice", "level": "error", "text": str(error)})
+        except (WebSocketDisconnect, RuntimeError, json.JSONDecodeError):
+            pass
+        finally:
+            sender.cancel()
+            if self._socket is socket:
+                self._socket = None
+
+    async def _close(self, socket: WebSocket) -> None:
+        with contextlib.suppress(RuntimeError):  # closed already
+            await socket.close(code=1001)
+
+    async def _send(self, socket: WebSocket) -> None:
+        waiting = self._waiting
+        while True:
+            await socket.send_text(json.dumps(await waiting.get()))
+
+    def _act(self, message: dict[str, Any]) -> None:
+        session, tracking = self.session, self.tracking
+        kind = message["type"]
+        if kind == "hello":
+            self._say(self.state())
+        elif kind == "track":
+            tracking.start(message["direction"], int(message["frame"]))
+        elif kind == "stop":
+            tracking.stop()
+        elif kind == "depth":
+            tracking.set_depth(int(message["depth"]))
+        elif kind == "fps":
+            tracking.set_rate(float(message["fps"]))
+        elif tracking.running:
+            raise SessionError("tracking is on: stop it before you change objects")
+        elif kind == "add":
+            session.add_ids([int(message["id"])])
+        elif kind == "rename":
+            session.rename(int(message["id"]), str(message["name"]))
+        elif kind == "remove":
+            asyncio.get_running_loop().run_in_executor(None, session.remove, int(message["id"]))
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the page has to know when it opens."""
+        session, (height, width) = self.session, self.session.source.size
+        return {
+            "type": "state",
+            "video": {
+                "name": session.source.name, "width": width, "height": height,
+                "count": len(session.status), "rate": float(session.source.rate),
+            },
+            "objects": [asdict(item) for item in session.objects],
+            "status": list(session.status),
+            "running": self.tracking.running,
+            "depths": self.tracking.depths,
+            "depth": self.tracking.depth,
+            "formats": self._formats,
+            "network": self._network,
+            "folder": f"Results: {session.folder}",
+            "start": self._start,
+        }  # fmt: skip
+
+
+def _packed(places: np.ndarray) -> Response:
+    data = gzip.compress(np.ascontiguousarray(places).tobytes(), compresslevel=1)
+    return Response(data, media_type="application/octet-stream", headers={"Content-Encoding": "gzip"})

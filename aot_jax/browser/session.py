@@ -1,0 +1,232 @@
+"""One video in the browser: its objects, the masks given by hand and those tracked, and what each frame is.
+
+OUTPUT/masks/FRAME.png   palette PNGs of all frames done so far, as `track.py` writes them
+OUTPUT/given/FRAME.png   the masks drawn or loaded, as `track.py --mask OUTPUT/given` takes them
+OUTPUT/browser.json      names of objects, what each frame is, and the token of the page's address
+"""
+
+import base64
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aot_jax.browser.frames import Frames
+from aot_jax.io.files import atomic_write
+from aot_jax.io.masks import read_mask, write_mask
+from aot_jax.io.sources import Source
+from aot_jax.runs import RunError
+
+NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # what a frame is, as the page's timeline has it
+MOST_OBJECTS = 255  # a byte a pixel, 0 for background
+SAVE_EVERY = 2.0  # seconds between writes of browser.json while tracking
+
+
+class SessionError(RunError):
+    """Something that the page asked for and cannot be done; the message is for the person there."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object, as the page lists it."""
+
+    id: int  # in mask files, 1 .. 2**31 - 1
+    name: str = ""
+
+
+class Session:
+    """The state behind the page. All methods may be called from any thread.
+
+    Args:
+        source: the video.
+        folder: of the results; it exists.
+        say: called with each message for the page, a JSON object with "type".
+    """
+
+    def __init__(self, source: Source, folder: Path, say: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        self.source, self.folder, self.say = source, folder, say
+        self.frames = Frames(source)
+        self.lock = threading.RLock()
+        saved = self._read()
+        self.token: str = saved.get("token") or secrets.token_urlsafe(24)
+        self.objects = [Object(int(item["id"]), str(item["name"])) for item in saved.get("objects", [])]
+        self.status = bytearray(self.frames.count)
+        kept = base64.b64decode(saved.get("status", ""))
+        for index in range(min(len(kept), len(self.status))):
+            self.status[index] = kept[index] if kept[index] <= LOST else NOTHING
+        self._take_up_files()
+        self._saved = 0.0
+        self.save()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / "browser.json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _take_up_files(self) -> None:
+        """Count masks that a command, or a server that was killed, has left."""
+        for name, kind in (("masks", TRACKED), ("given", GIVEN)):
+            for path in (self.folder / name).glob("*.png"):
+                index = self.source.index_of(path.stem)
+                if index is not None and index < len(self.status) and self.status[index] in (NOTHING, TRACKED):
+                    self.status[index] = kind if self.status[index] == NOTHING or kind == GIVEN else TRACKED
+        present = {self.source.index_of(path.stem) for path in (self.folder / "masks").glob("*.png")}
+        for index, kind in enumerate(self.status):
+            if kind and index not in present and not self.given_path(index).exists():
+                self.status[index] = NOTHING
+        if not self.objects:
+            first = next((i for i, kind in enumerate(self.status) if kind), None)
+            if first is not None:
+                self.add_ids(np.unique(self.labels(first)).tolist())
+
+    def save(self, now: bool = True) -> None:
+        """Write browser.json; with `now` False, at most every `SAVE_EVERY` seconds."""
+        with self.lock:
+            if not now and time.monotonic() - self._saved < SAVE_EVERY:
+                return
+            self._saved = time.monotonic()
+            content = {
+                "token": self.token,
+                "objects": [asdict(item) for item in self.objects],
+                "status": base64.b64encode(self.status).decode(),
+            }
+            with atomic_write(self.folder / "browser.json") as temporary:
+                temporary.touch(mode=0o600)  # it holds the token
+                temporary.write_text(json.dumps(content), "utf-8")
+
+    def mask_path(self, index: int) -> Path:
+        """Return where a frame's mask is."""
+        return self.folder / "masks" / f"{self.source.label(index)}.png"
+
+    def given_path(self, index: int) -> Path:
+        """Return where a frame's mask is, if it was given by hand."""
+        return self.folder / "given" / f"{self.source.label(index)}.png"
+
+    def check(self, index: int) -> int:
+        """Return the number of a frame that exists.
+
+        Raises:
+            SessionError: there is no such frame.
+        """
+        if not 0 <= index < len(self.status):
+            raise SessionError(f"there is no frame {index}: {self.source.name} has {len(self.status)}, from 0")
+        return index
+
+    def labels(self, index: int) -> np.ndarray:
+        """Return the mask of a frame, (h, w) int32 ids; zeros where it has none."""
+        for path in (self.given_path(index), self.mask_path(index)):
+            if path.exists():
+                return read_mask(path)
+        return np.zeros(self.source.size, np.int32)
+
+    def places(self, index: int) -> np.ndarray:
+        """Return the mask of a frame as the page has it: (h, w) uint8, an object's place in the list, from 1."""
+        labels = self.labels(index)
+        with self.lock:
+            self.add_ids(np.unique(labels).tolist())
+            ids = np.array([0, *(item.id for item in self.objects)])
+        order = np.argsort(ids)
+        return order[np.searchsorted(ids[order], labels)].astype(np.uint8)
+
+    def to_ids(self, places: np.ndarray) -> np.ndarray:
+        """Turn a mask as the page has it into ids, (h, w) int32.
+
+        Raises:
+            SessionError: another size than the video's, or a place that no object has.
+        """
+        if places.size != self.source.size[0] * self.source.size[1]:
+            raise SessionError(f"a mask of {places.size} pixels does not fit frames of {self.source.size}")
+        with self.lock:
+            ids = np.array([0, *(item.id for item in self.objects)], np.int32)
+        if places.max(initial=0) >= len(ids):
+            raise SessionError("a mask with an object that is not in the list; reload the page")
+        return ids[places].reshape(self.source.size)
+
+    def give(self, index: int, labels: np.ndarray) -> None:
+        """Take a mask (h, w) of ids as given by hand for a frame; without objects, as none given."""
+        with self.lock:
+            before = self.status[self.check(index)]
+            if labels.any():
+                write_mask(self.given_path(index), labels)
+                write_mask(self.mask_path(index), labels)
+                was_tracked = before in (TRACKED, LOST, CORRECTED)
+                self.mark(index, CORRECTED if was_tracked else GIVEN)
+            else:
+                self.given_path(index).unlink(missing_ok=True)
+                self.mask_path(index).unlink(missing_ok=True)
+                self.mark(index, NOTHING)
+            self.save()
+
+    def track(self, index: int, labels: np.ndarray, lost: bool) -> None:
+        """Take a mask that was tracked."""
+        write_mask(self.mask_path(index), labels)
+        with self.lock:
+            self.status[index] = LOST if lost else TRACKED
+            self.save(now=False)
+
+    def mark(self, index: int, status: int) -> None:
+        """Set what a frame is, and tell the page."""
+        self.status[index] = status
+        self.say({"type": "frame", "index": index, "status": status})
+
+    def given(self) -> list[int]:
+        """Return the frames with a mask given by hand, ascending."""
+        return [i for i, kind in enumerate(self.status) if kind in (GIVEN, CORRECTED)]
+
+    def set_count(self, count: int) -> None:
+        """Take the true number of frames, once it is known."""
+        with self.lock:
+            if count != len(self.status):
+                self.status = self.status[:count] + bytearray(max(0, count - len(self.status)))
+                self.say({"type": "count", "count": count})
+                self.say({"type": "status", "status": list(self.status)})
+
+    def add_ids(self, ids: Sequence[int]) -> None:
+        """List objects that are not listed yet.
+
+        Raises:
+            SessionError: more than the page can draw.
+        """
+        with self.lock:
+            known = {item.id for item in self.objects}
+            new = [Object(i) for i in ids if i and i not in known]
+            if len(known) + len(new) > MOST_OBJECTS:
+                raise SessionError(f"more than {MOST_OBJECTS} objects, which is what the page draws; use track.py")
+            if new:
+                self.objects += new
+                self.say({"type": "objects", "objects": [asdict(item) for item in self.objects]})
+
+    def rename(self, id_: int, name: str) -> None:
+        """Name an object."""
+        with self.lock:
+            self.objects = [Object(item.id, name.strip()[:60]) if item.id == id_ else item for item in self.objects]
+            self.save()
+
+    def remove(self, id_: int) -> None:
+        """Remove an object from the list and from every mask."""
+        with self.lock:
+            self.objects = [item for item in self.objects if item.id != id_]
+            for index, kind in enumerate(self.status):
+                if kind == NOTHING:
+                    continue
+                for path in (self.given_path(index), self.mask_path(index)):
+                    if path.exists():
+                        labels = read_mask(path)
+                        if (labels == id_).any():
+                            labels = np.where(labels == id_, 0, labels)
+                            if labels.any() or path.parent.name == "masks":
+                                write_mask(path, labels)
+                            else:
+                                path.unlink()
+                if kind in (GIVEN, CORRECTED) and not self.given_path(index).exists():
+                    self.status[index] = TRACKED
+            self.save()
+        self.say({"type": "objects", "objects": [asdict(item) for item in self.objects]})
+        self.say({"type": "status", "status": list(self.status)})

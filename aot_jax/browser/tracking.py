@@ -1,0 +1,160 @@
+"""Track in the background, from a frame with a mask forward or backward, while the page looks on."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+import numpy as np
+
+from aot_jax.browser.session import NOTHING, Session, SessionError
+from aot_jax.io.frames import FrameError
+from aot_jax.io.masks import MaskError
+from aot_jax.io.sources import read_ahead
+from aot_jax.io.video_reader import Frame
+from aot_jax.tracker.depth import Pace
+from aot_jax.tracker.tracker import Tracker, TrackError
+
+DIRECTIONS = ("forward", "backward", "both")
+REFERENCES = 6  # given frames before the first, nearest first, that the tracker is shown beforehand
+SMOOTHING = 0.1  # weight of the newest frame in the speed that is shown
+
+
+class Tracking:
+    """The one tracker behind a page.
+
+    Args:
+        session: the video.
+        make_tracker: returns a tracker; called once, when the first run starts.
+        depths: LSTT layers that the network can run.
+    """
+
+    def __init__(self, session: Session, make_tracker: Callable[[], Tracker], depths: list[int]) -> None:
+        self.session, self.depths, self.depth = session, depths, depths[-1]
+        self._make_tracker = make_tracker
+        self._tracker: Tracker | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._pace: Pace | None = None
+
+    @property
+    def running(self) -> bool:
+        """Tell whether a run is on."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, direction: str, frame: int) -> None:
+        """Start a run from the mask at `frame`, or from the nearest one that it can start from.
+
+        Raises:
+            SessionError: a run is on, or there is no mask.
+        """
+        if direction not in DIRECTIONS:
+            raise SessionError(f"{direction!r} is no direction: {', '.join(DIRECTIONS)}")
+        if self.running:
+            raise SessionError("tracking is on already; stop it first")
+        begin = self._begin(direction, self.session.check(frame))
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, args=(direction, begin), name="tracking", daemon=True)
+        self._thread.start()
+
+    def stop(self, wait: bool = False) -> None:
+        """End the run after the frame in work."""
+        self._stop.set()
+        if wait and self._thread is not None:
+            self._thread.join()
+
+    def set_depth(self, depth: int) -> None:
+        """Run so many LSTT layers from the next frame on."""
+        if depth not in self.depths:
+            raise SessionError(f"depth {depth} is none of {self.depths}")
+        self.depth, self._pace = depth, None
+        self.session.say({"type": "depth", "depth": depth})
+
+    def set_rate(self, fps: float) -> None:
+        """Choose the depth by measured time, for so many frames a second; 0: always `depth`."""
+        self._pace = Pace(fps, self.depths[-1]) if fps > 0 and len(self.depths) > 1 else None
+
+    def _begin(self, direction: str, frame: int) -> int:
+        status, given = self.session.status, self.session.given()
+        if direction == "both":
+            if not given:
+                raise SessionError("draw or load a mask of the objects first")
+            return given[0]
+        step = -1 if direction == "forward" else 1  # look back along the way
+        while 0 <= frame < len(status):
+            if status[frame] != NOTHING:
+                return frame
+            frame += step
+        raise SessionError(
+            f"no frame {'before' if step < 0 else 'after'} this one has a mask to go {direction} from: draw one here"
+        )
+
+    def _run(self, direction: str, begin: int) -> None:
+        say, text = self.session.say, ""
+        say({"type": "running", "running": True})
+        try:
+            if self._tracker is None:
+                say({"type": "notice", "level": "info", "text": "Compiling the network; the first frames take longer."})
+                self._tracker = self._make_tracker()
+            for way in ("forward", "backward") if direction == "both" else (direction,):
+                if not self._stop.is_set():
+                    self._way(self._tracker, way, begin)
+            text = "Stopped." if self._stop.is_set() else "Done."
+        except (FrameError, MaskError, TrackError, SessionError, OSError) as error:
+            say({"type": "notice", "level": "error", "text": str(error)})
+        except Exception as error:  # the page is told of whatever ends a run; the server goes on
+            say({"type": "notice", "level": "error", "text": f"tracking ended with {type(error).__name__}: {error}"})
+            self._tracker = None
+        finally:
+            self.session.save()
+            self._thread = None
+            say({"type": "running", "running": False, "text": text})
+
+    def _way(self, tracker: Tracker, way: str, begin: int) -> None:
+        session, forward = self.session, way == "forward"
+        tracker.reset()
+        given = session.given()
+        behind = [i for i in given if (i < begin if forward else i > begin)]
+        known: set[int] = set()
+        for index in behind[-REFERENCES:] if forward else behind[:REFERENCES][::-1]:
+            labels = session.labels(index)
+            known |= _ids(labels)
+            tracker.step(session.frames.pixels(index), labels)
+        started, speed, done = time.perf_counter(), 0.0, 0
+        total = (len(session.status) - begin if forward else begin + 1) or 1
+        last = begin
+        for frame in read_ahead(self._frames(begin, forward)):
+            if self._stop.is_set():
+                return
+            if frame.index >= len(session.status):  # more than the file states
+                session.set_count(frame.index + 1)
+            last = frame.index
+            own = session.labels(last) if last == begin or last in given else None
+            if own is not None and own.any():
+                # Drawn anew: objects that this mask lacks are not where they would be predicted.
+                tracker.step(frame.pixels, own, replace=True)
+                known |= _ids(own)
+            else:
+                labels = tracker.step(frame.pixels, depth=self._depth_now())
+                session.track(last, labels, lost=bool(known - _ids(labels)))
+            now = time.perf_counter()
+            seconds, started, done = now - started, now, done + 1
+            if self._pace is not None and own is None:
+                self._pace.measured(seconds)
+            speed = 1 / seconds if done < 3 else speed + SMOOTHING * (1 / seconds - speed)
+            left = max(0, total - done) / max(speed, 1e-6)
+            session.say({"type": "frame", "index": last, "status": session.status[last], "speed": speed, "left": left})
+        if forward:
+            session.set_count(last + 1)
+
+    def _depth_now(self) -> int:
+        return self.depth if self._pace is None else self._pace.depth
+
+    def _frames(self, begin: int, forward: bool) -> Iterator[Frame]:
+        if forward:
+            return self.session.frames.from_frame(begin)
+        return chain(self.session.source.backward(begin + 1))
+
+
+def _ids(labels: np.ndarray) -> set[int]:
+    return set(np.unique(labels).tolist()) - {0}

@@ -1,0 +1,41 @@
+"""The commands that a person types: flags, and one call each.
+
+They are `track.py`, `eval.py` and `train.py` in the repository, and `aot-track` and the like where it is installed.
+"""
+
+import importlib
+import runpy
+from typing import NoReturn
+
+from aot_jax.start import prepare_process, run
+
+
+def start(name: str) -> NoReturn:
+    """Load the command `name` of this folder once the process is set up, run it, and leave with its exit code."""
+    prepare_process()
+    run(importlib.import_module(f"aot_jax.commands.{name}").main)
+
+
+def run_track() -> NoReturn:
+    """Track objects through a video."""
+    start("track")
+
+
+def run_eval() -> NoReturn:
+    """Run over a benchmark split."""
+    start("eval")
+
+
+def run_train() -> NoReturn:
+    """Train a network."""
+    start("train")
+
+
+def run_metrics() -> None:
+    """Score two folders of masks: `python -m aot_jax.metrics`."""
+    runpy.run_module("aot_jax.metrics", run_name="__main__", alter_sys=True)
+
+
+def run_convert() -> None:
+    """Convert the authors' weights: `python -m aot_jax.convert`."""
+    runpy.run_module("aot_jax.convert", run_name="__main__", alter_sys=True)

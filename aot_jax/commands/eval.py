@@ -1,0 +1,81 @@
+"""Segment the videos of a benchmark split; score the masks, or pack them for the benchmark's server.
+
+python eval.py --split youtubevos18
+python eval.py --split davis16 --config configs/aost.py --depth 2
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from aot_jax.evaluation.benchmark import ERRORS, Options, Stopped, evaluate, format_outcome
+from aot_jax.evaluation.splits import SPLITS
+from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
+from aot_jax.network import DTYPES
+from aot_jax.start import join_hosts
+
+SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command "
+        "again goes on after the videos that are finished.",
+    )
+    parser.add_argument("--split", required=True, choices=SPLITS, help="benchmark split")
+    add_network_flags(parser)
+    parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
+    parser.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, of scalable models (default: all)")
+    parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
+    parser.add_argument("--overwrite", action="store_true", help="begin again in a folder of other results")
+    parser.add_argument("--all_frames", action="store_true", help="YouTube-VOS at 30 frames a second instead of 6")
+    parser.add_argument(
+        "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS, default 480p"
+    )
+    multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
+    parser.add_argument("--multi_scale", type=scale, nargs="*", metavar="SCALE", help=multi_scale)
+    parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
+    parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
+    parser.add_argument("--devices", type=at_least(1), metavar="N", help="of this host, one video each (default: all)")
+    add_distributed_flags(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    args, overrides = parse_args(make_parser(), argv)
+    options = Options(
+        split=args.split,
+        data=args.data,
+        output=Path(args.output) if args.output else None,
+        overwrite=args.overwrite,
+        all_frames=args.all_frames,
+        resolution=args.resolution,
+        depth=args.depth,
+        scales=(1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES,
+        flip=args.flip,
+        devices=args.devices,
+    )
+    try:
+        join_hosts(args.distributed, args.coordinator, args.processes, args.process)
+        outcome = evaluate(options, network_choice(args, overrides))
+    except (*ERRORS, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (Stopped, KeyboardInterrupt) as stopped:
+        print(str(stopped) or "stopped", file=sys.stderr)
+        return 130
+    if outcome is not None:  # on the first host
+        print("".join(f"warning: {warning}\n" for warning in outcome.warnings), end="", file=sys.stderr)
+        print(format_outcome(outcome))
+    return 0
+
+
+def scale(text: str) -> float:
+    """Read a scale of test-time augmentation from the command line."""
+    if not 0 < float(text) < 10:
+        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
+    return float(text)

@@ -1,0 +1,73 @@
+"""Train a model of the AOT family.
+
+python train.py --config configs/aost_r50.py
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.config import ConfigError, load_config
+from aot_jax.convert import ConvertError
+from aot_jax.evaluation.held_out import finish, load_sets, score_sets
+from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
+from aot_jax.runs import RunError
+from aot_jax.start import join_hosts
+from aot_jax.training.loop import TrainError, train
+from data_pipeline.errors import DataError
+from data_pipeline.pipeline import make_batches
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="example: python train.py --config configs/quickstart.py --config.train.steps=500. The same command "
+        "again goes on from the newest checkpoint.",
+    )
+    add_config_flags(parser, "configs/aost_r50.py")
+    parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
+    add_distributed_flags(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    args, overrides = parse_args(make_parser(), argv)
+    try:
+        config = load_config(args.config, overrides)
+        join_hosts(args.distributed, args.coordinator, args.processes, args.process)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+    def batches(start: int, host: int, hosts: int) -> Iterator[dict[str, np.ndarray]]:
+        return make_batches(
+            config.data,
+            seed=config.seed,
+            batch_size=config.train.batch_size,
+            start_step=start,
+            host=host,
+            hosts=hosts,
+        )
+
+    try:
+        scored = config.train.evaluate_every or config.train.final_scores
+        sets = load_sets(config.train.evaluate_on, config.data.root) if scored else {}
+        evaluate = functools.partial(score_sets, sets) if sets else None
+        model = train(config, batches, evaluate, args.allow_config_change)
+        if sets and config.train.final_scores and jax.process_index() == 0:
+            print(finish(model, next(iter(sets.values())), Path(config.train.output) / config.name))
+    except (CheckpointError, ConfigError, ConvertError, DataError, RunError, TrainError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the newest checkpoint", file=sys.stderr)
+        return 130
+    return 0

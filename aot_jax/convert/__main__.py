@@ -1,0 +1,58 @@
+"""The command that converts a file of PyTorch weights to a checkpoint."""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from aot_jax.checkpoint import CheckpointError, save_params
+from aot_jax.config import ConfigError, load_config
+from aot_jax.convert import ConvertError, load_weights
+from aot_jax.flags import add_config_flags, parse_args
+from aot_jax.network import default_path
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m aot_jax.convert",
+        description="Convert a file of PyTorch weights to a checkpoint.",
+        epilog="example: python -m aot_jax.convert AOTL.pth --config configs/aotl.py --output checkpoints/aotl",
+    )
+    parser.add_argument("weights", metavar="FILE", help="weights of the authors, or of an encoder: .pth, .pt or .npz")
+    add_config_flags(parser, "configs/aost_r50.py")
+    parser.add_argument("--output", metavar="DIR", help="checkpoint to write (default: checkpoints/<config name>)")
+    parser.add_argument(
+        "--part",
+        choices=("all", "encoder"),
+        default="all",
+        help="encoder: take ImageNet weights of the encoder only, the rest starts as drawn from config.seed "
+        "(default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for weights that cannot be converted."""
+    args, overrides = parse_args(make_parser(), argv)
+    try:
+        config = load_config(args.config, overrides)
+        output = Path(args.output or default_path(config))
+        params = load_weights(args.weights, config, encoder_only=args.part == "encoder", seed=config.seed)
+        source = {"file": str(args.weights), "sha256": sha256(args.weights), "part": args.part}
+        save_params(output, params, config, source=source)
+    except (ConfigError, ConvertError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Pair predicted masks with ground truth, of a split or of two folders, and have them scored."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from aot_jax.evaluation.score import SetScores, VideoPair, join_scores, score_videos
+from aot_jax.evaluation.splits import Split
+from aot_jax.io.datasets import DataError, list_folders, list_masks
+from aot_jax.io.frames import order_frames
+from aot_jax.metrics import MetricsError
+
+
+def score_split(split: Split, output: Path, workers: int | None = None, progress: bool = True) -> SetScores:
+    """Score the masks of a split, as far as there is ground truth.
+
+    DAVIS is scored as by its toolkit. With `split.scoring` "objects", every object is scored from the frame after the
+    one that brings its mask: in its own list of frames (YouTube-VOS), or up to the last but one of the video (folder).
+    Where ground truth is in some frames only, those are scored.
+
+    Args:
+        split: what was run over.
+        output: folder of the run.
+        workers: processes; None for as many as there are CPU cores, 1 for none but this one.
+        progress: draw a bar on a terminal.
+
+    Returns:
+        scores, empty if there is no ground truth at all, and what was left out.
+
+    Raises:
+        MetricsError: masks are missing, sizes differ, or files cannot be read. It lists all.
+    """
+    videos, without, short = [], [], []
+    for sequence in split.sequences:
+        truth = list_masks(split.annotations / sequence.name)
+        lists = {i: thing.frames[1:] for i, thing in sequence.objects.items()}
+        counting = {stem for frames in lists.values() for stem in frames} or set(sequence.stems[1:-1])
+        if lists:
+            sparse = not counting <= truth.keys()
+            given = {thing.frames[0] for thing in sequence.objects.values()} if sparse else set()
+            truth = {stem: path for stem, path in truth.items() if stem in counting - given}
+        else:
+            truth = {stem: path for stem, path in truth.items() if stem in sequence.stems}
+            sparse = bool(truth) and _is_sparse(sequence.stems, truth)
+        if not counting:
+            short.append(sequence.name)
+        elif not truth:
+            without.append(sequence.name)
+        else:
+            folder, joining = output / split.folder / sequence.name, split.scoring == "objects"
+            video = VideoPair(sequence.name, sequence.stems, truth, folder, sparse, lists, joining, split.binary)
+            videos.append(video)
+    results = list(score_videos(videos, workers, progress))
+    scored = [result for result in results if result.scores or result.problems]
+    without += [result.video.name for result in results if result not in scored]
+    warnings = []
+    if scored and without:
+        listed = ", ".join(without)
+        warnings.append(f"{split.annotations}: not scored, for there is no mask but the given ones: {listed}")
+    if scored and short:
+        warnings.append(f"not scored, for no frame is left after the given ones: {', '.join(short)}")
+    return join_scores(scored, [], warnings)
+
+
+def score_folders(
+    ground_truth: str | Path,
+    prediction: str | Path,
+    binary: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+    sequences: Sequence[str] | None = None,
+) -> SetScores:
+    """Score folders of masks, `VIDEO/FRAME.png` each, or the PNGs of a single video, as DAVIS does.
+
+    The first frame and the last of each video are not scored and need no prediction. Where predicted frames between
+    lack ground truth, those that have it are scored, and objects that join later count from the frame after.
+
+    Processes are spawned: a script that calls this needs the usual `if __name__ == "__main__":`.
+
+    Args:
+        ground_truth: masks of ids, 255 is void, or black-and-white ones.
+        prediction: the same names and sizes.
+        binary: as in `score_sequence`.
+        workers: processes; None for as many as there are CPU cores, 1 for none but this one.
+        progress: draw a bar on a terminal.
+        sequences: names to score; None for all of the ground truth.
+
+    Raises:
+        MetricsError: folders, videos or frames are missing, sizes differ, or files cannot be read. It lists all.
+    """
+    folders, problems, warnings = _pair_folders(Path(ground_truth), Path(prediction), sequences)
+    videos = []
+    for name, (true, found) in folders.items():
+        try:
+            truth, predicted = list_masks(true), list_masks(found)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        if not truth:
+            problems.append(f"{true}: no .png image in it; give the folder that holds the masks")
+            continue
+        more = predicted if truth.keys() & predicted.keys() else {}
+        frames = tuple(path.stem for path in order_frames({Path(f"{stem}.png") for stem in (*truth, *more)}))
+        sparse = _is_sparse(frames, truth)
+        hint = numbering_hint(list(truth), list(predicted), sparse)
+        videos.append(VideoPair(name, frames, truth, found, sparse, joining=sparse, binary=binary, hint=hint))
+        warnings += [f"{found}: {hint}"] if hint else []
+    results = list(score_videos(videos, workers, progress))
+    for result in results:
+        if not result.scores and not result.problems:
+            result.problems.append(f"{result.video.folder}: {_why_none(result.video)}")
+    return join_scores(results, problems, warnings)
+
+
+def numbering_hint(truth: Sequence[str], predicted: Sequence[str], sparse: bool = False) -> str:
+    """Say so where predictions look numbered from another first frame than the ground truth, or named otherwise.
+
+    Args:
+        truth: names of frames, in order.
+        predicted: the same.
+        sparse: there are more frames than the ground truth has.
+
+    Example:
+        >>> numbering_hint(["0", "1", "2"], ["1", "2", "3"])
+        'is numbered from 1, the ground truth from 0; frames are matched by name: if they show the same, rename one'
+    """
+    if not truth or not predicted or truth[0] == predicted[0]:
+        return ""
+    if not set(truth) & set(predicted):
+        return f"is named like {predicted[0]}, the ground truth like {truth[0]}; frames are matched by name: rename one"
+    ends = [re.search(r"\d+$", name) for name in (truth[0], predicted[0], truth[-1], predicted[-1])]
+    numbers = [int(end.group()) for end in ends if end]
+    if len(numbers) < 4:
+        return ""
+    shifted = numbers[1] - numbers[0] == numbers[3] - numbers[2]
+    if not shifted and not (sparse and truth[0] not in predicted and numbers[3] > numbers[2]):
+        return ""
+    return (
+        f"is numbered from {predicted[0]}, the ground truth from {truth[0]}; frames are matched by name: "
+        "if they show the same, rename one"
+    )
+
+
+def _is_sparse(frames: Sequence[str], truth: Mapping[str, Path]) -> bool:
+    """Tell whether frames after the first with ground truth, the video's last excepted, lack it."""
+    first = frames.index(next(iter(truth)))
+    return not set(frames[first + 1 : -1]) <= truth.keys()
+
+
+def _pair_folders(
+    ground_truth: Path, prediction: Path, names: Sequence[str] | None
+) -> tuple[dict[str, tuple[Path, Path]], list[str], list[str]]:
+    """Pair the folders of each video: {name: (truth, prediction)}, and say what is missing or left over."""
+    for folder in (ground_truth, prediction):
+        if not folder.is_dir():
+            raise MetricsError(f"{folder}: not a folder; give one that holds SEQUENCE/FRAME.png")
+    if any(path.suffix.lower() == ".png" for path in ground_truth.iterdir()):
+        if names is not None:
+            raise MetricsError(f"{ground_truth}: holds a single sequence; leave --sequences out")
+        return {ground_truth.resolve().name: (ground_truth, prediction)}, [], []
+    true, predicted = list_folders(ground_truth), list_folders(prediction)
+    wanted = true if names is None else list(dict.fromkeys(names))
+    if not wanted:
+        raise MetricsError(f"{ground_truth}: no sequence to score; give a folder that holds SEQUENCE/FRAME.png")
+    problems = [f"{ground_truth / name}: no such sequence in the ground truth" for name in wanted if name not in true]
+    hint = "" if names else " (if it was not to be predicted, name those to score with --sequences)"
+    problems += [f"{prediction / name}: the sequence is missing{hint}" for name in wanted if name not in predicted]
+    extra = [name for name in predicted if name not in true]
+    warnings = [f"{prediction}: not in the ground truth and not scored: {', '.join(extra)}"] if extra else []
+    both = [name for name in wanted if name in true and name in predicted]
+    return {name: (ground_truth / name, prediction / name) for name in both}, problems, warnings
+
+
+def _why_none(video: VideoPair) -> str:
+    """Say why nothing of a video was scored."""
+    if len(video.frames) <= 2:
+        count = len(video.frames)
+        return f"{count} frames: none is left to score, since the first and the last are skipped; give three or more"
+    return "the first ground-truth frame holds no object; score a sequence whose first frame has one"

@@ -1,0 +1,146 @@
+"""Figures of a set: a table for a terminal, CSV and JSON files, and the archive that a benchmark's server takes."""
+
+import csv
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from aot_jax.evaluation.splits import Split
+from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
+from aot_jax.io.files import atomic_write
+from aot_jax.metrics import Scores, Summary, summarise
+
+Timings = Mapping[str, Timing]
+HEADER = ("sequence", "object", "J", "F", "J&F")
+
+_DATE = (1980, 1, 1, 0, 0, 0)  # of files in an archive: the same masks make the same bytes
+
+
+def format_table(scores: Scores, timings: Timings | None = None) -> str:
+    """Lay out sequence, object, J, F, J&F, and frames a second if there are timings, one line an object."""
+    rows = [_header(timings), *_rows(scores, timings, digits=4)]
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{row[0]:<{width}}" + "".join(f"  {cell:>6}" for cell in row[1:]) for row in rows)
+
+
+def write_csv(path: str | Path, scores: Scores, timings: Timings | None = None) -> None:
+    """Write the table: with timings in four digits; without in six, and a last row `mean` over objects.
+
+    Raises:
+        OSError: it cannot be written; the error names the file. Missing folders are made.
+    """
+    rows = list(_rows(scores, timings, digits=6 if timings is None else 4))
+    if timings is None:
+        summary = summarise(scores)
+        rows.append(("mean", "", *(f"{figure:.6f}" for figure in (summary.J, summary.F, summary.JF))))
+    with atomic_write(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([_header(timings), *rows])
+
+
+def seen_and_unseen(split: Split, scores: Scores) -> dict[str, Summary]:
+    """Average apart over objects of training categories and of others: {"seen": ..., "unseen": ...}, as there are."""
+    categories = {
+        (sequence.name, i): thing.category for sequence in split.sequences for i, thing in sequence.objects.items()
+    }
+    parts: dict[str, dict] = {"seen": {}, "unseen": {}}
+    for name, objects in scores.items():
+        for i, score in objects.items():
+            category = categories.get((name, i))
+            if category:
+                parts["seen" if category in split.seen else "unseen"].setdefault(name, {})[i] = score
+    return {part: summarise(own) for part, own in parts.items() if own}
+
+
+def overall(parts: Mapping[str, Summary]) -> float | None:
+    """Return YouTube-VOS' G, the mean of J and F of seen and unseen categories; None unless both are there."""
+    return (parts["seen"].JF + parts["unseen"].JF) / 2 if len(parts) == 2 else None
+
+
+def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
+    """Lay out the table of a split, and the means of seen and unseen categories where a benchmark has them."""
+    lines = [format_table(scores, timings)]
+    parts = seen_and_unseen(split, scores)
+    lines += [f"{part} categories: {summary}, {summary.objects} objects" for part, summary in parts.items()]
+    if (G := overall(parts)) is not None:
+        lines.append(f"G {G:.4f}")
+    return "\n".join(lines)
+
+
+def format_speed(timings: Timings) -> str:
+    """Say how fast one device was."""
+    fps, all_fps = overall_fps(timings.values()), end_to_end_fps(timings.values())
+    return f"fps {fps:.2f} (all objects together, after compilation, without disk), {all_fps:.2f} end to end"
+
+
+def write_results(
+    output: Path, split: Split, scores: Scores, frames: int, timings: Timings, settings: Mapping[str, object]
+) -> None:
+    """Write scores.json, and scores.csv if there are scores.
+
+    Args:
+        output: folder of the run.
+        split: what was run over.
+        scores: empty without ground truth.
+        frames: scored ones.
+        timings: of every video.
+        settings: of the run, stated in scores.json.
+
+    Raises:
+        OSError: a file cannot be written; it names it.
+    """
+    content = {
+        **settings,
+        "fps": _number(overall_fps(timings.values())),
+        "end_to_end_fps": _number(end_to_end_fps(timings.values())),
+        "videos": {name: {"frames": t.all_frames, "fps": _number(t.fps)} for name, t in timings.items()},
+    }
+    if scores:
+        write_csv(output / "scores.csv", scores, timings)
+        summary, parts = summarise(scores), seen_and_unseen(split, scores)
+        content |= {"J&F": summary.JF, "J": summary.J, "F": summary.F, "objects": summary.objects}
+        content["scored_frames"] = frames
+        content |= {part: {"J": own.J, "F": own.F, "objects": own.objects} for part, own in parts.items()}
+        if (G := overall(parts)) is not None:
+            content["G"] = G
+        content["sequences"] = {
+            name: {str(i): {"J": score.J_mean, "F": score.F_mean} for i, score in objects.items()}
+            for name, objects in scores.items()
+        }
+    with atomic_write(output / "scores.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_archive(split: Split, output: Path) -> Path:
+    """Write `output`/`split.archive` from the masks of the frames that count, and return it.
+
+    Names in it are `split.folder`/VIDEO/FRAME.png: YouTube-VOS wants a folder Annotations, DAVIS videos at the root.
+
+    Raises:
+        OSError: a mask is missing, or the archive cannot be written.
+    """
+    archive = output / split.archive
+    with atomic_write(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as pack:
+        for sequence in split.sequences:
+            for stem in sequence.stems:
+                path = output / split.folder / sequence.name / f"{stem}.png"
+                entry = zipfile.ZipInfo(path.relative_to(output).as_posix(), _DATE)
+                entry.external_attr = 0o644 << 16
+                pack.writestr(entry, path.read_bytes())
+    return archive
+
+
+def _header(timings: Timings | None) -> tuple[str, ...]:
+    return HEADER if timings is None else (*HEADER, "fps")
+
+
+def _rows(scores: Scores, timings: Timings | None, digits: int) -> Iterator[tuple[str, ...]]:
+    for name, objects in scores.items():
+        for i, score in objects.items():
+            figures = (f"{figure:.{digits}f}" for figure in (score.J_mean, score.F_mean, score.JF_mean))
+            yield name, str(i), *figures, *([] if timings is None else [f"{timings[name].fps:.2f}"])
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value  # JSON has no nan

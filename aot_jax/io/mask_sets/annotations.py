@@ -1,0 +1,170 @@
+"""Files of annotation tools as drawings: COCO and labelme JSON, YOLO's text files of polygons or boxes."""
+
+import base64
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aot_jax.io.mask_sets.coco import coco_drawings, video_drawings
+from aot_jax.io.mask_sets.drawings import MAX_SHAPES, Drawing, Shape
+from aot_jax.io.mask_sets.names import Frames
+from aot_jax.io.mask_sets.shapes import fill
+from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
+from aot_jax.typing import Size
+
+MAX_BYTES = 2**28  # of a file
+SIDES = 64  # of the polygon that a circle is drawn as
+
+
+def read_drawings(paths: Sequence[Path], frames: Frames | None, notes: list[str]) -> list[Drawing]:
+    """Read the shapes that annotation tools wrote for a video.
+
+    Args:
+        paths: .json and .txt files, in order.
+        frames: of the video, which tell its images among others.
+        notes: is told what is left out.
+
+    Raises:
+        MaskError: a file cannot be read, or is of no kind that is known.
+    """
+    drawings: list[Drawing] = []
+    texts = [path for path in paths if path.suffix.lower() == ".txt"]
+    for path in paths:
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise MaskError(f"{path}: is larger than {MAX_BYTES} bytes; give a file of this video alone")
+            text = path.read_text(encoding="utf-8-sig")
+            if path in texts:
+                drawings.append(_yolo(text, path, len(texts) > 1))
+            else:
+                drawings += _from_json(json.loads(text), path, frames, notes)
+        except FileNotFoundError:
+            raise MaskError(f"{path}: no such file; check the path") from None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            if isinstance(error, MaskError):
+                raise
+            raise MaskError(f"{path}: cannot be read as annotations ({error!r}); export it again") from None
+    if sum(len(drawing.shapes) for drawing in drawings) > MAX_SHAPES:
+        raise MaskError(f"{paths[0]}: holds more than {MAX_SHAPES} shapes; give a file of this video alone")
+    return drawings
+
+
+def _from_json(data: Any, path: Path, frames: Frames | None, notes: list[str]) -> list[Drawing]:
+    if isinstance(data, dict) and "annotations" in data and "images" in data:
+        return coco_drawings(data, path, frames, notes)
+    if isinstance(data, dict) and "annotations" in data and "videos" in data:
+        return video_drawings(data, path, frames)
+    if isinstance(data, dict) and "shapes" in data:
+        return [_labelme(data, path, notes)]
+    raise MaskError(f"{path}: is neither COCO's JSON (images, annotations) nor labelme's (shapes); export it as COCO")
+
+
+def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
+    """Read a labelme file: shapes of one group are an object; else each is, and the label tells it in other frames."""
+    height, width = data.get("imageHeight"), data.get("imageWidth")
+    size = (int(height), int(width)) if height and width else None
+    shapes: list[Shape] = []
+    seen: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    for item in data["shapes"]:
+        kind, label, group = item.get("shape_type") or "polygon", str(item["label"]), item.get("group_id")
+        points = np.array(item["points"], np.float64).reshape(-1, 2)
+        if kind == "mask":
+            draw = partial(_paste, str(item["mask"]), points, str(path))
+        elif (polygon := _polygon(kind, points)) is not None:
+            draw = partial(_fill_one, polygon)
+        else:
+            skipped[kind] += 1
+            continue
+        seen[label] += group is None
+        key = f"{label} #{group}" if group is not None else f"{label} {seen[label]}"
+        shapes.append(Shape(key, label, draw))
+    if skipped:
+        notes.append(
+            f"{path}: {', '.join(f'{n} {kind}s' for kind, n in skipped.items())} have no area and are left out"
+        )
+    image = str(data.get("imagePath") or path.name).replace("\\", "/")
+    return Drawing(str(path), Path(image).stem, tuple(shapes), size)
+
+
+def _polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
+    """Return the corners (n, 2) of a shape; None: it has no area."""
+    if kind == "polygon" and len(points) > 2:
+        return points
+    if kind == "rectangle" and len(points) == 2:
+        (x0, y0), (x1, y1) = points
+        return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    if kind == "circle" and len(points) == 2:
+        radius, angles = np.hypot(*(points[1] - points[0])), np.arange(SIDES) * 2 * math.pi / SIDES
+        return points[0] + radius * np.stack([np.cos(angles), np.sin(angles)], -1)
+    return None
+
+
+def _paste(encoded: str, points: np.ndarray, name: str, size: Size) -> np.ndarray:
+    """Put labelme's mask, a PNG in base64, at the upper left corner that its points give."""
+    part = read_image(name, base64.b64decode(encoded)).values
+    x, y = (int(value) for value in points.min(0))
+    inside = np.zeros(size, bool)
+    if min(x, y) < 0 or not (x + part.shape[1] <= size[1] and y + part.shape[0] <= size[0]):
+        raise ValueError("it reaches beyond the image")
+    inside[y : y + part.shape[0], x : x + part.shape[1]] = (part != 0) & (part != CLEAR)
+    return inside
+
+
+def _yolo(text: str, path: Path, several: bool) -> Drawing:
+    """Read lines of a class and a polygon, or box, in fractions of width and height.
+
+    A class is an object where a data.yaml beside says so by names "object N", as exports of this project do, or where
+    several files are given. In a single one every line is an object.
+    """
+    objects = _named_objects(path)
+    shapes = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            label, values = int(words[0]), np.array(words[1:], np.float64)
+        except ValueError:
+            label, values = -1, np.zeros(0)
+        even = values.size >= 6 and values.size % 2 == 0
+        if label < 0 or not (even or values.size in (4, 5)) or not ((values >= -0.01) & (values <= 1.01)).all():
+            raise MaskError(
+                f"{path}: line {number} is no YOLO annotation, a class and corners x y between 0 and 1; export it again"
+            )
+        if even:
+            polygon = values.reshape(-1, 2)
+        else:
+            x, y, w, h = values[:4]
+            polygon = np.array([x, y]) + np.array([(-w, -h), (w, -h), (w, h), (-w, h)]) / 2
+        known = objects.get(label)
+        key = f"class {label}" if known or several else f"line {number}"
+        name = f"class {label}" + ("" if even else " (a box)")
+        shapes.append(Shape(key, name, partial(_fill_scaled, polygon), known))
+    return Drawing(str(path), path.stem, tuple(shapes))
+
+
+def _named_objects(path: Path) -> dict[int, int]:
+    """Return the id of each class that data.yaml names "object N"."""
+    for folder in (path.parent, path.parent.parent):
+        try:
+            text = (folder / "data.yaml").read_text(encoding="utf-8-sig")[:MAX_SHAPES]
+        except (OSError, UnicodeDecodeError):
+            continue
+        return {int(number): int(i) for number, i in re.findall(r"(?m)^ *([0-9]{1,9}): *object ([0-9]{1,9})\s*$", text)}
+    return {}
+
+
+def _fill_one(polygon: np.ndarray, size: Size) -> np.ndarray:
+    return fill([polygon], size)
+
+
+def _fill_scaled(polygon: np.ndarray, size: Size) -> np.ndarray:
+    return fill([polygon * np.array(size[::-1])], size)

@@ -1,0 +1,117 @@
+"""COCO JSON, and that of YouTube-VIS, as drawings: polygons and run lengths of the frames of a video."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aot_jax.io.mask_sets.drawings import Drawing, Shape
+from aot_jax.io.mask_sets.names import Frames
+from aot_jax.io.mask_sets.shapes import decode_runs, fill
+from aot_jax.io.mask_sets.stored import MaskError
+from aot_jax.typing import Size
+
+
+def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, notes: list[str]) -> list[Drawing]:
+    """Return the annotated images of a COCO file, in its order: those of this video, if some are named like its frames.
+
+    Annotations of one object have one `track_id` (its own or in `attributes`). Without, each annotation of a single
+    image is an object; in several images a category is, if no image has it twice.
+
+    Raises:
+        MaskError: several images, and nothing tells objects over time.
+        LookupError, TypeError, ValueError: it is no such file.
+    """
+    images = {image["id"]: image for image in data["images"]}
+    names = {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
+    found: dict[Any, list[Mapping[str, Any]]] = {}
+    for annotation in data["annotations"]:
+        if annotation["image_id"] in images and annotation.get("segmentation"):
+            found.setdefault(annotation["image_id"], []).append(annotation)
+    chosen = _of_video([number for number in images if number in found], images, frames)
+    if len(chosen) < len(found):
+        notes.append(f"{path}: {len(found) - len(chosen)} of its {len(found)} annotated images are no frames, not used")
+    every = [annotation for number in chosen for annotation in found[number]]
+    tracked = bool(every) and all(isinstance(_track(annotation), int) for annotation in every)
+    by_category = len(chosen) > 1 and not tracked
+    if by_category:
+        for number in chosen:
+            twice = Counter(annotation.get("category_id") for annotation in found[number]).most_common(1)[0]
+            if twice[1] > 1:
+                raise MaskError(
+                    f"{path}: which object is which from image to image is not said (no track_id), and image "
+                    f"{images[number].get('file_name')} has {twice[1]} of category {names.get(twice[0], twice[0])}; "
+                    "give a file of one image"
+                )
+    drawings = []
+    for number in chosen:
+        image = images[number]
+        shapes: list[Shape] = []
+        for annotation in found[number]:
+            name = names.get(annotation.get("category_id"), "object")
+            track = _track(annotation) if tracked else None
+            key = f"track {track}" if tracked else f"category {name}" if by_category else f"annotation {len(shapes)}"
+            shapes.append(Shape(key, name, partial(_draw, annotation["segmentation"]), track))
+        file = str(image.get("file_name", number))
+        size = (int(image["height"]), int(image["width"]))
+        drawings.append(Drawing(f"{path}: {file}", Path(file.replace("\\", "/")).stem, tuple(shapes), size))
+    return drawings
+
+
+def video_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None) -> list[Drawing]:
+    """Return the frames of a YouTube-VIS file: each annotation is an object, with a segmentation a frame or null.
+
+    Raises:
+        MaskError: it holds several videos, none of this name.
+        LookupError, TypeError, ValueError: it is no such file.
+    """
+    videos = data["videos"]
+    if len(videos) > 1 and frames is not None:
+        videos = [v for v in videos if frames.name in (v.get("name"), Path(v["file_names"][0]).parent.name)]
+    if len(videos) != 1:
+        raise MaskError(
+            f"{path}: holds {len(data['videos'])} videos, and not one of this name; give a file of this one"
+        )
+    video = videos[0]
+    names = {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
+    objects = [annotation for annotation in data["annotations"] if annotation["video_id"] == video["id"]]
+    drawings = []
+    for t, file in enumerate(video["file_names"]):
+        shapes = tuple(
+            Shape(f"{n}", names.get(item.get("category_id"), "object"), partial(_draw, item["segmentations"][t]))
+            for n, item in enumerate(objects)
+            if item["segmentations"][t]
+        )
+        if shapes:
+            size = (int(video["height"]), int(video["width"]))
+            drawings.append(Drawing(f"{path}: {file}", Path(file).stem, shapes, size))
+    return drawings
+
+
+def _of_video(numbers: list[Any], images: Mapping[Any, Mapping[str, Any]], frames: Frames | None) -> list[Any]:
+    if frames is None:
+        return numbers
+    files = {number: Path(str(images[number].get("file_name", "")).replace("\\", "/")) for number in numbers}
+    named = [number for number in numbers if frames.index_of(files[number].stem) is not None]
+    of_folder = [number for number in named if files[number].parent.name == frames.name]
+    return of_folder or named or numbers
+
+
+def _track(annotation: Mapping[str, Any]) -> Any:
+    attributes = annotation.get("attributes")
+    return annotation.get("track_id", attributes.get("track_id") if isinstance(attributes, dict) else None)
+
+
+def _draw(segmentation: Any, size: Size) -> np.ndarray:
+    if isinstance(segmentation, dict):
+        if list(segmentation.get("size", size)) != list(size):
+            raise ValueError(f"its size is {segmentation.get('size')}, its image's {list(size)}")
+        return decode_runs(segmentation.get("counts", ""), size)
+    try:
+        polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
+    except TypeError:
+        raise ValueError("it is neither polygons nor run lengths") from None
+    return fill(polygons, size)

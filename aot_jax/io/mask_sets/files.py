@@ -1,0 +1,60 @@
+"""Which files are the masks that a person names: one, several, a folder of them, or a glob."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aot_jax.io.images import IMAGE_SUFFIXES
+from aot_jax.io.mask_sets.stored import MaskError
+from aot_jax.io.series import natural
+
+GLOB_SIGNS = "*?["
+DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # images without loss: masks, where a folder has both kinds
+KINDS = (DRAWN, (".npy",), (".json",), (".txt",), IMAGE_SUFFIXES)  # of a folder, the first that is there
+NO_MASKS = {"classes", "readme", "notes", "train", "val", "test", "labels"}  # lists that lie beside YOLO's files
+HOLDERS = ("annotations", "masks", "labels")  # folders that hold masks beside others, in any case of letters
+
+
+def list_masks(given: Sequence[str | Path]) -> list[Path]:
+    """List mask files in the order of their names; files that are named one by one in the order of their frames too.
+
+    Raises:
+        MaskError: nothing is there, or a folder cannot be read.
+    """
+    found: list[Path] = []
+    for item in given:
+        path = Path(item)
+        try:
+            if path.is_dir():
+                inside = _inside(path)
+            elif not path.exists() and any(sign in str(item) for sign in GLOB_SIGNS):
+                whole = path.absolute()
+                inside = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
+            else:
+                inside = [path]
+        except OSError as error:
+            raise MaskError(f"{path}: cannot be read ({error.strerror or error})") from None
+        if not inside:
+            raise MaskError(f"{path}: holds no mask; give a mask, or a folder of masks named by frame")
+        found += inside
+    return sorted(found, key=lambda path: (natural(path.stem), path.name, str(path)))
+
+
+def _inside(folder: Path) -> list[Path]:
+    """List the masks of a folder, or of the one folder in it that has them."""
+    there = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    files = [path for path in there if path.is_file()]
+    stems: dict[str, set[str]] = {}
+    for path in files:
+        stems.setdefault(path.suffix.lower(), set()).add(path.stem)
+    images = set().union(*(stems.get(suffix, set()) for suffix in IMAGE_SUFFIXES))
+    if stems.get(".json", set()) & images:  # drawn on the images beside them
+        return [path for path in files if path.suffix.lower() == ".json"]
+    for kinds in KINDS:
+        found = [path for path in files if path.suffix.lower() in kinds and path.stem.lower() not in NO_MASKS]
+        if found:
+            return found
+    folders = [path for path in there if path.is_dir()]
+    named = [path for path in folders if path.name.lower() in HOLDERS]
+    if len(named) == 1 or len(folders) == 1:
+        return _inside((named or folders)[0])
+    return []

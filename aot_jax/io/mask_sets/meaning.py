@@ -1,0 +1,199 @@
+"""What the values of a set of masks mean: decided once, over all masks of a video.
+
+Numbers (palette indices, grey levels, ids of files without colours) are ids, and 0 is background. Colours are numbered,
+and black is background. The exceptions are written as rules below; each that is a guess is told in one line.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from aot_jax.io.mask_sets.edges import merge_flat, nearest, snap
+from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
+from aot_jax.io.mask_sets.survey import DAVIS_CODES, MAX_LEVELS, SOFT, Survey, add_up, colour_name, paint_palettes, runs
+from aot_jax.typing import VOID
+
+MOST_SHADES = 8  # objects that are drawn in grey levels spread evenly up to white
+SHADE_TOLERANCE = 4  # levels
+WHITE_16 = 65535  # white of 16-bit samples
+WIDE = 256  # smallest id that says that 255 is one too
+PAPER = 0.75  # least share of the border of white paper where black is drawn too
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How values become ids."""
+
+    table: Mapping[int, int]  # value or colour -> id; 0 background, `VOID` void
+    by_colour: bool
+    void: int | None = None  # id of void pixels, if there are any
+    flat: tuple[int, ...] = ()  # colours that soft edges are snapped to
+    notes: tuple[str, ...] = ()
+    ignores_alpha: bool = False
+    colours: Mapping[int, int] = field(default_factory=dict)  # colour -> id, where each colour is one id
+
+    def ids(self, stored: Stored, survey: Survey, name: str) -> np.ndarray:
+        """Return the ids (h, w) int32 of a mask."""
+        if stored.hidden and not self.ignores_alpha:
+            return np.zeros(stored.size, np.int32)
+        values = stored.colours() if self.by_colour else stored.values
+        if survey.flat:
+            values = snap(values, list(self.flat))
+        found, lengths = runs(values)
+        keys = np.array(sorted(self.table), np.int32)
+        index = np.minimum(np.searchsorted(keys, found), keys.size - 1)
+        if (keys[index] != found).any():
+            raise MaskError(f"{name}: has changed since it was first read; begin again")
+        ids = np.array([self.table[int(key)] for key in keys], np.int32)[index]
+        return np.repeat(ids, lengths).reshape(values.shape)
+
+
+def are_ids(surveys: Sequence[Survey]) -> bool:
+    """Tell whether masks hold ids, so that colours, or soft edges, among them would be another language."""
+    if not surveys or any(survey.kind == "colour" for survey in surveys) or paint_palettes(surveys):
+        return False
+    return bool({value for survey in surveys for value in survey.counts} - {0, CLEAR, VOID, WHITE_16})
+
+
+def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) -> Meaning:
+    """Decide what the values of all masks of a video mean.
+
+    Args:
+        surveys: of the masks, in the order of the video.
+        known: ids of colours that are settled, by another set of the same video.
+    """
+    ignores_alpha = all(survey.hidden for survey in surveys)
+    seen = [survey for survey in surveys if ignores_alpha or not survey.hidden]
+    notes = []
+    if any(survey.cut for survey in seen):
+        notes.append("soft edges of the alpha channel are cut at half")
+    if soft := sum(bool(survey.flat) for survey in seen):
+        meaning = _colours(seen, True, known)
+        notes.append(
+            f"edges are soft (antialiased or compressed) in {soft} of {len(seen)} masks: every pixel is given the "
+            f"nearest of {len(meaning.flat)} colours"
+        )
+    elif any(survey.kind == "colour" for survey in seen):
+        meaning = _colours(seen, False, known)
+    elif paint_palettes(seen):
+        meaning = _colours(seen, False, known)
+        notes.append("colours of the palette tell the objects, not their places in it")
+    else:
+        meaning = _numbers(seen)
+    return replace(meaning, notes=(*meaning.notes, *notes), ignores_alpha=ignores_alpha)
+
+
+def _numbers(surveys: Sequence[Survey]) -> Meaning:
+    used = {value for survey in surveys for value in survey.counts} - {CLEAR}
+    clear = any(CLEAR in survey.counts for survey in surveys)
+    table = {value: value for value in used} | {0: 0, CLEAR: 0}
+    notes: list[str] = []
+    void = None
+    objects = used - {0}
+    white = len(objects) == 1 and max(objects) in (VOID, WHITE_16)
+    if white:
+        table[max(objects)] = 1
+    elif {survey.kind for survey in surveys} == {"grey"} and _are_shades(objects):
+        table |= {level: number for number, level in enumerate(sorted(objects), start=1)}
+        notes.append(f"grey levels {_listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
+    elif VOID in objects and max(objects) < WIDE:
+        table[VOID], void = VOID, VOID
+    counts, border = add_up(survey.counts for survey in surveys), add_up(survey.border for survey in surveys)
+    if clear and used == {0}:
+        table[0] = 1
+        notes.append("transparent pixels are background, black ones the object")
+    elif clear and not counts[0]:
+        notes.append("transparent pixels are background")
+    elif not counts[0] and used:
+        top = max(border, key=lambda value: border[value])
+        name = "void (255)" if void and top == VOID else f"object {table[top]}"
+        notes.append(
+            f"no pixel is 0, so none is background; the border is mostly {name}: if that is background, make it 0"
+        )
+    elif white and border[0] < (1 - PAPER) * border.total():
+        notes.append("white is the object, and it covers most of the border: if black is the object, invert the mask")
+    colours: dict[int, int] = {}
+    shown = {(colour, table[value]) for survey in surveys for value, colour in survey.colours.items()}
+    if len({colour for colour, _ in shown}) == len(shown):
+        colours = dict(shown)
+    return Meaning(table, False, void, notes=tuple(notes), colours=colours)
+
+
+def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | None) -> Meaning:
+    flat: dict[int, int] = {}
+    if soft:  # hard masks tell the colours exactly, soft ones those that no hard one has
+        exact = [{survey.colours[v] for v in survey.counts if v != CLEAR} for survey in surveys if not survey.flat]
+        flat = merge_flat(add_up(survey.flat for survey in surveys), set().union(*exact))
+
+    def settled(counts: Mapping[int, int], survey: Survey) -> Counter[int]:
+        """Return the pixels of each colour, soft edges snapped, in the order of their values."""
+        values = sorted(counts)
+        codes = [CLEAR if value == CLEAR else survey.colours[value] for value in values]
+        if survey.flat:
+            codes = nearest(np.array(codes, np.int32), list(flat)).tolist()
+        pixels: Counter[int] = Counter()
+        for value, code in zip(values, codes, strict=True):
+            pixels[code] += counts[value]
+        return pixels
+
+    counts: Counter[int] = Counter()  # keeps the order of first appearance
+    border: Counter[int] = Counter()
+    for survey in surveys:
+        counts.update(settled(survey.counts, survey))
+        border.update(settled(survey.border, survey))
+    free = max((known or {}).values(), default=0)
+    known = {code: i for code, i in (known or {}).items() if code in counts}
+    background = {code for code, i in known.items() if i == 0}
+    notes: list[str] = []
+    if not background:
+        background, notes = _background(counts, border)
+    codes = [code for code in counts if code not in background and code != CLEAR]
+    davis = background <= {BLACK} and all(code in DAVIS_CODES for code in codes)
+    table = ({code: DAVIS_CODES[code] for code in codes} if davis else {}) | known
+    free, numbered = max(free, *table.values(), 0), []
+    for code in codes:
+        if code not in table:
+            free += 1
+            table[code] = free
+            numbered.append(f"{free} {colour_name(code)}")
+    if len(numbered) > 1:
+        notes.append(f"colours are numbered: {_listed(numbered)}")
+    colours = table | dict.fromkeys(background, 0)
+    void = VOID if VOID in table.values() and max(table.values()) < WIDE and (davis or known) else None
+    if void and set(table.values()) == {VOID}:
+        colours, void = {code: min(i, 1) for code, i in colours.items()}, None
+    return Meaning({CLEAR: 0} | colours, True, void, tuple(flat), tuple(notes), colours=colours)
+
+
+def _background(counts: Counter[int], border: Counter[int]) -> tuple[set[int], list[str]]:
+    """Return the colours that are background, and what is to be told of that."""
+    edge = border.total()
+    others = [code for code in counts if code not in (CLEAR, BLACK)]
+    if counts[CLEAR]:
+        if counts[BLACK] and border[BLACK] >= border[CLEAR] and others:
+            return {BLACK}, ["transparent pixels and black ones are background"]
+        return set(), ["transparent pixels are background" + (", black ones an object" if counts[BLACK] else "")]
+    if counts[BLACK]:
+        if border[WHITE] >= PAPER * edge and counts[WHITE] > counts[BLACK]:
+            return {WHITE}, ["white, which covers the border, is background; black is an object"]
+        return {BLACK}, []
+    top = max(border, key=lambda code: border[code])
+    if border[top] > edge / 2 and counts[top] == max(counts.values()):
+        return {top}, [f"no pixel is black: {colour_name(top)}, which covers the border, is background"]
+    if len(counts) > MAX_LEVELS:
+        raise MaskError(f"{len(counts)} colours, none of them background: it {SOFT}")
+    return set(), ["no pixel is black, so none is background: every colour is an object"]
+
+
+def _are_shades(levels: set[int]) -> bool:
+    """Tell whether grey levels are objects drawn from dark to white in even steps."""
+    count = len(levels)
+    return 2 <= count <= MOST_SHADES and all(
+        abs(level - VOID * step / count) <= SHADE_TOLERANCE for step, level in enumerate(sorted(levels), start=1)
+    )
+
+
+def _listed(items: Sequence[object]) -> str:
+    return ", ".join(map(str, items[:8])) + (f" and {len(items) - 8} more" if len(items) > 8 else "")

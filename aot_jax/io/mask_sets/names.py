@@ -1,0 +1,204 @@
+"""Which frame a mask file belongs to, by its name; or which object, where each file shows one."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from aot_jax.io.mask_sets.stored import MaskError, Stored
+from aot_jax.typing import Size
+
+PADDED = 4  # digits from which a number with leading zeros is that of a frame, whatever stands around it
+FRAME_WORDS = {"frame", "frames", "img", "image", "f", "fr", "frm"}
+MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|gt|annotations?)(?![a-z])[ _.-]*")
+
+
+class Frames(Protocol):
+    """The frames of a video, as far as masks are concerned."""
+
+    name: str
+    size: Size
+    expected: int | None  # number of them, as far as it is known or stated
+
+    def label(self, index: int) -> str:
+        """Return the name of a frame's mask, without suffix."""
+
+    def index_of(self, label: str) -> int | None:
+        """Return the number of the frame whose mask has this name; None: no frame's can."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A mask that is there, as a file or in one."""
+
+    name: str  # for messages
+    stem: str  # what may be the name of its frame
+    load: Callable[[], Stored]
+    id: int | None = None  # of its object, where each object has a mask of its own
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The masks of each frame."""
+
+    entries: dict[int, list[Entry]]
+    notes: tuple[str, ...] = ()
+
+
+def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single: Callable[[Entry], bool]) -> Placed:
+    """Find the frame of each mask file.
+
+    A name that a frame has decides; else the number in it, which is told; else a single mask, or masks of one object
+    each, belong to the first frame.
+
+    Args:
+        entries: the masks, in order.
+        frames: of the video.
+        frame: where they belong, whatever they are called; None: by name.
+        is_single: tells whether a file shows one object in black and white.
+
+    Raises:
+        MaskError: several masks that belong to no frame, or two to the same.
+    """
+    if frame is not None:
+        return _on_one(entries, frame, is_single, frames, asked=True)
+    exact = [_named(entry, frames) for entry in entries]
+    if all(index is not None for index in exact):
+        found = [index for index in exact if index is not None]
+        return _by_frame(entries, *_from_zero(entries, found, frames))
+    if len(entries) == 1:
+        return _single(entries[0], frames)
+    numbers = _varying([entry.stem for entry in entries])
+    if numbers is not None and (_are_frame_numbers(entries, frames) or not all(map(is_single, entries))):
+        indices = [_index_of_number(number, frames) for number in numbers]
+        notes = [
+            f"{entries[0].name}: put on frame {indices[0]} by its number, and the others likewise (the first is 0)"
+        ]
+        placed, more = _from_zero(entries, [index for index in indices if index is not None], frames)
+        return _by_frame(entries, placed, more or notes)
+    if exact.count(None) == len(exact) and all(map(is_single, entries)):
+        return _on_one(entries, 0, is_single, frames)
+    raise _unnamed(entries[exact.index(None)], frames)
+
+
+def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
+    """Return the number in a name that may be a frame's, and whether it can be nothing else; None: it has none."""
+    if prefix and stem.startswith(prefix):
+        stem = stem[len(prefix) :]
+        if re.fullmatch(r"[^0-9]?[0-9]{1,9}[^0-9]*", stem):
+            return int(re.sub("[^0-9]", "", stem)), True
+    groups = [match for match in re.finditer("[0-9]+", stem) if len(match.group()) < 10]
+    if not groups:
+        return None
+    for match in groups:
+        word = re.search("[a-zA-Z]*$", stem[: match.start()].rstrip(" _.-"))
+        if word and word.group().lower() in FRAME_WORDS:
+            return int(match.group()), True
+    padded = [match for match in groups if len(match.group()) >= PADDED]
+    if padded:
+        return int(padded[-1].group()), len(padded) == 1
+    return int(groups[-1].group()), stem.isdecimal()
+
+
+def _single(entry: Entry, frames: Frames) -> Placed:
+    found = number_in(entry.stem, frames.name)
+    if found is not None and found[1]:
+        index = _index_of_number(found[0], frames)
+        if index is not None and not _far_out(index, frames):
+            note = (
+                f"{entry.name}: put on frame {index} by its number (the first is 0); --mask_frame N puts it on another"
+            )
+            return Placed({index: [entry]}, (note,))
+    notes = () if found is None else (f"{entry.name}: put on the first frame, 0; --mask_frame N puts it on another",)
+    return Placed({0: [entry]}, notes)
+
+
+def _on_one(
+    entries: Sequence[Entry], index: int, is_single: Callable[[Entry], bool], frames: Frames, asked: bool = False
+) -> Placed:
+    """Put all masks on one frame: several if each shows an object of its own."""
+    if len(entries) == 1:
+        return Placed({index: [entries[0]]})
+    if asked and not (all(map(is_single, entries)) and any(_named(entry, frames) is None for entry in entries)):
+        raise MaskError(f"--mask_frame goes with one mask, but {len(entries)} are given: name each by its frame")
+    numbers = _varying([entry.stem for entry in entries])
+    ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
+    listed = ", ".join(f"{Path(entry.name).name} is {i}" for i, entry in zip(ids[:8], entries, strict=False))
+    more = f" and {len(entries) - 8} more" if len(entries) > 8 else ""
+    note = f"{len(entries)} masks are taken for one object each, on frame {index}: {listed}{more}"
+    return Placed({index: [replace(entry, id=i) for i, entry in zip(ids, entries, strict=True)]}, (note,))
+
+
+def _named(entry: Entry, frames: Frames) -> int | None:
+    """Return the frame that a mask is named like, the word "mask" aside."""
+    index = frames.index_of(entry.stem)
+    if index is None:
+        stripped = MASK_WORDS.sub("", entry.stem)
+        if stripped != entry.stem and (hasattr(frames, "paths") or len(stripped) >= PADDED):
+            index = frames.index_of(stripped)
+    return None if index is None or _far_out(index, frames) else index
+
+
+def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
+    """Take numbers from 1 to the number of frames for what they are; tell numbers that are not written as ours."""
+    if frames.expected and min(found) == 1 and max(found) == frames.expected:
+        found = [index - 1 for index in found]
+        return found, [
+            f"{entries[0].name}: masks are numbered from 1 to {frames.expected}: this one is put on frame {found[0]}"
+        ]
+    odd = [(entry, i) for entry, i in zip(entries, found, strict=True) if entry.stem != frames.label(i)]
+    odd = [(entry, i) for entry, i in odd if frames.index_of(entry.stem) == i and entry.stem.isdecimal()]
+    if odd and odd[0][1]:
+        entry, index = odd[0]
+        return found, [f"{entry.name}: put on frame {index} by its number (the first is 0)"]
+    return found, []
+
+
+def _by_frame(entries: Sequence[Entry], found: Sequence[int], notes: Sequence[str]) -> Placed:
+    placed: dict[int, list[Entry]] = {}
+    for entry, index in zip(entries, found, strict=True):
+        if index in placed:
+            raise MaskError(f"{placed[index][0].name} and {entry.name} are both for frame {index}; remove one of them")
+        placed[index] = [entry]
+    return Placed(dict(sorted(placed.items())), tuple(notes))
+
+
+def _varying(stems: Sequence[str]) -> list[int] | None:
+    """Return the number in which names differ, if they differ in nothing else."""
+    split = [re.split("([0-9]+)", stem.lower()) for stem in stems]
+    if len({len(parts) for parts in split}) != 1 or len({tuple(parts[::2]) for parts in split}) != 1:
+        return None
+    places = [i for i in range(1, len(split[0]), 2) if len({parts[i] for parts in split}) > 1]
+    if len(places) != 1:
+        return None
+    texts = [parts[places[0]] for parts in split]
+    return [int(text) for text in texts] if max(map(len, texts)) < 10 else None
+
+
+def _are_frame_numbers(entries: Sequence[Entry], frames: Frames) -> bool:
+    found = [number_in(entry.stem, frames.name) for entry in entries]
+    return all(number is not None and number[1] for number in found)
+
+
+def _index_of_number(number: int, frames: Frames) -> int | None:
+    """Return the frame that has this number in its own name, where names of images have one; else the number itself."""
+    paths = getattr(frames, "paths", None)
+    if paths is None or len(paths) < 2:
+        return number
+    numbers = _varying([path.stem for path in paths])
+    if numbers is None or len(numbers) != len(paths):
+        return number
+    return numbers.index(number) if number in numbers else None
+
+
+def _unnamed(entry: Entry, frames: Frames) -> MaskError:
+    return MaskError(
+        f"{entry.name}: of several masks each is named like its frame, as in {frames.label(0)}.png, or shows one "
+        "object in black and white; rename this one, or leave it out"
+    )
+
+
+def _far_out(index: int, frames: Frames) -> bool:
+    """Tell whether a number cannot be a frame's, however wrong the stated number of frames is."""
+    return index > 10**6 if frames.expected is None else index > 2 * frames.expected + 100

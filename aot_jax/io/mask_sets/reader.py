@@ -1,0 +1,237 @@
+"""Read the masks of a video as one set: what each value means is decided over all of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from aot_jax.io.mask_sets.annotations import read_drawings
+from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
+from aot_jax.io.mask_sets.drawings import drawing_entries
+from aot_jax.io.mask_sets.files import list_masks
+from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
+from aot_jax.io.mask_sets.names import Entry, Frames, place
+from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
+from aot_jax.io.mask_sets.survey import SOFT, Survey, survey_mask
+from aot_jax.typing import Size
+
+Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
+
+
+class Masks(Mapping[str, np.ndarray]):
+    """The masks of a video, decoded when they are asked for.
+
+    `masks[frame]` is an array (h, w) int32 of ids, 0 background. A frame is its name without suffix, its path, or its
+    number (without frames: the mask's). `masks.get(frame)` is None for a frame without a mask. Names come in the order
+    of the video.
+
+    Attributes:
+        ids: of all objects, ascending.
+        notes: what was guessed or is worth a look, one line each.
+        void: id of void pixels in the files, 255; None: they have none.
+        colours: {65536 r + 256 g + b: id} of masks with colours.
+    """
+
+    def __init__(
+        self,
+        entries: Mapping[str, Sequence[Entry]],
+        frames: Frames | None = None,
+        size: Size | None = None,
+        void: int = 0,
+        like: "Masks | None" = None,
+        keep_going: bool = False,
+        notes: Iterable[str] = (),
+    ) -> None:
+        self._entries, self._frames, self._size, self._void_as = entries, frames, size, void
+        self._surveys: dict[str, Survey] = {}
+        self._bad: dict[str, MaskError] = {}
+        for entry in (entry for several in entries.values() for entry in several):
+            try:
+                stored = self._load(entry)
+                self._surveys[entry.name] = survey_mask(stored, entry.name)
+            except MaskError as error:
+                if not keep_going:
+                    raise
+                self._bad[entry.name] = error
+        self._refuse_odd_edges(keep_going)
+        surveys = list(self._surveys.values())
+        try:
+            self._meaning = decide(surveys, like.colours if like else None) if surveys else Meaning({}, False)
+        except MaskError as error:
+            raise MaskError(f"{self._place()}: {error}") from None
+        parts = [entry.id for several in entries.values() for entry in several]
+        found = set(self._meaning.table.values()) - {0, self._meaning.void}
+        self.ids: tuple[int, ...] = tuple(sorted({i for i in parts if i} | (found if None in parts else set())))
+        self.notes: tuple[str, ...] = (*notes, *(f"{self._place()}: {note}" for note in self._meaning.notes))
+        self.void = self._meaning.void
+        self.colours: Mapping[int, int] = self._meaning.colours
+
+    def __getitem__(self, frame: str | Path | int) -> np.ndarray:
+        name = self._name(frame)
+        entries = self._entries[name]
+        if len(entries) == 1 and entries[0].id is None:
+            return self._ids(entries[0])
+        labels: np.ndarray | None = None
+        for entry in entries:
+            own = self._ids(entry)
+            if labels is None:
+                labels = np.zeros_like(own)
+            if own.shape != labels.shape:
+                raise MaskError(f"{entry.name}: has another size than {entries[0].name}; masks of one frame have one")
+            objects = (own != 0) & (own != self.void)
+            labels[objects] = own[objects] if entry.id is None else entry.id
+        return cast(np.ndarray, labels)
+
+    def __contains__(self, frame: object) -> bool:
+        try:
+            return self._name(cast(str, frame)) in self._entries
+        except KeyError:
+            return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def file_of(self, frame: str | Path | int) -> str:
+        """Return what a frame's mask is called in messages: its file, or the first of several."""
+        return self._entries[self._name(frame)][0].name
+
+    def _refuse_odd_edges(self, keep_going: bool) -> None:
+        """Refuse masks with soft edges among others that hold ids."""
+        soft = [name for name, survey in self._surveys.items() if survey.flat]
+        if soft and are_ids([survey for survey in self._surveys.values() if not survey.flat]):
+            for name in soft:
+                self._bad[name] = MaskError(f"{name}: its edges are soft, unlike those of the other masks: it {SOFT}")
+                del self._surveys[name]
+            if not keep_going:
+                raise self._bad[soft[0]]
+
+    def _name(self, frame: str | Path | int) -> str:
+        if isinstance(frame, Path):
+            return frame.stem
+        if not isinstance(frame, str):
+            try:
+                return self._frames.label(frame) if self._frames else list(self._entries)[frame]
+            except IndexError:
+                raise KeyError(frame) from None
+        return frame
+
+    def _ids(self, entry: Entry) -> np.ndarray:
+        if entry.name in self._bad:
+            raise self._bad[entry.name]
+        ids = self._meaning.ids(self._load(entry), self._surveys[entry.name], entry.name)
+        return (
+            ids if self.void is None or self._void_as == self.void else np.where(ids == self.void, self._void_as, ids)
+        )
+
+    def _load(self, entry: Entry) -> Stored:
+        stored = entry.load()
+        check_size(stored, self._size, entry.name)
+        return stored
+
+    def _place(self) -> str:
+        """Return what messages about the whole set are about."""
+        names = [Path(entry.name) for several in self._entries.values() for entry in several]
+        return str(names[0] if len(names) == 1 else names[0].parent)
+
+
+def read_masks(
+    given: Given,
+    frames: "str | Path | Sequence[str | Path] | Frames | None" = None,
+    *,
+    size: Size | None = None,
+    frame: int | None = None,
+    void: int = 0,
+    like: Masks | None = None,
+    keep_going: bool = False,
+) -> Masks:
+    """Read the masks of a video as one set: the same value or colour is the same object in all of them.
+
+    - numbers (palette indices, grey levels, 16-bit ids) are ids, 0 is background; 0 and white alone are one object, 1;
+      255 beside other ids of up to 8 bits is void;
+    - colours are ids if all are in `DAVIS_PALETTE`; else they are numbered 1, 2, ... in the order in which they appear;
+      black, or transparent, or what surrounds the objects, is background;
+    - soft edges are snapped to the flat colour beside them.
+
+    What is not plain from the files is told in `notes`. A pass over all files decides; they are decoded again when a
+    mask is asked for, so that a long video takes no memory.
+
+    Args:
+        given: a mask, several, a folder of them, a glob; or {name: file} where it is known what they belong to.
+        frames: a folder of frames, a list of them (`list_frames`), or a video: masks are placed by their names, a
+            single one on the first frame. None: masks are named by themselves.
+        size: (h, w) that all masks must have; with frames, theirs.
+        frame: number of the frame that the only mask belongs to, whatever its name is.
+        void: id that void pixels get: 0 for tracking, 255 for scores.
+        like: masks of the same video, whose colours are numbered already.
+        keep_going: raise what is wrong with a file when it is asked for, not now.
+
+    Raises:
+        MaskError: a file is missing, broken, a picture, or of another size; or it fits no frame.
+        FrameError: frames that cannot be read.
+
+    Example:
+        >>> from aot_jax.io.masks import write_mask
+        >>> write_mask("masks/00000.png", np.array([[0, 1], [2, 255]]))
+        >>> masks = read_masks("masks")
+        >>> masks.ids, masks["00000"].tolist(), masks.get("00001")
+        ((1, 2), [[0, 1], [2, 0]], None)
+    """
+    if isinstance(given, Mapping):
+        named = {str(name): [_entry(Path(path))] for name, path in given.items()}
+        return Masks(named, _open(frames), size, void, like, keep_going)
+    video = _open(frames)
+    size = size or (video.size if video else None)
+    notes: list[str] = []
+    entries = _entries(list_masks([given] if isinstance(given, str | Path) else list(given)), video, size, notes)
+    if video is None:
+        twice = {entry.stem: entry.name for entry in entries}
+        for entry in entries:
+            if twice[entry.stem] != entry.name:
+                raise MaskError(f"{entry.name} and {twice[entry.stem]} would be one mask twice; remove one of them")
+        return Masks({entry.stem: [entry] for entry in entries}, None, size, void, like, keep_going, notes)
+    placed = place(entries, video, frame, _shows_one)
+    by_name = {video.label(index): several for index, several in placed.entries.items()}
+    return Masks(by_name, video, size, void, like, keep_going, (*notes, *placed.notes))
+
+
+def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, notes: list[str]) -> list[Entry]:
+    """Return the masks in all files; one file may hold those of many frames."""
+    drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
+    entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
+    count = frames.expected if frames else None
+    for path in paths:
+        if path.suffix.lower() == ".npy":
+            entries += array_entries(path, count, notes)
+        elif path.suffix.lower() in (".tif", ".tiff"):
+            entries += stack_entries(path, count, notes)
+        elif path not in drawn:
+            entries.append(_entry(path))
+    if not entries:
+        raise MaskError(f"{paths[0]}: holds no annotated image; draw the objects to track")
+    return entries
+
+
+def _entry(path: Path) -> Entry:
+    return Entry(str(path), path.stem, lambda: read_image(path))
+
+
+def _open(frames: "str | Path | Sequence[str | Path] | Frames | None") -> Frames | None:
+    if frames is None or hasattr(frames, "index_of"):
+        return cast("Frames | None", frames)
+    from aot_jax.io.sources import open_source  # it reads videos too, which most callers do without
+
+    return open_source([frames] if isinstance(frames, str | Path) else frames)
+
+
+def _shows_one(entry: Entry) -> bool:
+    """Tell whether a mask shows one object in black and white."""
+    try:
+        survey = survey_mask(entry.load(), entry.name)
+    except MaskError:
+        return False
+    meaning = decide([survey])
+    return set(meaning.table.values()) <= {0, 1} and meaning.void is None

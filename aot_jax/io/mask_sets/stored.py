@@ -1,0 +1,151 @@
+"""What one mask file stores: ids, grey levels, palette indices or colours, before it is known what they mean."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from aot_jax.io.images import IMAGES, PNG, Kinds, decode_image
+from aot_jax.typing import Size
+
+CLEAR = -1  # value of transparent pixels
+OPAQUE = 128  # smallest alpha of a pixel that counts
+BLACK, WHITE = 0, 0xFFFFFF
+_CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # (r, g, b) as one number
+_GREY = 0x010101  # a grey level times this is its colour
+
+
+class MaskError(ValueError):
+    """Says which mask cannot be used, why, and what to do."""
+
+
+def _davis_palette() -> np.ndarray:
+    """Compute the PASCAL VOC colours: bits 0, 1, 2 of an id go to the top bit of R, G, B, bits 3, 4, 5 below, ..."""
+    ids = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        palette[:, bit % 3] |= ((ids >> bit & 1) << (7 - bit // 3)).astype(np.uint8)
+    return palette
+
+
+DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
+
+Kind = Literal["ids", "grey", "palette", "colour"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The values of one mask."""
+
+    values: np.ndarray  # (h, w) int32, `CLEAR` where transparent; of kind "colour": 65536 r + 256 g + b
+    kind: Kind
+    palette: np.ndarray | None = None  # (n,) int32 colours of indices, of kind "palette"
+    soft: bool = False  # alpha has values between transparent and opaque
+    hidden: bool = False  # everything is transparent; `values` are what lies below
+
+    @property
+    def size(self) -> Size:
+        """Return (h, w)."""
+        return self.values.shape[0], self.values.shape[1]
+
+    def colours(self) -> np.ndarray:
+        """Return the colour (h, w) int32 of each pixel, `CLEAR` where transparent."""
+        if self.kind == "colour":
+            return self.values
+        return np.where(self.values == CLEAR, CLEAR, self.colour_of(np.maximum(self.values, 0)))
+
+    def colour_of(self, values: np.ndarray) -> np.ndarray:
+        """Return the colours that values >= 0 are shown in."""
+        if self.kind == "palette" and self.palette is not None:
+            return self.palette[np.minimum(values, self.palette.size - 1)]
+        return values if self.kind == "colour" else values * _GREY
+
+
+def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGES) -> Stored:
+    """Read what an image file stores, whatever it means.
+
+    Args:
+        path: PNG, TIFF, BMP, WebP or JPEG.
+        data: its bytes, where they have been read already.
+        kinds: what is accepted.
+
+    Raises:
+        MaskError: it cannot be read, or stores what cannot be a mask (16-bit colour, CMYK, floats).
+    """
+    image, head = decode_image(path, kinds, MaskError, data)
+    bits = 8
+    if head.startswith(tuple(PNG)):  # Pillow does not tell
+        bits, colour_type = head[24], head[25]
+        if bits == 16 and colour_type != 0:
+            raise MaskError(f"{path}: 16-bit colour or alpha is not read; save ids as palette or 16-bit grey PNG")
+    if image.mode in ("P", "PA"):
+        return _from_palette(image)
+    if image.mode == "1":
+        return Stored(np.asarray(image).astype(np.int32), "ids")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int32)
+        if values.min() < 0:
+            raise MaskError(f"{path}: holds negative values; ids are 0 or more")
+        return Stored(values, "ids")
+    if image.has_transparency_data and image.mode in ("L", "RGB"):
+        image = image.convert("RGBA")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise MaskError(f"{path}: images of mode {image.mode} are not read as masks; save it as a palette PNG")
+    pixels = np.asarray(image)
+    alpha = pixels[..., -1] if image.mode in ("LA", "RGBA") else None
+    if pixels.ndim == 3:
+        pixels = pixels[..., 0] if image.mode == "LA" else pixels[..., :3]
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = pixels[..., 0]
+    grey = pixels.ndim == 2
+    values = pixels.astype(np.int32) if grey else pixels.astype(np.int32) @ _CODE
+    if grey and bits in (2, 4):  # Pillow stretches small samples to 0..255; the ids are what is stored
+        values //= 255 // (2**bits - 1)
+        return Stored(_cleared(values, alpha), "ids")
+    if alpha is None:
+        return Stored(values, "grey" if grey else "colour")
+    soft = bool(((alpha > 0) & (alpha < 255)).any())
+    hidden = bool((alpha < OPAQUE).all())
+    return Stored(_cleared(values, alpha), "grey" if grey else "colour", soft=soft, hidden=hidden)
+
+
+def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
+    """Refuse a mask of another size (h, w) than is needed; None: any will do.
+
+    Raises:
+        MaskError: it says both.
+    """
+    if size is not None and stored.size != tuple(size):
+        (h, w), (height, width) = stored.size, size
+        turned = "; it lies on its side: draw masks on upright frames" if (w, h) == (height, width) else ""
+        raise MaskError(
+            f"{name}: the mask is {w}x{h}, but {width}x{height} (width x height) is needed{turned}; "
+            "resize it with nearest neighbour or give the mask that belongs to this image"
+        )
+
+
+def _from_palette(image: Image.Image) -> Stored:
+    rgb = np.array(image.getpalette("RGB") or [0, 0, 0], np.int32).reshape(-1, 3)
+    if image.mode == "PA":
+        pixels = np.asarray(image)
+        return Stored(_cleared(pixels[..., 0].astype(np.int32), pixels[..., 1]), "palette", rgb @ _CODE)
+    values = np.asarray(image).astype(np.int32)
+    transparency = image.info.get("transparency")
+    if transparency is not None:
+        alpha = np.full(256, 255, np.uint8)
+        if isinstance(transparency, bytes):
+            alpha[: len(transparency)] = np.frombuffer(transparency, np.uint8)[:256]
+        else:
+            alpha[int(transparency) % 256] = 0
+        values = _cleared(values, alpha[values])
+    return Stored(values, "palette", rgb @ _CODE)
+
+
+def _cleared(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """Mark transparent pixels, unless everything is transparent: whether that means anything, the set says."""
+    if alpha is None:
+        return values
+    clear = alpha < OPAQUE
+    return values if clear.all() else np.where(clear, np.int32(CLEAR), values)

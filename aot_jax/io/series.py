@@ -1,0 +1,121 @@
+"""Which images of a folder are the frames of a video, and whether their names say in what order they come."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from aot_jax.io.images import IMAGES, decode_image, explain_errors, open_image
+
+OTHER_WORDS = {  # of names of what lies beside frames
+    *("mask", "masks", "seg", "segmentation", "label", "labels", "annotation", "annotations", "gt", "groundtruth"),
+    *("depth", "depthmap", "disp", "disparity", "flow", "normal", "normals", "alpha", "matte", "trimap", "edges"),
+    *("contour", "contours", "overlay", "thumb", "thumbs", "thumbnail", "preview", "cover", "poster"),
+}
+FEW_COLOURS = 64  # of a mask; a photograph has more
+ROLLOVER = 9999  # last number of a camera, which begins anew after it
+
+
+def natural(name: str) -> list[str | int]:
+    """Split a name into text and numbers, alternating, so that names compare number by number."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name.casefold()))]
+
+
+def choose_frames(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Leave out what lies beside the frames of a video: masks, depth maps, thumbnails.
+
+    They are known by a word in their names that others lack, or by names of another pattern together with what they
+    hold: a mask's few colours, grey where frames have colours, another size.
+
+    Returns:
+        The frames, and one line for each kind that is left out.
+    """
+    series: dict[str, list[Path]] = {}
+    for path in images:
+        series.setdefault(_pattern(path) + path.suffix.lower(), []).append(path)
+    if len(series) < 2:
+        return list(images), []
+    other = {name: bool(OTHER_WORDS & set(re.findall("[a-z]+", name.rpartition(".")[0]))) for name in series}
+    if all(other.values()):
+        other = dict.fromkeys(series, False)
+    kept = [name for name in series if not other[name]]
+    main = max(kept, key=lambda name: len(series[name]))
+    if len(kept) > 1:
+        rivals = [name for name in kept if len(series[name]) == len(series[main])]
+        looks = {name: _look(series[name][0]) for name in kept}
+        main = min(rivals, key=lambda name: (looks[name] or ())[1:] != (True, False))
+        for name in kept:
+            other[name] = name != main and _is_other(looks[name], looks[main])
+    notes = [
+        f"{_some(paths)}: no frame, and left out, beside {len(series[main])} images like {min(series[main]).name}"
+        for name, paths in series.items()
+        if other[name]
+    ]
+    left_out = {path for name, paths in series.items() if other[name] for path in paths}
+    return [path for path in images if path not in left_out], notes
+
+
+def order_note(frames: Sequence[Path]) -> str | None:
+    """Say in one line that names leave the order of frames open, and which is taken; None: they tell it.
+
+    Args:
+        frames: in the order that is taken.
+    """
+    if len(frames) < 2:
+        return None
+    patterns = Counter(map(_pattern, frames))
+    numbers = [natural(path.stem)[1::2] for path in frames]
+    if not any(numbers):
+        why = "hold no number"
+    elif len(patterns) > 1:
+        (one, _), (two, _) = patterns.most_common(2)
+        why = f"differ in more than their number, as {one!r} and {two!r}"
+    elif len({tuple(number) for number in numbers}) < len(frames):
+        why = "have the same number twice"
+    elif re.search(r"[0-9]\.[0-9]+$", frames[0].stem) and len({len(Path(path.stem).suffix) for path in frames}) > 1:
+        why = "end in decimals of different lengths, which are taken for whole numbers"
+    elif len(numbers[0]) == 1 and _rolls_over([int(number[0]) for number in numbers]):
+        why = f"go on from {ROLLOVER} with small numbers"
+    else:
+        return None
+    shown = [path.name for path in frames]
+    listed = ", ".join(shown) if len(shown) < 5 else f"{', '.join(shown[:3])}, ..., {shown[-1]}"
+    return f"{frames[0].parent}: names of frames {why}: the order is {listed}"
+
+
+def _rolls_over(numbers: list[int]) -> bool:
+    gap = max(after - before for before, after in pairwise(numbers))
+    return numbers[-1] == ROLLOVER and gap > ROLLOVER // 2
+
+
+def _pattern(path: Path) -> str:
+    return re.sub("[0-9]+", "#", path.stem.casefold())
+
+
+def _look(path: Path) -> tuple[tuple[int, int], bool, bool] | None:
+    """Return an image's size, whether it has colours, and whether they are few; None: it cannot be read."""
+    try:
+        with explain_errors(path, ValueError), path.open("rb") as stream:
+            opened, _ = open_image(stream, path, IMAGES, ValueError)
+            if opened.mode not in ("RGB", "RGBA", "CMYK", "YCbCr"):
+                return opened.size, False, opened.mode in ("P", "1")
+        pixels = np.asarray(decode_image(path, IMAGES, ValueError)[0].convert("RGB")).astype(np.int32)
+    except ValueError:
+        return None
+    codes = (pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]).ravel()
+    edges = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]
+    return opened.size, True, np.unique(edges).size <= FEW_COLOURS
+
+
+def _is_other(look: tuple | None, main: tuple | None) -> bool:
+    if look is None or main is None:
+        return False
+    size, colours, few = look
+    return size != main[0] or (main[1] and not main[2] and (few or not colours))
+
+
+def _some(paths: Sequence[Path]) -> str:
+    return str(min(paths)) + (f" and {len(paths) - 1} like it" if len(paths) > 1 else "")

@@ -1,0 +1,111 @@
+"""Several pictures in one image file as a video: animated PNG and WebP, and stacks of TIFF pages."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL.ImageFile import ImageFile
+
+from aot_jax.io.frames import FrameError, to_rgb
+from aot_jax.io.images import IMAGES, count_pictures, explain_errors, open_image, upright
+from aot_jax.io.names import is_plain
+from aot_jax.io.video_reader import Frame
+from aot_jax.typing import Size
+
+CHUNK = 32  # pictures held while going backward
+
+
+def pictures_in(path: Path) -> int:
+    """Count the pictures of an image file.
+
+    Raises:
+        FrameError: it cannot be read.
+    """
+    with explain_errors(path, FrameError), path.open("rb") as stream:
+        return count_pictures(open_image(stream, path, IMAGES, FrameError)[0])
+
+
+class Stack:
+    """The pictures of an image file as the frames of a video.
+
+    Args:
+        path: of several pictures, of one size.
+        rate: frames a second, where the file states none.
+        warn: called with each warning.
+
+    Raises:
+        FrameError: it cannot be read; later, a picture that cannot or has another size.
+    """
+
+    def __init__(self, path: Path, rate: Fraction, warn: Callable[[str], None] = lambda _: None) -> None:
+        self.path = path
+        self.name = path.stem if is_plain(path.stem) else "video"
+        self.rate = rate
+        self.pixel_aspect = Fraction(1)
+        self.count: int | None = pictures_in(path)
+        self.expected: int | None = self.count
+        self._shift: int | None = None  # of 16-bit samples to 8
+        with explain_errors(path, FrameError), path.open("rb") as stream:
+            image, _ = open_image(stream, path, IMAGES, FrameError)
+            image.load()
+            self._duration = _duration(image)
+            if image.mode.startswith("I"):
+                bits = max(8, int(np.asarray(image).max()).bit_length())
+                self._shift = min(bits, 16) - 8
+                if bits < 16:
+                    warn(f"{path}: its first picture uses {bits} of 16 bits: the upper 8 of these are taken")
+            self.size: Size = self._pixels(image).shape[:2]
+        if self._duration:
+            self.rate = 1 / self._duration
+
+    def label(self, index: int) -> str:
+        """Return the name of a frame's mask, without suffix."""
+        return f"{index:05d}"
+
+    def index_of(self, label: str) -> int | None:
+        """Return the number of the frame whose mask has this name; None: it is no number."""
+        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the pictures from number `start` on."""
+        time = Fraction(0)
+        with self.path.open("rb") as stream:
+            with explain_errors(self.path, FrameError):
+                image, _ = open_image(stream, self.path, IMAGES, FrameError)
+            for index in range(self.count or 0):
+                with explain_errors(self.path, FrameError):
+                    image.seek(index)
+                    image.load()
+                    pixels = self._pixels(image) if index >= start else None
+                if pixels is not None:
+                    if pixels.shape[:2] != self.size:
+                        (h, w), (height, width) = pixels.shape[:2], self.size
+                        raise FrameError(
+                            f"{self.path}: picture {index} is {w}x{h}, but the first one is {width}x{height} (width x "
+                            "height): split the file, and scale them to one size"
+                        )
+                    yield Frame(index, time, pixels)
+                time += _duration(image) or 1 / self.rate
+
+    def backward(self, end: int) -> Iterator[Frame]:
+        """Yield pictures `end` - 1, ..., 0."""
+        stop = min(end, self.count or 0)
+        while stop > 0:
+            start = max(0, stop - CHUNK)
+            part = []
+            for frame in self.frames(start):
+                part.append(frame)
+                if frame.index == stop - 1:
+                    break
+            yield from reversed(part)
+            stop = start
+
+    def _pixels(self, image: ImageFile) -> np.ndarray:
+        return to_rgb(upright(image), self.path, 8 if self._shift is None else self._shift)
+
+
+def _duration(image: ImageFile) -> Fraction | None:
+    """Return the seconds that a picture is shown, where the file says so."""
+    milliseconds = image.info.get("duration")
+    return Fraction(milliseconds).limit_denominator(1000) / 1000 if milliseconds else None

@@ -1,0 +1,272 @@
+"""J and F of label maps against ground truth, computed as the official DAVIS toolkit computes them.
+
+    python -m aot_jax.metrics --ground_truth DAVIS/Annotations/480p --prediction results/davis17 \
+        --sequences DAVIS/ImageSets/2017/val.txt
+
+J is region similarity (intersection over union), F is boundary accuracy (Perazzi et al., CVPR 2016, section 4). An
+object's figure is the mean over the frames between the first and the last; a set's figure is the mean over all of its
+objects, not over sequences.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+
+from aot_jax.typing import VOID
+
+TOLERANCE = 0.008  # of F: how far apart two boundaries may lie, as a fraction of the image's diagonal
+
+
+class MetricsError(ValueError):
+    """Says what keeps a prediction from being scored."""
+
+
+@dataclass(frozen=True)
+class ObjectScore:
+    """J and F of one object in every frame of a sequence."""
+
+    J: np.ndarray  # (t,) float64 in 0..1; NaN where a frame that is not scored has no prediction
+    F: np.ndarray  # (t,)
+    skip_ends: bool = True  # the means leave out the first and the last frame
+
+    @property
+    def J_mean(self) -> float:
+        """Mean J of the scored frames."""
+        return float(np.mean(self.J[1:-1] if self.skip_ends else self.J))
+
+    @property
+    def F_mean(self) -> float:
+        """Mean F of the scored frames."""
+        return float(np.mean(self.F[1:-1] if self.skip_ends else self.F))
+
+    @property
+    def JF_mean(self) -> float:
+        """Mean of J and F."""
+        return (self.J_mean + self.F_mean) / 2
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over objects; `str()` gives the one line to quote."""
+
+    J: float
+    F: float
+    objects: int
+
+    @property
+    def JF(self) -> float:
+        """Mean of J and F."""
+        return (self.J + self.F) / 2
+
+    def __str__(self) -> str:
+        return f"J&F {self.JF:.4f}  J {self.J:.4f}  F {self.F:.4f}"
+
+
+Scores = Mapping[str, Mapping[int, ObjectScore]]  # sequence name -> object id -> score
+
+
+def region_similarity(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
+    """Compute J: the intersection of two masks over their union; 1 if both are empty.
+
+    Args:
+        truth: (h, w), nonzero is object.
+        prediction: (h, w), likewise.
+        void: (h, w), pixels to leave out; None for none.
+
+    Raises:
+        MetricsError: the shapes differ.
+
+    Example:
+        >>> truth, prediction = np.zeros((2, 4, 4), int)
+        >>> truth[:, :2], prediction[:, 1:3] = 1, 1
+        >>> region_similarity(truth, prediction)  # 4 pixels of 12
+        0.3333333333333333
+    """
+    truth, prediction = _object_masks(truth, prediction, void)
+    union = np.count_nonzero(truth | prediction)
+    return float(np.count_nonzero(truth & prediction) / union) if union else 1.0
+
+
+def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
+    """Compute F: the harmonic mean of precision and recall of two masks' boundary pixels.
+
+    A boundary pixel counts as found if the other boundary has a pixel within ceil(.008 * diagonal). Without any
+    boundary on both sides F is 1, on one side 0. Arguments and errors as in `region_similarity`.
+
+    Example:
+        >>> truth, prediction = np.zeros((2, 8, 8), int)
+        >>> truth[2:6, 2:6] = prediction[2:6, 2:6] = 1
+        >>> boundary_measure(truth, prediction)
+        1.0
+        >>> boundary_measure(truth, np.zeros((8, 8)))
+        0.0
+    """
+    truth, prediction = _object_masks(truth, prediction, void)
+    truth_boundary, prediction_boundary = _boundary(truth), _boundary(prediction)
+    truth_points, prediction_points = np.nonzero(truth_boundary), np.nonzero(prediction_boundary)
+    if not truth_points[0].size or not prediction_points[0].size:
+        return float(truth_points[0].size == prediction_points[0].size)
+    radius = math.ceil(TOLERANCE * math.hypot(*truth.shape))
+    precision = _near(prediction_points, truth_boundary, truth_points, radius).mean()
+    recall = _near(truth_points, prediction_boundary, prediction_points, radius).mean()
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def score_frame(
+    truth: np.ndarray, prediction: np.ndarray, ids: Sequence[int], binary: bool = False
+) -> list[list[float]]:
+    """Compute [J, F] of each object in one frame, from ids (h, w); `score_sequence` says more."""
+    if binary:
+        pairs, void = [(truth > 0, prediction > 0)], None
+    else:
+        void = truth == VOID if (truth == VOID).any() else None
+        pairs = [(truth == i, prediction == i) for i in ids]
+    return [[region_similarity(*pair, void), boundary_measure(*pair, void)] for pair in pairs]
+
+
+def score_sequence(
+    truths: Iterable[np.ndarray],
+    predictions: Iterable[np.ndarray | None],
+    ids: Sequence[int] | None = None,
+    binary: bool = False,
+    skip_ends: bool = True,
+) -> dict[int, ObjectScore]:
+    """Score the label maps of one sequence, frame by frame, holding one pair at a time.
+
+    Ground truth of id 255 is void and left out on both sides, unless `binary`. (The toolkit has the same intention;
+    DAVIS itself holds no void.)
+
+    Args:
+        truths: (h, w) ids each.
+        predictions: as many; None stands for no prediction, in frames that are not scored.
+        ids: the objects to score. None: those of the first ground truth, 255 excepted, as in DAVIS, where every
+            object is there from the start. An id absent from both sides of a frame has J = F = 1 there.
+        binary: score "any object" (ids above 0 on both sides) as object 1, as DAVIS 2016 does.
+        skip_ends: leave the first and the last frame out of the means, as DAVIS does.
+
+    Raises:
+        MetricsError: sizes or numbers of frames differ, a scored frame has no prediction, there is no object, or no
+            frame is left to score.
+
+    Example:
+        >>> truths = np.zeros((4, 8, 8), int)
+        >>> truths[:, 2:6, 2:6] = 3
+        >>> score = score_sequence(truths, np.where(truths, [[3] * 4 + [0] * 4], 0))[3]
+        >>> score.J_mean
+        0.5
+        >>> score.J  # the first and the last frame are not in the mean
+        array([0.5, 0.5, 0.5, 0.5])
+    """
+    rows: list[np.ndarray | list[list[float]]] = []
+    ids = [1] if binary else None if ids is None else [int(i) for i in ids]
+    for t, (truth, prediction) in enumerate(zip_longest(truths, predictions, fillvalue=...)):
+        if truth is ... or prediction is ...:
+            which = "ground truth" if truth is ... else "prediction"
+            raise MetricsError(f"the {which} ends after {t} frames, before the other; give one of each for every frame")
+        truth = np.asarray(truth)
+        if ids is None:
+            ids = [i for i in object_ids(truth) if i != VOID]
+        if prediction is None:
+            rows.append(np.full((len(ids), 2), np.nan))
+            continue
+        prediction = np.asarray(prediction)
+        if truth.shape != prediction.shape:
+            raise MetricsError(
+                f"frame {t}: the ground truth is {truth.shape} (h, w), the prediction {prediction.shape}; "
+                "resize the prediction with nearest neighbour"
+            )
+        rows.append(score_frame(truth, prediction, ids, binary))
+    if not rows:
+        raise MetricsError("there is no frame; give at least one, or three where the first and the last are skipped")
+    if not ids:
+        raise MetricsError("the first ground-truth frame holds no object; score a sequence whose first frame has one")
+    figures = np.array(rows, float)  # (t, o, 2)
+    first = 1 if skip_ends else 0
+    missing = np.flatnonzero(np.isnan(figures[first : len(rows) - first]).any((1, 2))) + first
+    if missing.size:
+        raise MetricsError(f"no prediction for frames {missing.tolist()}; only frames that are not scored may lack one")
+    if len(rows) <= 2 * first:
+        raise MetricsError(
+            f"{len(rows)} frames: none is left to score, since the first and the last are skipped; give three or more"
+        )
+    return {i: ObjectScore(figures[:, o, 0], figures[:, o, 1], skip_ends) for o, i in enumerate(ids)}
+
+
+def summarise(scores: Scores) -> Summary:
+    """Average over all objects of all sequences.
+
+    Example:
+        >>> one, two = (ObjectScore(np.full(5, j), np.full(5, 1.0)) for j in (0.5, 0.7))
+        >>> print(summarise({"bear": {1: one, 2: two}}))
+        J&F 0.8000  J 0.6000  F 1.0000
+    """
+    objects = [score for sequence in scores.values() for score in sequence.values()]
+    if not objects:
+        raise MetricsError("there is no object to average over; score at least one sequence")
+    J, F = (float(np.mean([getattr(score, mean) for score in objects])) for mean in ("J_mean", "F_mean"))
+    return Summary(J, F, len(objects))
+
+
+def _object_masks(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Make both masks boolean and empty them where `void`; refuse different shapes."""
+    truth, prediction = np.asarray(truth).astype(bool, copy=False), np.asarray(prediction).astype(bool, copy=False)
+    shapes = {array.shape for array in (truth, prediction, void) if array is not None}
+    if len(shapes) > 1 or truth.ndim != 2:
+        raise MetricsError(f"masks must be (h, w) and of one shape, not {' and '.join(map(str, sorted(shapes)))}")
+    if void is None:
+        return truth, prediction
+    counts = ~np.asarray(void, bool)
+    return truth & counts, prediction & counts
+
+
+def _boundary(mask: np.ndarray) -> np.ndarray:
+    """Mark (h, w) pixels that differ from their right, lower or lower right neighbour.
+
+    The last row has only its right neighbours, the last column only its lower ones, the corner none.
+    """
+    boundary = np.zeros_like(mask)
+    inner = mask[:-1, :-1]
+    boundary[:-1, :-1] = (inner ^ mask[:-1, 1:]) | (inner ^ mask[1:, :-1]) | (inner ^ mask[1:, 1:])
+    boundary[-1, :-1] = mask[-1, :-1] ^ mask[-1, 1:]
+    boundary[:-1, -1] = mask[:-1, -1] ^ mask[1:, -1]
+    return boundary
+
+
+def _near(
+    points: tuple[np.ndarray, ...],
+    boundary: np.ndarray,
+    boundary_points: tuple[np.ndarray, ...],
+    radius: int,
+) -> np.ndarray:
+    """Tell for each point (y, x) whether a disk around it holds a boundary pixel: (n,) bool.
+
+    The same as dilating the boundary by the disk and looking the points up, but done at the points alone: for each
+    row of the disk, the difference of two running counts along that row of the boundary.
+    """
+    (top, bottom), (left, right) = ((axis.min(), axis.max() + 1) for axis in boundary_points)
+    counts = np.zeros(
+        (bottom - top + 1, right - left + 1), np.int32
+    )  # last row stays empty: rows outside are sent there
+    np.cumsum(boundary[top:bottom, left:right], axis=1, out=counts[:-1, 1:])
+    dy = np.arange(-radius, radius + 1)
+    half = np.array([math.isqrt(radius**2 - d**2) for d in dy.tolist()])
+    y = points[0][:, None] + dy - top
+    y[(y < 0) | (y > bottom - top)] = bottom - top
+    x = points[1][:, None] - left
+    start, stop = np.clip(x - half, 0, right - left), np.clip(x + half + 1, 0, right - left)
+    return (counts[y, stop] > counts[y, start]).any(1)
+
+
+def object_ids(mask: np.ndarray) -> list[int]:
+    """List the ids above 0 in a mask, ascending.
+
+    Example:
+        >>> object_ids(np.array([[0, 300], [2, 2]]))
+        [2, 300]
+    """
+    countable = mask.dtype.kind in "iu" and mask.size and mask.min() >= 0 and mask.max() <= 65535
+    ids = np.flatnonzero(np.bincount(mask.ravel())) if countable else np.unique(mask)  # counting is six times as fast
+    return [int(i) for i in ids if i > 0]

@@ -1,0 +1,169 @@
+"""Softmax attention in the form that a device runs fast (paper, Eq. 1).
+
+Heads come before tokens throughout, so that a head's scores are one contiguous matrix and the memory is never
+transposed.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jax import lax
+
+from aot_jax.ops.forms import by_platform, can_trace
+from aot_jax.typing import Array
+
+QUERY_BLOCK = 128  # queries a block on the CPU: a block's scores then stay in cache
+MASKED = -1e30  # added to scores that must not count; finite, so that no token meets 0 / 0
+TOKENS = "b n t r d -> b n (t r) d"  # of several frames, one after the other
+
+
+def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
+    """Compute softmax(q k^T / sqrt(d)) v for each head (paper, Eq. 1); softmax in float32.
+
+    Args:
+        q: (b, n, s, d) queries.
+        k: (b, n, r, d) keys.
+        v: (b, n, r, d) values.
+        valid: (b, r) bool, keys that count; None: all. Without any, the result means nothing, but is finite.
+
+    Returns:
+        (b, n, s, d).
+    """
+    bias = None if valid is None else jnp.where(valid, 0.0, MASKED)[:, None, None]
+    gpu = attend_fused if bias is None and can_trace(attend_fused, q, k, v) else _attend
+    return by_platform("attention", q, k, v, bias, cpu=_attend_blocks, gpu=gpu)
+
+
+def _attend(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
+    scores = jnp.einsum("bnqd,bnkd->bnqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
+    if bias is not None:
+        scores = scores + bias
+    # The division comes after the product with v, where there are fewer numbers to divide.
+    weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    total = weights.sum(axis=-1, keepdims=True)
+    return (jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), v) / total).astype(v.dtype)
+
+
+def attend_fused(
+    q: Array, k: Array, v: Array, count: Array | None = None, implementation: Literal["cudnn", "xla"] = "cudnn"
+) -> Array:
+    """Compute `attend` without a place for the scores in memory; JAX has this for 16 bits, CUDA and few shapes.
+
+    Args:
+        q: (b, n, s, d) queries.
+        k: (b, n, r, d) keys.
+        v: (b, n, r, i d) values, any i.
+        count: (b,) int32, at least 1: only the first so many keys count; None: all.
+        implementation: as JAX calls it.
+    """
+    heads, wide = q.shape[1], v.shape[-1] // q.shape[-1]
+    if wide > 1:  # values as wide as keys, each part a head
+        v = rearrange(v, "b n r (i d) -> b (n i) r d", i=wide)
+        q, k = (jnp.repeat(x, wide, axis=1) for x in (q, k))
+    q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+    y = jax.nn.dot_product_attention(q, k, v, key_value_seq_lengths=count, implementation=implementation)
+    return rearrange(y, "b s (n i) d -> b n s (i d)", n=heads)
+
+
+def _attend_blocks(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
+    count = q.shape[2]
+    if count <= QUERY_BLOCK:
+        return _attend(q, k, v, bias)
+    return _join(lax.map(lambda block: _attend(block, k, v, bias), _cut(q)), count)
+
+
+def _cut(q: Array) -> Array:
+    """Cut queries (b, n, s, d) into blocks (i, b, n, q, d) of QUERY_BLOCK at most, the last filled up with zeros."""
+    size = min(QUERY_BLOCK, q.shape[2])
+    blocks = -(-q.shape[2] // size)
+    q = jnp.pad(q, ((0, 0), (0, 0), (0, blocks * size - q.shape[2]), (0, 0)))
+    return rearrange(q, "b n (i q) d -> i b n q d", i=blocks)
+
+
+def _join(blocks: Array, count: int) -> Array:
+    """Undo `_cut` for `count` queries."""
+    return rearrange(blocks, "i b n q d -> b n (i q) d")[:, :, :count]
+
+
+def attend_frames(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
+    """Attend to all tokens of several frames; on the CPU, slots after the last valid one cost nothing.
+
+    Args:
+        q: (b, n, s, d) queries; (1, n, s, d) where all of the batch share them.
+        k: (b, n, t, r, d) keys of t frames, or (1, n, t, r, d). Where queries and keys are both shared, scores are
+            computed once.
+        v: (b, n, t, r, d) values.
+        valid: (b, t) bool, frames that count; None: all.
+
+    Returns:
+        (b, n, s, d), as of `attend`.
+    """
+    if k.shape[0] > 1:
+        q = jnp.broadcast_to(q, (k.shape[0], *q.shape[1:]))
+    if valid is None:
+        return _attend_all(q, k, v, None)
+    gpu = attend_valid_first if can_trace(attend_valid_first, q, k, v, valid) else _attend_all
+    return by_platform("attention", q, k, v, valid, cpu=_attend_filled, gpu=gpu)
+
+
+def _attend_all(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
+    q, k = (jnp.broadcast_to(x, (v.shape[0], *x.shape[1:])) for x in (q, k))
+    tokens = None if valid is None else jnp.repeat(valid, k.shape[3], axis=1)
+    return attend(q, rearrange(k, TOKENS), rearrange(v, TOKENS), tokens)
+
+
+def attend_valid_first(
+    q: Array, k: Array, v: Array, valid: Array, implementation: Literal["cudnn", "xla"] = "cudnn"
+) -> Array:
+    """Compute `attend_frames` by `attend_fused`, valid frames moved to the front: the order of keys does not matter."""
+    order = jnp.argsort(~valid, axis=1, stable=True)
+    q, k = (jnp.broadcast_to(x, (v.shape[0], *x.shape[1:])) for x in (q, k))
+    k, v = (jnp.take_along_axis(x, order[:, None, :, None, None], axis=2) for x in (k, v))
+    count = jnp.maximum(valid.sum(axis=1, dtype=jnp.int32), 1) * k.shape[3]
+    return attend_fused(q, rearrange(k, TOKENS), rearrange(v, TOKENS), count, implementation)
+
+
+@jax.custom_vjp
+def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
+    """Take frames one after the other, with a softmax that is corrected when a larger score comes."""
+    frames, depth = v.shape[2], v.shape[-1]
+    count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
+    blocks = _cut(q * q.shape[-1] ** -0.5)
+    # s: samples that share queries and keys, and so their weights; their values lie side by side.
+    share = v.shape[0] // q.shape[0]
+    values = rearrange(v, "(b s) n t r d -> b n t r (s d)", s=share)
+    bias = rearrange(jnp.where(valid, 0.0, MASKED), "(b s) t -> t b 1 1 s 1", s=share)
+    top = jnp.full((*blocks.shape[:-1], share, 1), MASKED, jnp.float32)
+
+    def add_frame(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        key, value = (lax.dynamic_index_in_dim(x, t, 2, False) for x in (k, values))
+
+        def add_to_block(args: tuple) -> tuple[Array, Array, Array]:
+            q, top, total, out = args
+            scores = jnp.einsum("bnqd,bnkd->bnqk", q, key, preferred_element_type=jnp.float32)
+            highest = scores.max(axis=-1, keepdims=True)
+            weights = jnp.exp(scores - highest)
+            more = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), value, preferred_element_type=jnp.float32)
+            highest_here = highest[..., None] + bias[t]
+            higher = jnp.maximum(top, highest_here)
+            older, newer = jnp.exp(top - higher), jnp.exp(highest_here - higher)
+            total = total * older + weights.sum(axis=-1)[..., None, None] * newer
+            return higher, total, out * older + rearrange(more, "b n q (s d) -> b n q s d", s=share) * newer
+
+        return lax.map(add_to_block, (blocks, *carry))
+
+    start = (top, jnp.zeros_like(top), jnp.zeros((*top.shape[:-1], depth), jnp.float32))
+    _, total, out = lax.fori_loop(0, count, add_frame, start)
+    out = rearrange(out / total, "i b n q s d -> (b s) n (i q) d")
+    return out[:, :, : q.shape[2]].astype(v.dtype)
+
+
+def _attend_filled_forward(q: Array, k: Array, v: Array, valid: Array) -> tuple[Array, Callable]:
+    """A loop of unknown length has no gradient; all frames at once have."""
+    return jax.vjp(lambda q, k, v: _attend_all(q, k, v, valid), q, k, v)
+
+
+_attend_filled.defvjp(_attend_filled_forward, lambda pull, gradient: (*pull(gradient), None))

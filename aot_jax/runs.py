@@ -1,0 +1,220 @@
+"""Folders of results: which run a folder belongs to, how far that run is, and that no other process works in it.
+
+A run is known by its settings, JSON values by name. Two runs are the same if their settings are; `deciding` picks those
+of a config. What a run has finished is a record in its folder that is replaced as a whole.
+"""
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from aot_jax.io.files import atomic_write, clear_remains
+
+# Fields of where and how clips are read, which change none of them.
+READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
+# Config fields that each kind of result depends on, and those among them that may change, by how their names begin.
+DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "weights": (  # what parameters mean, not how they were found
+        ("model.",),
+        (
+            *("model.bank_gain", "model.shortcut_gain", "model.locality"),
+            *("model.drop_path", "model.encoder_drop_path", "model.local_attention"),
+        ),
+    ),
+    "masks": (("model.", "memory.", "inference.", "seed"), ()),
+    "batches": (("data.", "seed", "train.batch_size"), READING),
+    "training": (
+        ("",),
+        (
+            *("train.output", "train.log_every", "train.picture_every", "train.checkpoint_every"),
+            *("train.keep_checkpoints", "train.keep_every"),
+            *("train.evaluate_every", "train.evaluate_on", "train.final_scores"),
+            *("init_from", "encoder_weights", "inference.", *READING),
+        ),
+    ),
+}
+LOCK = ".lock"
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # of a file system that has none
+
+
+class RunError(ValueError):
+    """A folder that holds another run, is in use by one, or has a record that cannot be used."""
+
+
+def deciding(config: ConfigDict | Mapping[str, Any], result: str) -> dict[str, Any]:
+    """Return the config fields, as JSON by dotted name, that a kind of result in `DECIDING` depends on.
+
+    Example:
+        >>> deciding({"seed": 0, "train": {"batch_size": 4, "steps": 9}, "data": {"crop": 465}}, "batches")
+        {'seed': 0, 'train.batch_size': 4, 'data.crop': 465}
+    """
+    nested = json.loads(config.to_json_best_effort()) if isinstance(config, ConfigDict) else config
+    parts, free = DECIDING[result]
+    return {
+        name: value
+        for name, value in flatten_dict(nested, sep=".").items()
+        if name.startswith(parts) and not name.startswith(free)
+    }
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """List the settings that differ, each in a few words; none differ between the same runs.
+
+    Example:
+        >>> differences({"depth": 3, "seed": 0}, {"depth": 2, "seed": 0})
+        ['depth: 3 there, 2 now']
+    """
+    return [
+        f"{name}: {old.get(name)!r} there, {new.get(name)!r} now"
+        for name in dict.fromkeys([*new, *old])
+        if old.get(name) != new.get(name)
+    ]
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep other processes that call this out of a folder, which exists. A killed process holds nothing.
+
+    Raises:
+        RunError: another process is in it.
+        OSError: it cannot be written to.
+    """
+    held = FileLock(folder / LOCK)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{folder} is in use by another run: wait until it has ended, or choose another folder"
+        ) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        if held.is_locked:
+            (folder / LOCK).unlink(missing_ok=True)
+        held.release()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object that `write_json` wrote; {} if there is no file.
+
+    Raises:
+        RunError: the file holds something else.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RunError(f"{path} is not readable ({error}); begin anew with --overwrite") from None
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object to a file, which is replaced as a whole."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(dict(content), indent=2) + "\n")
+
+
+class Run:
+    """A run and its folder, as a context in which no other run can be there.
+
+    FOLDER/RECORD is JSON: {"settings": the run's settings, "progress": what `save` was last given}.
+
+    Args:
+        folder: of the results; made if missing.
+        settings: JSON values that the results depend on.
+        resume: go on with the run that is there, if any.
+        overwrite: begin anew where results are.
+        record: file of the record, in the folder.
+        results: patterns of files that a run writes, removed where it begins anew.
+
+    Raises:
+        RunError: on entering, if results are there and neither is asked for, they come from other settings, another
+            process is at work, or the folder cannot be written to.
+        OSError: the disk is full.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        record: str = "progress.json",
+        results: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.record = folder / record
+        self.progress: dict[str, Any] = {}
+        self._settings = json.loads(json.dumps(dict(settings)))
+        self._resume, self._overwrite, self._results = resume, overwrite, results
+        self._stack = contextlib.ExitStack()
+
+    def save(self, progress: Mapping[str, Any]) -> None:
+        """Record how far the run is; results that count as finished are on disk already.
+
+        Raises:
+            OSError: if it cannot be written; the record before stays.
+        """
+        write_json(self.record, {"settings": self._settings, "progress": dict(progress)})
+        self.progress = dict(progress)
+
+    def __enter__(self) -> "Run":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(lock(self.folder))
+                for folder in {self.folder, *((self.folder / pattern).parent for pattern in self._results)}:
+                    clear_remains(folder)
+                if self._resume and not self._overwrite and self.record.exists():
+                    self._go_on()
+                else:
+                    self._begin()
+                self._stack = stack.pop_all()
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            raise RunError(
+                f"{self.folder}: results cannot be written there ({error.strerror}); choose another --output"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _go_on(self) -> None:
+        content = read_json(self.record)
+        settings, progress = content.get("settings"), content.get("progress")
+        if not isinstance(settings, dict) or not isinstance(progress, dict):
+            raise RunError(f"{self.record} is not readable (no settings or progress); begin anew with --overwrite")
+        if different := differences(settings, self._settings):
+            raise RunError(
+                f"{self.folder} holds a run with other settings:\n  "
+                + "\n  ".join(different)
+                + "\ngive the same ones, choose another --output, or begin anew with --overwrite"
+            )
+        self.progress = progress
+
+    def _begin(self) -> None:
+        others = [path for path in self.folder.iterdir() if path not in (self.record, self.folder / LOCK)]
+        if others and not (self._overwrite or self._resume):
+            raise RunError(
+                f"{self.folder} holds something already: continue that run with --resume, begin anew with --overwrite, "
+                "or choose another --output"
+            )
+        if self._overwrite and self.record.exists():  # a run's own
+            for pattern in self._results:
+                for old in self.folder.glob(pattern):
+                    old.unlink()
+        self.save({})

@@ -1,0 +1,1 @@
+"""Track the objects of a video, frame by frame."""

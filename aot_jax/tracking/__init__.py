@@ -1,1 +1,0 @@
-"""Tracking through a person's own video: what `track.py` does."""

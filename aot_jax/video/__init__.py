@@ -1,0 +1,1 @@
+"""Track a video of your own: prompts, running both ways, pictures, exports."""

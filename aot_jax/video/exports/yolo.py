@@ -1,0 +1,47 @@
+"""Export masks as YOLO segmentation labels: a text file a frame, polygons with coordinates in [0, 1]."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aot_jax.io.frames import write_jpeg
+from aot_jax.io.sources import Source
+from aot_jax.video.exports.polygons import outlines
+
+
+class YoloExport:
+    """Writes `folder`/yolo/{images,labels}/ and data.yaml.
+
+    A line is `class x1 y1 x2 y2 ...`, one for each connected part of an object. Classes are the objects in the order
+    of their ids. Holes are filled, which the format cannot hold; frames without objects have an empty file.
+    """
+
+    def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
+        self._folder = folder / "yolo"
+        self._source = source
+        self._classes = {i: number for number, i in enumerate(ids)}
+
+    def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
+        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        size = np.array(labels.shape[::-1])
+        lines = [
+            f"{self._classes[i]} " + " ".join(f"{x:.6g} {y:.6g}" for x, y in outline / size)
+            for i in np.unique(labels[labels != 0]).tolist()
+            for outline in outlines(labels == i)
+        ]
+        label = self._source.label(index)
+        (self._folder / "labels" / f"{label}.txt").write_text("".join(f"{line}\n" for line in lines))
+        write_jpeg(self._folder / "images" / f"{label}.jpg", pixels)
+
+    def __enter__(self) -> "YoloExport":
+        for name, suffix in (("images", "jpg"), ("labels", "txt")):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+            for old in (self._folder / name).glob(f"*.{suffix}"):  # of a longer run that is overwritten
+                old.unlink()
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            names = "".join(f"  {number}: object {i}\n" for i, number in self._classes.items())
+            # Without a path, folders are those beside the file, wherever it is moved.
+            (self._folder / "data.yaml").write_text(f"train: images\nval: images\nnames:\n{names}")

@@ -1,0 +1,135 @@
+"""Estimate what a run needs of memory and disk, and say beforehand when it will not fit."""
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from aot_jax.io.sources import Source
+from aot_jax.network import Model
+from aot_jax.ops.attention import QUERY_BLOCK
+from aot_jax.preprocess import inference_size
+from aot_jax.tracker.groups import group_count
+from aot_jax.typing import Size
+from aot_jax.video.options import TrackOptions
+
+MIB, GIB = 2**20, 2**30
+LARGE = 2560 * 1440  # pixels of a frame from which a person is told what it takes
+ENCODER_BYTES = 600  # of activations a pixel of the network's input, live at once; measured
+LABEL_BYTES = 2.5 * 4  # a pixel and class of the output: logits and their copies
+FRAME_BYTES = 60  # a pixel: decoded frames that wait, masks that are written
+MANY_FRAMES = 10_000  # assumed of a video that does not state its length
+MASK_BYTES, OVERLAY_BYTES, JPEG_BYTES = 0.02, 0.1, 0.7  # a pixel on disk, about
+
+
+def warnings(
+    model: Model, depth: int, source: Source, objects: int, options: TrackOptions, folder: Path
+) -> Iterator[str]:
+    """Yield what a person should know of memory and disk before a run begins.
+
+    Args:
+        model: network.
+        depth: LSTT layers run.
+        source: the video.
+        objects: number of objects.
+        options: of the run.
+        folder: of its results.
+    """
+    height, width = source.size
+    high = options.output_height or height
+    output = (high, -(-width * high // height))
+    frames = source.expected or MANY_FRAMES
+    needed = memory_needed(model, source.size, output, depth, objects, frames, options.max_frames)
+    state = state_needed(model, source.size, depth, objects, frames, options.max_frames)
+    for message in (
+        memory_warning(needed, memory_free(), source.size, output, options.max_frames),
+        disk_warning(folder, source.size, frames, options.overlay, len(options.exports), state),
+    ):
+        if message:
+            yield message
+
+
+def memory_needed(
+    model: Model, size: Size, output: Size, depth: int, objects: int, frames: int, max_frames: int
+) -> int:
+    """Estimate the bytes that tracking takes besides the program itself.
+
+    Args:
+        model: network.
+        size: of the frames.
+        output: size of the masks.
+        depth: LSTT layers run.
+        objects: number of objects.
+        frames: of the video.
+        max_frames: long-term frames at most; 0: no limit.
+    """
+    config = model.config
+    network, tokens, slots = _grid(model, size, frames, max_frames)
+    groups = group_count(objects, config.model.identities)
+    # Old and new at once while it grows.
+    memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames)
+    queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
+    scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots
+    labels = LABEL_BYTES * math.prod(output) * (groups * config.model.identities + 1)
+    parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(model.params))
+    pixels = FRAME_BYTES * math.prod(size) + ENCODER_BYTES * math.prod(network)
+    return int(memory + scores + labels + parameters + pixels)
+
+
+def state_needed(model: Model, size: Size, depth: int, objects: int, frames: int, max_frames: int) -> int:
+    """Estimate the bytes of the memory of past frames, which a saved state holds; arguments as `memory_needed`."""
+    _, tokens, slots = _grid(model, size, frames, max_frames)
+    groups = group_count(objects, model.config.model.identities)
+    return 4 * 2 * model.config.model.channels * depth * groups * tokens * slots
+
+
+def _grid(model: Model, size: Size, frames: int, max_frames: int) -> tuple[Size, int, int]:
+    """Return the size of the network's input, tokens of a frame, and slots for frames."""
+    config = model.config
+    network = inference_size(
+        *size, max_long_edge=config.inference.max_long_edge, align_corners=config.model.align_corners
+    )
+    written = frames // config.memory.gap + 1 if config.memory.gap else 1
+    slots = 2 ** math.ceil(math.log2(min(written, max_frames or written)))
+    return network, math.prod(-(-n // 16) for n in network), slots
+
+
+def memory_free() -> int | None:
+    """Return the bytes that are free where the network runs; None if that cannot be told."""
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_frames: int) -> str | None:
+    """Say what large frames take, or that memory will not do; None where all is well."""
+    scarce = free is not None and needed > 0.9 * free
+    if not scarce and math.prod(size) < LARGE:
+        return None
+    have = "" if free is None else f", {free / GIB:.1f} GiB are free"
+    ways = [f"--output_height {min(size[0] // 2, 1080)} for smaller masks"] if math.prod(output) >= LARGE else []
+    if scarce:
+        ways += ["a smaller --max_long_edge for the network's input", f"--max_frames below {max_frames or 'no limit'}"]
+    suggestion = f": consider {', or '.join(ways)}" if ways else ""
+    return f"frames of {size[1]}x{size[0]} need about {needed / GIB:.1f} GiB of memory{have}{suggestion}"
+
+
+def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: int, state: int) -> str | None:
+    """Say that the results will not fit on the disk of `folder`; None where they do. `state` is of `state_needed`."""
+    each = MASK_BYTES + OVERLAY_BYTES * overlay + (JPEG_BYTES + MASK_BYTES) * exports
+    # A state is written before the one before it goes.
+    needed, free = int(each * math.prod(size) * frames) + 2 * state, shutil.disk_usage(folder).free
+    if needed < free:
+        return None
+    return (
+        f"{folder} has {free // MIB:,} MiB free, but the results may need {-(-needed // MIB):,} MiB: free some space, "
+        "or choose another --output"
+    )

@@ -1,0 +1,121 @@
+"""Make the overlay and the exports of a tracked video in one more pass over it.
+
+They come after the masks, since masks may come backward, and in several runs.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from aot_jax.io.masks import read_mask
+from aot_jax.io.overlay import draw_overlay
+from aot_jax.io.sound import Sound
+from aot_jax.io.sources import Source, read_ahead
+from aot_jax.io.video_reader import VideoReader
+from aot_jax.io.video_writer import VideoWriter
+from aot_jax.preprocess import resize_nearest
+from aot_jax.video.exports import open_export
+from aot_jax.video.track import mask_path
+
+UNEVEN = 1.5  # longest to shortest time between frames from which a rate is called variable
+
+
+class RenderError(ValueError):
+    """An overlay that cannot be made."""
+
+
+class _Stopped(Exception):
+    """Leaves the writers' contexts without finishing them."""
+
+
+def render(
+    source: Source,
+    folder: Path,
+    ids: tuple[int, ...],
+    *,
+    overlay: bool = True,
+    exports: Sequence[str] = (),
+    stopped: Callable[[], bool] = lambda: False,
+    quiet: bool | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> bool:
+    """Write `folder`/overlay.mp4 and the `exports` from the frames and the masks in `folder`.
+
+    Args:
+        source: the video.
+        folder: of the results, with a mask for every frame.
+        ids: of all objects.
+        overlay: make the overlay.
+        exports: names of formats.
+        stopped: asked after each frame; True ends it without an overlay.
+        quiet: show no progress bar; None: where there is no terminal.
+        warn: called with each warning.
+
+    Returns:
+        Whether it is done; False if it was stopped.
+
+    Raises:
+        RenderError: the overlay cannot be encoded.
+        FrameError, MaskError: for files that have become unreadable.
+        OSError: if a file cannot be written.
+    """
+    if not overlay and not exports:
+        return True
+    intervals: list[Fraction] = []
+    try:
+        with ExitStack() as stack:
+            writer = stack.enter_context(_writer(source, folder, warn)) if overlay else None
+            sinks = [stack.enter_context(open_export(name, folder, source, ids)) for name in exports]
+            bar = stack.enter_context(
+                tqdm(total=source.expected, unit="frame", desc="overlay", disable=quiet, dynamic_ncols=True)
+            )
+            before = None
+            for frame in read_ahead(source.frames()):
+                labels = read_mask(mask_path(folder, source, frame.index))
+                for sink in sinks:
+                    sink.add(frame.index, _at_size_of(labels, frame.pixels), labels)
+                if writer is not None:
+                    large = np.asarray(resize_nearest(labels, frame.pixels.shape[:2]))
+                    writer.write(draw_overlay(frame.pixels, large, void=None), frame.time, frame.duration)
+                if before is not None:
+                    intervals = _extremes([*intervals, frame.time - before])
+                before = frame.time
+                bar.update()
+                if stopped():
+                    raise _Stopped
+    except _Stopped:
+        return False
+    except OSError:
+        raise
+    except av.FFmpegError as error:
+        raise RenderError(
+            f"{folder}: the overlay cannot be encoded ({error}); leave it out with --no_overlay"
+        ) from error
+    if intervals and intervals[-1] > UNEVEN * intervals[0]:
+        slow, fast = float(1 / intervals[-1]), float(1 / intervals[0])
+        warn(
+            f"{source.name}: its frame rate varies, from {slow:.4g} to {fast:.4g} a second: masks are numbered "
+            "by frame, and the overlay shows each frame at its own time"
+        )
+    return True
+
+
+def _writer(source: Source, folder: Path, warn: Callable[[str], None]) -> VideoWriter:
+    sound = Sound(source.path, source.start, warn) if isinstance(source, VideoReader) else None
+    return VideoWriter(folder / "overlay.mp4", source.rate, source.pixel_aspect, sound)
+
+
+def _extremes(values: list[Fraction]) -> list[Fraction]:
+    return [min(values), max(values)]
+
+
+def _at_size_of(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return pixels at the size of the masks, where those were asked for smaller."""
+    if labels.shape == pixels.shape[:2]:
+        return pixels
+    return np.stack([np.asarray(resize_nearest(pixels[..., c], labels.shape)) for c in range(3)], axis=-1)

@@ -1,0 +1,89 @@
+"""A run over a person's own video, in order: open, check, track, render."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aot_jax.checkpoint import CheckpointError
+from aot_jax.config import ConfigError
+from aot_jax.io.frames import FrameError
+from aot_jax.io.masks import MaskError
+from aot_jax.io.sources import Source, open_source
+from aot_jax.network import FoundNetwork, find_network
+from aot_jax.runs import DISK_FULL, Run, RunError, deciding
+from aot_jax.start import StopSignal
+from aot_jax.tracker.tracker import Tracker, TrackError
+from aot_jax.video import limits
+from aot_jax.video.options import TrackOptions
+from aot_jax.video.prompts import Prompts, read_prompts
+from aot_jax.video.render import RenderError, render
+from aot_jax.video.track import RESULTS, read_progress, track
+
+ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RunError, RenderError)
+
+
+def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: None) -> Path | None:
+    """Track a video; write its masks, its overlay and its exports.
+
+    Args:
+        options: what to do.
+        warn: called with each warning.
+
+    Returns:
+        The folder of the results; None if it was stopped and can be continued.
+
+    Raises:
+        one of `ERRORS`, OSError: for whatever a person can mend; the message says how.
+    """
+    source = open_source(options.video, options.fps, warn, no_frames=options.masks)
+    prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
+    network = find_network(options.network)
+    if not options.quiet:
+        print(network, flush=True)
+    folder = Path(options.output or Path("results") / "track" / source.name)
+    settings = run_settings(options, source, prompts, network)
+    with Run(folder, settings, resume=options.resume, overwrite=options.overwrite, results=RESULTS) as run:
+        read_progress(run)
+        model = network.load()
+        tracker = Tracker(
+            model,
+            options.depth,
+            max_frames=options.max_frames,
+            output_height=options.output_height,
+            target_fps=options.target_fps,
+        )
+        for message in limits.warnings(model, tracker.depth, source, len(prompts.ids), options, folder):
+            warn(message)
+        with StopSignal("stopping after this frame") as stop:
+            common: dict[str, Any] = {
+                "stopped": lambda: stop.asked is not None,
+                "quiet": options.quiet or None,
+                "warn": warn,
+            }
+            done = track(
+                tracker, source, prompts, run, backward=options.backward, save_every=options.save_every, **common
+            ) and render(source, folder, prompts.ids, overlay=options.overlay, exports=options.exports, **common)
+    return folder if done else None
+
+
+def explain(error: OSError) -> str:
+    """Say what an error of the operating system means for the run."""
+    if error.errno in DISK_FULL:
+        return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
+    return str(error)
+
+
+def run_settings(options: TrackOptions, source: Source, prompts: Prompts, network: FoundNetwork) -> dict[str, object]:
+    """Return what must not change between a run and its continuation."""
+    return {
+        "video": [str(Path(item).absolute()) for item in options.video],
+        "size": list(source.size),
+        "prompts": prompts.digest,
+        "config": network.config.name,
+        **deciding(network.config, "masks"),
+        "checkpoint": str(network.checkpoint.absolute()) if network.checkpoint else "random weights",
+        "depth": options.depth,
+        "target_fps": options.target_fps,
+        "max_frames": options.max_frames,
+        "output_height": options.output_height,
+    }

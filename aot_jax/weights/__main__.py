@@ -1,0 +1,89 @@
+"""Export a trained network to one file of half precision, with a description of it, or show the description of one.
+
+python -m aot_jax.weights export runs/aost --output aost.safetensors --data "DAVIS 2017" --licence "CC BY-NC 4.0"
+"""
+
+import argparse
+import datetime
+import json
+import sys
+from pathlib import Path
+
+from aot_jax.checkpoint import SUFFIX, CheckpointError, find_params, read_description, write_file
+from aot_jax.config import ConfigError
+from aot_jax.network import config_of, load_params
+from aot_jax.weights import SHIPPED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m aot_jax.weights",
+        description="Export a trained network to one .safetensors file, or show what such a file says of itself.",
+        epilog="example: python -m aot_jax.weights export runs/aost --output aost.safetensors "
+        "--data DAVIS --licence CC-BY-NC-4.0. Every command takes the file as --checkpoint",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    export = commands.add_parser(
+        "export",
+        help="write the averaged weights of a run, or a checkpoint, to one file",
+        description="Write the averaged weights of a training run, or a checkpoint, to one file and its SHA-256.",
+        epilog="example: python -m aot_jax.weights export runs/aost --output aost.safetensors "
+        "--data DAVIS --licence CC-BY-NC-4.0",
+    )
+    export.add_argument("checkpoint", metavar="DIR", help="training run or folder of weights")
+    export.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"to write, ending in {SUFFIX}")
+    export.add_argument("--data", required=True, metavar="TEXT", help="what the network was trained on")
+    export.add_argument("--licence", required=True, metavar="TEXT", help="licences of the data, and what they allow")
+    export.add_argument("--updates", type=int, metavar="N", help="of all stages (default: those of the run)")
+    export.add_argument("--scores", type=Path, metavar="FILE", help="JSON of scores to keep with the weights")
+    show = commands.add_parser(
+        "show",
+        help="print what a file says of itself",
+        description="Print what a file says of itself, as JSON.",
+        epilog="example: python -m aot_jax.weights show aost.safetensors",
+    )
+    show.add_argument("file", nargs="?", type=Path, default=SHIPPED, help="(default: the weights that ship)")
+    return parser
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the file that the flags describe."""
+    if args.output.suffix != SUFFIX:
+        raise CheckpointError(f"--output {args.output} does not end in {SUFFIX}; name it so")
+    found = find_params(args.checkpoint)
+    config = config_of(found)
+    step = (read_description(found).get("source") or {}).get("step")
+    if args.updates is None and step is None:
+        raise CheckpointError(f"{found} does not say after how many updates it was written; add --updates N")
+    try:
+        scores = json.loads(args.scores.read_text()) if args.scores else {}
+    except ValueError as error:
+        raise CheckpointError(f"--scores {args.scores} is no JSON: {error}") from None
+    source = {
+        "data": args.data,
+        "licence": args.licence,
+        "updates": str(args.updates or step),
+        "scores": json.dumps(scores),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    write_file(args.output, load_params(found, config), config, source)
+    print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB, and its .sha256")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    args = make_parser().parse_args(argv)
+    try:
+        if args.command == "export":
+            export(args)
+        else:
+            print(json.dumps(read_description(find_params(args.file)), indent=2))
+    except (CheckpointError, ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The clips that the benchmarks run on, generated or a person's, and the time that a tracker takes for their frames."""
+
+import argparse
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aot_jax.io.frames import list_frames, read_frame
+from aot_jax.io.generated import make_video
+from aot_jax.io.masks import read_mask
+from aot_jax.tracker.tracker import Tracker
+from aot_jax.typing import VOID
+from bench.measure import BenchError, Compilations, Rulers
+
+WARM_UP = 2  # frames after the reference that do not count
+RULER_EVERY = 3  # frames between measurements of the unit
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A reference frame with its mask, and the frames that are timed."""
+
+    name: str
+    frames: list[np.ndarray]  # (h, w, 3) uint8, the reference first
+    mask: np.ndarray  # (h, w) int32 ids of the reference
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width in pixels."""
+        return self.mask.shape
+
+    @property
+    def ids(self) -> list[int]:
+        """Return the objects, the largest first."""
+        ids, pixels = np.unique(self.mask[self.mask != 0], return_counts=True)
+        return ids[np.argsort(-pixels, kind="stable")].tolist()
+
+    def onward(self) -> Iterator[np.ndarray]:
+        """Yield frames after the reference without end: to the last one, back, and so on, so that motion is smooth."""
+        order = [*range(len(self.frames)), *range(len(self.frames) - 2, 0, -1)]
+        return (self.frames[t] for t in itertools.islice(itertools.cycle(order), 1, None))
+
+    def only(self, ids: list[int]) -> "Clip":
+        """Return the clip with these objects alone."""
+        return Clip(self.name, self.frames, np.where(np.isin(self.mask, ids), self.mask, 0))
+
+
+def generate_clip(objects: int, frames: int, height: int, width: int, seed: int = 0) -> Clip:
+    """Draw a clip of `frames` frames after the reference, as the quick start's videos are.
+
+    Raises:
+        BenchError: if so many objects do not all show in the first frame, or the size is too small.
+    """
+    try:
+        images, masks = make_video(seed, frames + 1, height, width, objects)
+    except ValueError as error:
+        raise BenchError(str(error)) from None
+    clip = Clip(f"generated, seed {seed}", list(images), masks[0].astype(np.int32))
+    if len(clip.ids) != objects:
+        raise BenchError(
+            f"only {len(clip.ids)} of {objects} generated objects show in a frame of {width}x{height}: "
+            "take larger frames or fewer objects"
+        )
+    return clip
+
+
+def read_clip(folder: Path, mask: Path, frames: int) -> Clip:
+    """Read up to `frames` frames after the first of a folder of images, and the first one's mask.
+
+    Raises:
+        BenchError: if there are fewer than two frames, or they differ in size.
+        FrameError, MaskError: if a file cannot be read.
+    """
+    images = [read_frame(path) for path in list_frames(folder)[: frames + 1]]
+    sizes = {image.shape[:2] for image in images}
+    if len(images) < 2 or len(sizes) > 1:
+        raise BenchError(f"{folder} has {len(images)} frames of {len(sizes)} sizes; a clip has two or more of one size")
+    labels = read_mask(mask, images[0].shape[:2])
+    clip = Clip(str(folder), images, np.where(labels == VOID, 0, labels))
+    if not clip.ids:
+        raise BenchError(f"{mask} has no object: every pixel is 0 or {VOID}")
+    return clip
+
+
+def add_clip_flags(parser: argparse.ArgumentParser, frames: int, height: int = 480, width: int = 854) -> None:
+    """Add `--height`, `--width`, `--frames`, `--video` and `--mask`."""
+    group = parser.add_argument_group("clip", "generated, as the quick start's videos are, unless --video is given")
+    group.add_argument("--height", type=int, default=height, help="of generated frames (default: %(default)s)")
+    group.add_argument("--width", type=int, default=width, help="of generated frames (default: %(default)s)")
+    group.add_argument("--frames", type=int, default=frames, help="after the reference frame (default: %(default)s)")
+    group.add_argument("--video", type=Path, metavar="FOLDER", help="images of a real clip")
+    group.add_argument("--mask", type=Path, metavar="PNG", help="mask of its first frame")
+
+
+def load_clip(args: argparse.Namespace, objects: int | None = None) -> Clip:
+    """Return the clip that the flags ask for, with the `objects` largest objects; None: all of a mask's.
+
+    Raises:
+        BenchError: if the flags do not fit together, or the clip has too few objects.
+    """
+    if (args.video is None) != (args.mask is None):
+        raise BenchError("--video and --mask go together: a folder of images and the mask of the first")
+    if args.frames < 1:
+        raise BenchError(f"--frames is {args.frames}; it is at least 1")
+    if args.video is None:
+        return generate_clip(objects or 1, args.frames, args.height, args.width)
+    clip = read_clip(args.video, args.mask, args.frames)
+    if objects is not None and objects > len(clip.ids):
+        raise BenchError(f"{args.mask} has {len(clip.ids)} objects, fewer than {objects}: ask for fewer with --objects")
+    return clip if objects is None else clip.only(clip.ids[:objects])
+
+
+def memory_frames(tracker: Tracker) -> int:
+    """Return how many long-term memory frames the next frame will attend to."""
+    return tracker._streams[0].stored
+
+
+def time_clip(tracker: Tracker, clip: Clip, rulers: Rulers, stop: int | None = None) -> tuple[list[float], list[int]]:
+    """Track a clip from its reference on, up to frame `stop`; returns as `time_frames`."""
+    tracker.step(clip.frames[0], clip.mask)
+    return time_frames(tracker, clip.frames[1:stop], rulers)
+
+
+def time_frames(
+    tracker: Tracker, frames: Iterable[np.ndarray], rulers: Rulers, warm_up: int = WARM_UP
+) -> tuple[list[float], list[int]]:
+    """Track further frames.
+
+    Args:
+        tracker: that has its reference.
+        frames: (h, w, 3) uint8.
+        rulers: measured every few frames.
+        warm_up: frames that do not count; nor do those during which something was compiled.
+
+    Returns:
+        For each frame that counts its seconds, and how many memory frames it attended to.
+    """
+    seconds, seen = [], []
+    with Compilations() as compilations:
+        for t, frame in enumerate(frames):
+            if t % RULER_EVERY == 0:
+                rulers.measure()
+            stored, compiled = memory_frames(tracker), compilations.count
+            start = time.perf_counter()
+            tracker.step(frame)
+            elapsed = time.perf_counter() - start
+            if t >= warm_up and compilations.count == compiled:
+                seconds.append(elapsed)
+                seen.append(stored)
+    rulers.measure()
+    return seconds, seen

@@ -1,0 +1,50 @@
+"""Which network a benchmark of tracking runs."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ml_collections import ConfigDict
+
+from aot_jax import network
+from aot_jax.config import ConfigError
+from aot_jax.network import FoundNetwork, NetworkChoice, make_model
+
+
+def add_network_flags(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the flags that `find_network` reads; `default` is the config where no weights ship."""
+    weights = "weights, as eval.py takes them; with --config alone they are drawn, for times do not depend on them"
+    parser.add_argument("--checkpoint", metavar="PATH", help=weights)
+    config = (
+        f"config of the network (default: that of the weights; without --checkpoint, the network that eval.py takes, "
+        f"or {default} where no weights ship); --config.FIELD=VALUE overrides one of its fields"
+    )
+    parser.add_argument("--config", metavar="FILE", help=config)
+    parser.set_defaults(default_config=default)
+
+
+def find_network(args: argparse.Namespace, overrides: Sequence[str]) -> FoundNetwork:
+    """Find the network of these flags, and print which it is.
+
+    Raises:
+        ConfigError, CheckpointError: if there is none.
+    """
+    drawn = not args.checkpoint and (args.config is not None or not network.SHIPPED.is_file())
+    config = args.config or (args.default_config if drawn else None)
+    found = network.find_network(NetworkChoice(config, args.checkpoint, drawn, tuple(overrides)))
+    if drawn:
+        found = replace(found, why="times do not depend on them")
+    print(found, flush=True)
+    return found
+
+
+def check_depth(config: ConfigDict, depth: int | None) -> int:
+    """Return the depth to run; None: the network's own.
+
+    Raises:
+        ConfigError: if the network does not have it.
+    """
+    try:
+        return make_model(config).depth(depth)
+    except ValueError as error:
+        raise ConfigError(f"--depth: {error}") from None

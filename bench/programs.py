@@ -1,0 +1,284 @@
+"""The compiled programs of a frame: their arithmetic, and their time one by one or as one for several videos.
+
+XLA's own cost analysis counts the body of a loop once, and on the CPU the attentions loop over blocks of queries, rows
+of tiles and memory frames. `count_flops` counts in the traced program instead, every turn: matrix products and
+convolutions exactly (taps that fall on padding are left out, as XLA leaves them out), element by element arithmetic and
+reductions as one each.
+"""
+
+import functools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+from aot_jax.memory import Memory
+from aot_jax.network import Model
+from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
+from aot_jax.propagate import begin, encode, mask_unused, memorize, step
+from aot_jax.tracker.groups import resized_labels, split_groups, used_identities
+from aot_jax.tracker.slots import Slots
+from aot_jax.tracker.tracker import Tracker
+from aot_jax.typing import Array, Params
+from bench.clip import Clip, memory_frames
+from bench.measure import Rulers
+
+REPEATS = 10  # runs of a part, for its median
+STEP = ("input", "encode", "segment", "labels", "masks", "memorize")  # programs of a whole step
+READS_MEMORY = ("segment", "propagate")  # by a loop over memory frames
+
+# Arithmetic of floating-point numbers; one operation an element of the result.
+ELEMENTWISE = {
+    "abs", "add", "add_any", "ceil", "clamp", "cos", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor",
+    "integer_pow", "log", "log1p", "logistic", "max", "min", "mul", "neg", "pow", "rem", "round", "rsqrt", "sign",
+    "sin", "sqrt", "square", "sub", "tan", "tanh",
+}  # fmt: skip
+# One operation an element of the operand.
+REDUCTIONS = {f"reduce_{name}" for name in ("max", "min", "prod", "sum")} | {"argmax", "argmin", "cumsum", "cummax"}
+
+
+def count_flops(program: ClosedJaxpr | Jaxpr, turns: float = 1, platform: str | None = None) -> float:
+    """Return the floating-point operations of a traced program, as from `jax.jit(f).trace(...).jaxpr`.
+
+    Args:
+        program: what to count.
+        turns: of loops whose length only the data tell: memory frames that are attended to one by one, or blocks of
+            patches with several ids.
+        platform: where it runs, as in `jax.default_backend()`; it decides between forms for several platforms.
+    """
+    jaxpr = program.jaxpr if isinstance(program, ClosedJaxpr) else program
+    platform = platform or jax.default_backend()
+    platforms = {"gpu": ("cuda", "rocm")}.get(platform, (platform,))
+    total = 0.0
+    for eqn in jaxpr.eqns:
+        name = eqn.primitive.name
+        if name == "cond":
+            branches = eqn.params["branches"]
+            served = eqn.params.get("branches_platforms")
+            if served is not None:  # forms for several platforms, not a choice by data
+                branches = branches[_branch(served, platforms) :][:1]
+            total += max(count_flops(branch, turns, platform) for branch in branches)
+        elif name == "scan":
+            total += eqn.params["length"] * count_flops(eqn.params["jaxpr"], turns, platform)
+        elif name == "while":
+            parts = (eqn.params["body_jaxpr"], eqn.params["cond_jaxpr"])
+            total += turns * sum(count_flops(part, turns, platform) for part in parts)
+        elif name == "dot_general":
+            total += _product(eqn)
+        elif name == "conv_general_dilated":
+            total += _convolution(eqn)
+        elif name in ELEMENTWISE:
+            total += _size(eqn.outvars[0])
+        elif name in REDUCTIONS:
+            total += _size(eqn.invars[0])
+        else:  # calls: jit, custom derivatives, rematerialisation
+            total += sum(count_flops(part, turns, platform) for part in _called(eqn))
+    return total
+
+
+def _branch(branches: Sequence[Sequence[str] | None], platforms: Sequence[str]) -> int:
+    """Return the number of the first of `branches` that serves one of `platforms`; None serves all."""
+    return next(i for i, served in enumerate(branches) if served is None or set(served) & set(platforms))
+
+
+def _called(eqn: JaxprEqn) -> list[ClosedJaxpr | Jaxpr]:
+    """Return the programs that an equation calls, once each; the rules of custom derivatives are not among them."""
+    return [value for value in eqn.params.values() if isinstance(value, ClosedJaxpr | Jaxpr)]
+
+
+def _size(variable: Any) -> int:
+    """Return the number of elements of a floating-point variable, 0 for another type."""
+    aval = variable.aval
+    return aval.size if np.issubdtype(aval.dtype, np.floating) or aval.dtype.name == "bfloat16" else 0
+
+
+def _product(eqn: JaxprEqn) -> int:
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    return 2 * eqn.outvars[0].aval.size * int(np.prod([eqn.invars[0].aval.shape[axis] for axis in contracted]))
+
+
+def _convolution(eqn: JaxprEqn) -> int:
+    params, image, kernel = eqn.params, eqn.invars[0].aval, eqn.invars[1].aval
+    out = eqn.outvars[0].aval
+    numbers = params["dimension_numbers"]
+    batch, features = (out.shape[axis] for axis in numbers.out_spec[:2])
+    inputs = kernel.shape[numbers.rhs_spec[1]]  # of one group
+    pairs = 1  # of an output cell and a tap that falls on the image
+    for i, (stride, padding, spread, dilation) in enumerate(
+        zip(params["window_strides"], params["padding"], params["lhs_dilation"], params["rhs_dilation"], strict=True)
+    ):
+        cells = np.arange(out.shape[numbers.out_spec[2 + i]]) * stride - padding[0]
+        taps = np.arange(kernel.shape[numbers.rhs_spec[2 + i]]) * dilation
+        places = cells[:, None] + taps
+        length = image.shape[numbers.lhs_spec[2 + i]]
+        pairs *= int(((places >= 0) & (places <= (length - 1) * spread) & (places % spread == 0)).sum())
+    return 2 * (batch // params["batch_group_count"]) * features * inputs * pairs
+
+
+class Parts:
+    """Runs programs one by one, waiting for each; `figures` has for each what compiling took, its median time and
+    its arithmetic: `compile`, `seconds`, `flops`.
+    """
+
+    def __init__(self, turns: int, rulers: Rulers) -> None:
+        self.figures: dict[str, dict[str, Any]] = {}
+        self._turns = turns  # of loops over memory frames
+        self._rulers = rulers
+
+    def run(self, name: str, program: Callable, *args: Any, carry: bool = False) -> Any:
+        """Compile a program and run it; returns its last result. With `carry` the first argument is donated, and is the
+        result of the run before.
+        """
+        start = time.perf_counter()
+        traced = jax.jit(program, donate_argnums=0 if carry else ()).trace(*args)
+        compiled = traced.lower().compile()
+        compiling = time.perf_counter() - start
+        result = self.time(name, lambda *args: jax.block_until_ready(compiled(*args)), *args, carry=carry)
+        flops = count_flops(traced.jaxpr, self._turns if name in READS_MEMORY else 1)
+        self.figures[name] |= {"compile": compiling, "flops": flops}
+        return result
+
+    def time(self, name: str, program: Callable, *args: Any, carry: bool = False) -> Any:
+        """Run a function of the host."""
+        self._rulers.measure()
+        seconds = []
+        for _ in range(REPEATS + 1):
+            start = time.perf_counter()
+            result = program(*args)
+            seconds.append(time.perf_counter() - start)
+            if carry:
+                args = (result, *args[1:])
+        self.figures[name] = {"compile": None, "seconds": statistics.median(seconds[1:]), "flops": None}
+        return result
+
+
+def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[str, Any]]:
+    """Time each program of a frame that a tracker of `clip` would run next, and the two parts of `segment`."""
+    model, depth, stream = tracker.model, tracker.depth, tracker._streams[0]
+    module, params, aligned = model.module, model.params, model.config.model.align_corners
+    size, memory = stream.view.size, jax.tree.map(jnp.copy, stream.memory)
+    groups, identities = memory.batch, model.config.model.identities
+    slots = Slots(identities)
+    slots.take(clip.ids)
+    parts = Parts(memory_frames(tracker), rulers)
+
+    def apply(method: str, *args: Any) -> Any:
+        return module.apply({"params": args[0]}, *args[1:], method=method)
+
+    image = parts.run("input", lambda frame: normalise(resize_cubic(frame, size))[None], clip.frames[1])
+    features = parts.run("encode", functools.partial(encode, module), params, image)
+    outputs, _ = parts.run(
+        "propagate",
+        lambda params, memory, x: apply("propagate", params, x, memory.layers(), None, depth, None),
+        params,
+        memory,
+        features.projected,
+    )
+    parts.run("decode", functools.partial(apply, "decode"), params, features, outputs)
+    logits, frame_kv = parts.run(
+        "segment",
+        lambda params, memory, features: step(module, params, memory, features, depth=depth),
+        params,
+        memory,
+        features,
+    )
+    labels = parts.run(
+        "labels",
+        lambda logits, used: resized_labels(mask_unused(logits, used), clip.size, aligned),
+        logits,
+        slots.used(),
+    )
+    masks = parts.run("masks", lambda labels: split_groups(resize_nearest(labels, size), groups, identities), labels)
+    parts.run(
+        "memorize",
+        lambda memory, *args: memorize(module, args[0], memory, *args[1:], keep=bool(stream.gap)),
+        memory,
+        params,
+        frame_kv,
+        masks,
+        np.int32(stream.frame + 1),
+        carry=True,
+    )
+    parts.time("output", lambda labels: slots.to_ids(labels.copy()), labels)
+    return parts.figures
+
+
+class Videos:
+    """Several videos on one device at once: a compiled program a frame for all of them, and nothing waits for it.
+
+    Args:
+        model: network and parameters.
+        clip: one like those that will be tracked, of up to M objects.
+        depth: LSTT layers to run.
+        videos: how many; copies of a clip.
+
+    Attributes:
+        compile_seconds: of both programs, the reference's and the others'.
+    """
+
+    def __init__(self, model: Model, clip: Clip, depth: int, videos: int) -> None:
+        config, module, params = model.config, model.module, model.params
+        aligned, longest = config.model.align_corners, config.inference.max_long_edge
+        size = inference_size(*clip.size, max_long_edge=longest, align_corners=aligned)
+        self._model, self._videos, self._gap = model, videos, config.memory.gap
+        capacity = 1 + (len(clip.frames) // self._gap if self._gap else 0)
+
+        def images(frames: Array) -> Array:
+            return jax.vmap(lambda frame: normalise(resize_cubic(frame, size)))(frames)
+
+        def sized(masks: Array) -> Array:
+            return jax.vmap(lambda mask: resize_nearest(mask, size))(masks)
+
+        def first(params: Params, frames: Array, masks: Array) -> Memory:
+            _, frame_kv = step(module, params, None, images(frames), mask=sized(masks), depth=depth)
+            return begin(module, params, frame_kv, sized(masks), capacity)
+
+        def advance(memory: Memory, params: Params, frames: Array, used: Array, t: Array, keep: Array) -> tuple:
+            logits, frame_kv = step(module, params, memory, images(frames), depth=depth)
+            read = functools.partial(resized_labels, size=frames.shape[1:3], align_corners=aligned)
+            labels = jax.vmap(lambda own: read(own[None]))(mask_unused(logits, used))
+            memory = memorize(module, params, memory, frame_kv, sized(labels), t, keep=keep)
+            return memory, labels.astype(jnp.uint8)
+
+        start = time.perf_counter()
+        frames, mask, used = self._inputs(clip)
+        traced = jax.jit(first).trace(params, frames[0], mask)
+        self._first = traced.lower().compile()
+        memory = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), traced.out_info)
+        arguments = memory, params, frames[0], used, np.int32(1), np.bool_(True)
+        self._advance = jax.jit(advance, donate_argnums=0).lower(*arguments).compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def _inputs(self, clip: Clip) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+        """Return frames (b, h, w, 3) uint8, the reference's masks (b, h, w) in slots, and the slots in use."""
+        identities = self._model.config.model.identities
+        ids = sorted(clip.ids[:identities])
+        used = used_identities(set(range(1, len(ids) + 1)), 1, identities)
+        mask = np.searchsorted([0, *ids], clip.only(ids).mask).astype(np.int32)
+        repeated = [np.repeat(x[None], self._videos, axis=0) for x in (*clip.frames, mask, used[0])]
+        return repeated[:-2], *repeated[-2:]
+
+    def time(self, clip: Clip) -> dict[str, float]:
+        """Track copies of a clip; returns `videos`, `seconds` of all frames after the reference and
+        `frames_per_second` of all videos together.
+        """
+        batches, mask, used = self._inputs(clip)
+        params = self._model.params
+        for timed in (False, True):  # the first time, the device warms up
+            memory = jax.block_until_ready(self._first(params, batches[0], mask))
+            start, answers = time.perf_counter(), []
+            for t, frames in enumerate(batches[1 : None if timed else 4], 1):
+                keep = np.bool_(self._gap and t % self._gap == 0)
+                memory, labels = self._advance(memory, params, frames, used, np.int32(t), keep)
+                labels.copy_to_host_async()
+                answers.append(labels)
+            for labels in answers:
+                np.asarray(labels)
+            seconds = time.perf_counter() - start
+        rate = self._videos * (len(batches) - 1) / seconds
+        return {"videos": self._videos, "seconds": seconds, "frames_per_second": rate}

@@ -1,0 +1,14 @@
+"""SwinB-DeAOT-L: DeAOT-L with a Swin-B encoder."""
+
+from configs import deaotl
+from configs.common import at_stage
+
+
+def get_config(stage=None):
+    config = deaotl.get_config()
+    config.name = "deaotl_swinb"
+    config.model.encoder = "swin_b"
+    config.model.align_corners = False
+    config.data.crop = 464
+    config.train.min_learning_rate = 1e-5
+    return at_stage(config, stage)

@@ -1,0 +1,51 @@
+"""The weights that ship: AOST with MobileNetV2, which runs at depth 1, 2 and 3, trained on two CPU cores.
+
+    python train.py --config configs/shipped.py:pretrain --config.data.root=DATA \
+      --config.encoder_weights=mobilenet_v2_imagenet.npz
+    python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/pretrain_shipped
+    python -m aot_jax.weights export runs/shipped --output aot_jax/weights/aost.safetensors --data TEXT --licence TEXT
+
+DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
+training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, to
+evaluate, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people alike).
+
+4 clips of 161 x 161 pixels an update; two cores of an AMD EPYC do half an update a second.
+"""
+
+from configs import aost
+
+
+def get_config(stage=None):
+    config = aost.get_config(stage)
+    config.name = "pretrain_shipped" if stage else "shipped"
+    # A start from which a few thousand updates tell identities apart; see common.py.
+    config.model.bank_gain = 4.0
+    config.model.shortcut_gain = 0.03
+    config.model.locality = 1.0
+    config.model.drop_path = 0.0
+    config.train.bank_rate = 0.005
+    config.train.reader_rate = 0.05
+
+    config.data.crop = 161
+    config.data.max_objects = 5
+    config.train.batch_size = 4
+    config.train.log_every = 50
+    config.train.checkpoint_every = 250
+    config.train.keep_every = 0
+    config.train.evaluate_every = 2000
+    config.train.evaluate_on = (("davis16", "DAVIS"), ("davis17", "DAVIS2017_240p"))
+    if stage:
+        config.data.datasets = (("static", 1, "static_240"),)
+        config.data.frames = 3
+        config.data.merge_probability = 0.3
+        config.train.steps = 10_000
+        config.train.learning_rate = 6e-4
+        config.train.auxiliary = 0.5
+    else:
+        config.data.datasets = (("davis16", 3, "davis_train_288"), ("videos", 1, "videos_240"))
+        config.data.frames = 4
+        config.data.short_edge = 200
+        config.data.max_gap.davis = 6
+        config.train.steps = 15_000
+        config.train.learning_rate = 4e-4
+    return config

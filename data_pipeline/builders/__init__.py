@@ -1,1 +1,0 @@
-"""TFDS builders: raw folders or procedural videos -> one random-access record a frame."""

@@ -1,0 +1,271 @@
+"""The page in headless Chromium: draw, track, correct, rename, take away, and outlive its server."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from aot_jax.io.frames import write_jpeg
+from aot_jax.io.masks import read_mask, write_mask
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+ROOT = Path(__file__).resolve().parents[2]
+FRAMES, H, W = 8, 96, 128
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PATIENCE = 180_000  # milliseconds that a step may take on a busy machine
+
+
+class Command:
+    """`track.py --browser` as a process that can be killed and started again."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self):
+        command = [sys.executable, str(ROOT / "track.py"), str(self.folder / "clip"), "--browser"]
+        command += ["--port", str(self.port), "--output", str(self.folder / "out"), "--config", "quickstart"]
+        command += ["--random_weights", "--max_frames", "4"]
+        environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder, env=environment)
+        for line in self.process.stdout:
+            if "token=" in line:
+                self.address = line[line.index("http") :].split()[0]
+                break
+        while True:
+            try:
+                urllib.request.urlopen(self.address).close()
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.2)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=60) in (0, 130)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "clip").mkdir()
+    for t, frame in enumerate(tiny.frames(FRAMES, H, W)):
+        write_jpeg(folder / "clip" / f"{t:05d}.jpg", frame)
+    command = Command(folder)
+    yield command
+    command.kill()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser, command):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE)
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.goto(command.address)
+    until(page, "document.getElementById('count').textContent === 'of 8'")
+    page.wait_for_timeout(300)
+    yield page
+    page.close()
+
+
+def on_frame(page, x, y):
+    """Return where a pixel of the frame is on the screen; the whole frame is shown."""
+    box = page.locator("#view").bounding_box()
+    scale = min(box["width"] / W, box["height"] / H) * 0.98
+    return box["x"] + (box["width"] - W * scale) / 2 + x * scale, box["y"] + (box["height"] - H * scale) / 2 + y * scale
+
+
+def drag(page, *points):
+    page.mouse.move(*on_frame(page, *points[0]))
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*on_frame(page, *point), steps=4)
+    page.mouse.up()
+
+
+def seek(page, index):
+    page.fill("#frame", str(index))
+    page.press("#frame", "Enter")
+    until(page, f"document.getElementById('timeline').getAttribute('aria-valuenow') === '{index}'")
+    page.locator("#view").focus()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def until(page, condition, seconds=PATIENCE / 1000):
+    """Wait until an expression is true; the page's policy allows no other way to ask."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(50)
+
+
+def finished(page):
+    until(page, "/Done|Stopped/.test(document.getElementById('progress').textContent)")
+
+
+def mask_of(command, index, folder="masks"):
+    return command.folder / "out" / folder / f"{index:05d}.png"
+
+
+# In order: each test goes on where the one before has left the page.
+
+
+def test_a_box_and_a_brush_stroke_become_the_first_mask(page, command):
+    page.keyboard.press("r")
+    drag(page, (20, 20), (50, 60))
+    wait_for(mask_of(command, 0, "given").exists)
+    page.keyboard.press("n")
+    page.keyboard.press("b")
+    drag(page, (80, 30), (100, 30), (100, 60))
+    wait_for(lambda: set(np.unique(read_mask(mask_of(command, 0, "given")))) == {0, 1, 2})
+    mask = read_mask(mask_of(command, 0, "given"))
+    assert abs(int((mask == 1).sum()) - 30 * 40) < 150
+    assert mask[30, 90] == 2
+
+
+def test_undo_and_redo(page, command):
+    page.keyboard.press("Control+z")
+    wait_for(lambda: 2 not in read_mask(mask_of(command, 0, "given")))
+    page.keyboard.press("Control+y")
+    wait_for(lambda: 2 in read_mask(mask_of(command, 0, "given")))
+
+
+def test_tracking_forward_shows_each_frame_on_the_timeline(page, command):
+    page.keyboard.press("t")
+    finished(page)
+    assert all(mask_of(command, i).exists() for i in range(FRAMES))
+
+
+def test_a_polygon_corrects_a_frame_and_only_what_follows_is_tracked_again(page, command):
+    seek(page, 4)
+    page.keyboard.press("1")
+    page.keyboard.press("p")
+    for point in ((60, 50), (90, 50), (90, 80), (60, 80)):
+        page.mouse.click(*on_frame(page, *point))
+    page.keyboard.press("Enter")
+    wait_for(mask_of(command, 4, "given").exists)
+    before = [mask_of(command, i).stat().st_mtime_ns for i in range(FRAMES)]
+    page.evaluate("document.getElementById('progress').textContent = ''")
+    page.keyboard.press("t")
+    finished(page)
+    after = [mask_of(command, i).stat().st_mtime_ns for i in range(FRAMES)]
+    assert [a != b for a, b in zip(after, before, strict=True)][:4] == [False] * 4
+    assert all(a != b for a, b in zip(after[5:], before[5:], strict=True))
+    assert read_mask(mask_of(command, 4))[65, 75] == 1
+
+
+def test_a_name_stays_when_the_page_is_loaded_anew(page):
+    page.fill("#objects input[data-id='2']", "the second")
+    page.press("#objects input[data-id='2']", "Enter")
+    page.wait_for_timeout(500)
+    page.reload()
+    until(page, "document.querySelector(\"#objects input[data-id='2']\")?.value === 'the second'")
+
+
+def test_a_dropped_mask_file_is_taken(page, command):
+    seek(page, 6)
+    labels = np.zeros((H, W), np.int32)
+    labels[10:30, 10:30] = 3
+    write_mask(command.folder / "drop.png", labels)
+    page.set_input_files("#file", str(command.folder / "drop.png"))
+    wait_for(mask_of(command, 6, "given").exists)
+    until(page, "document.querySelectorAll('#objects li').length === 3")
+
+
+def test_a_killed_server_is_found_again_and_nothing_is_lost(page, command):
+    command.kill()
+    until(page, "document.getElementById('link').textContent !== ''")
+    masks = sorted(path.name for path in (command.folder / "out" / "masks").glob("*.png"))
+    address = command.address
+    command.start()
+    assert command.address == address
+    until(page, "document.getElementById('link').textContent === ''")
+    assert sorted(path.name for path in (command.folder / "out" / "masks").glob("*.png")) == masks
+    seek(page, 2)
+
+
+def test_a_second_window_is_told(browser, page, command):
+    other = browser.new_page()
+    other.goto(command.address)
+    until(other, "!document.getElementById('held').hidden")
+    assert "Another browser window" in other.inner_text("#held")
+    other.close()
+
+
+def test_the_zip_has_a_mask_for_every_frame_and_the_export(page):
+    page.check("#exports input[value='davis']")
+    with page.expect_download() as download:
+        page.click("#zip")
+    import zipfile
+
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    assert {f"masks/{i:05d}.png" for i in range(FRAMES)} <= set(names)
+
+
+def test_every_control_has_a_name_and_keys_reach_it(page):
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, input, select, canvas')].filter((e) => !(e.textContent.trim()
+        || e.getAttribute('aria-label') || e.labels?.length || e.title)).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+    page.keyboard.press("Shift+?")
+    assert page.is_visible("#keys")
+    page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("size", [(1024, 700), (1280, 800), (2560, 1440)])
+def test_nothing_is_cut_off(page, size):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = page.evaluate(
+        """[...document.querySelectorAll('header, nav, aside, footer')].filter((e) => e.scrollWidth > e.clientWidth + 1)
+        .map((e) => e.tagName)"""
+    )
+    assert wide == []
+
+
+def test_the_page_raised_no_error(page, command):
+    assert page.faults == []
+    command.stop()

@@ -1,0 +1,110 @@
+"""MOSE, LVOS and VOST in their published layouts: what is found, given, written and scored."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from miniature import Oracle, patch_command
+from PIL import Image
+
+import eval as command
+from aot_jax.evaluation.splits import load_split
+from aot_jax.io.datasets import DataError
+from aot_jax.io.frames import read_frame
+from aot_jax.io.generated import make_video
+from aot_jax.io.masks import read_mask, write_mask
+
+FRAMES, STEP = 12, 5
+
+
+def draw(root, name, stems, annotated, answers):
+    """Write a video of two objects, the second from the sixth frame on, with masks in the frames `annotated`."""
+    images, masks = make_video(3, len(stems), 40, 56, objects=2)
+    masks[:5][masks[:5] == 2] = 0
+    (root / "JPEGImages" / name).mkdir(parents=True)
+    for stem, image, mask in zip(stems, images, masks, strict=True):
+        path = root / "JPEGImages" / name / f"{stem}.jpg"
+        Image.fromarray(image).save(path, quality=95)
+        answers[read_frame(path).tobytes()] = mask.astype(np.int32)
+        if stem in annotated:
+            write_mask(root / "Annotations" / name / f"{stem}.png", mask)
+    return masks
+
+
+def run(monkeypatch, split, data, output, answers):
+    oracle = Oracle(answers)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
+    flags = ["--split", split, "--data", str(data), "--output", str(output), "--random_weights"]
+    assert command.main(flags) == 0
+    return oracle, json.loads((output / "scores.json").read_text())
+
+
+def test_mose_is_packed_for_its_server(tmp_path, monkeypatch, capsys):
+    answers, stems = {}, [f"{t:05d}" for t in range(4)]
+    draw(tmp_path / "MOSE/valid", "0a1b", stems, stems[:1], answers)
+    _, about = run(monkeypatch, "mose", tmp_path, tmp_path / "out", answers)
+    with zipfile.ZipFile(tmp_path / "out/mose.zip") as archive:
+        assert archive.namelist() == [f"0a1b/{stem}.png" for stem in stems]
+    assert "J&F" not in about
+    assert "for the MOSE server, see https://mose.video" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("split", "place", "meta"),
+    [
+        ("lvos_v1", "LVOS/valid", "../valid_meta.json"),
+        ("lvos_v2", "LVOS_V2/val", "val_meta.json"),
+        ("lvos_v1", "LVOS/val", ""),
+        ("lvos_v2", ".", "meta.json"),
+    ],
+)
+def test_lvos_is_scored_in_every_fifth_frame_of_an_objects_range(tmp_path, monkeypatch, capsys, split, place, meta):
+    answers, stems = {}, [f"{t:08d}" for t in range(1, FRAMES + 1)]
+    annotated = stems[::STEP]  # frames 1, 6 and 11: object 2 comes with the second
+    root = tmp_path / "data" / place
+    masks = draw(root, "7K7W", stems, annotated, answers)
+    if meta:
+        ranges = {"1": {"start": "1", "end": "11"}, "2": {"start": 6, "end": 12}}
+        objects = {i: {"frame_range": shown | {"frame_nums": 2}} for i, shown in ranges.items()}
+        (root / meta).write_text(json.dumps({"videos": {"7K7W": {"objects": objects}}}))
+    oracle, about = run(monkeypatch, split, tmp_path / "data", tmp_path / "out", answers)
+    assert oracle.given == [[1], [2]]
+    assert oracle.steps == FRAMES
+    assert sorted(path.stem for path in (tmp_path / "out/7K7W").iterdir()) == stems
+    np.testing.assert_array_equal(read_mask(tmp_path / "out/7K7W/00000012.png"), masks[-1])
+    # The end of a range is left out, as the set's own toolkit does; frame 11 counts for object 2.
+    assert about["sequences"] == {"7K7W": {"1": {"J": 1, "F": 1}, "2": {"J": 1, "F": 1}}}
+    assert about["scored_frames"] == 2
+    printed = capsys.readouterr()
+    assert "scored frames: 2\n" in printed.out
+    sparse = "" if meta else "warning: ground truth in some frames only, 2 of 12 frames are scored: 7K7W\n"
+    assert printed.err == sparse
+
+
+def test_vost_is_scored_as_davis_is_without_void(tmp_path, monkeypatch):
+    answers, stems = {}, [f"frame{12 * t:05d}" for t in range(4)]
+    masks = draw(tmp_path / "VOST", "3 cut tomato", stems, stems, answers)
+    masks[2][:5] = 255
+    Image.fromarray(masks[2]).save(tmp_path / "VOST/Annotations/3 cut tomato" / f"{stems[2]}.png")
+    (tmp_path / "VOST/ImageSets").mkdir()
+    (tmp_path / "VOST/ImageSets/val.txt").write_text("3 cut tomato\n")
+    frame = read_frame(tmp_path / "VOST/JPEGImages/3 cut tomato" / f"{stems[2]}.jpg")
+    answers[frame.tobytes()] = np.where(masks[2] == 255, 1, masks[2]).astype(np.int32)  # spills onto the void
+    oracle, about = run(monkeypatch, "vost", tmp_path, tmp_path / "out", answers)
+    assert oracle.given == [[1]]
+    assert about["sequences"] == {"3 cut tomato": {"1": {"J": 1, "F": 1}}}
+    assert about["scored_frames"] == 2
+
+
+@pytest.mark.parametrize("split", ["mose", "lvos_v1", "lvos_v2", "vost"])
+def test_the_layout_wanted_is_told(tmp_path, split):
+    with pytest.raises(DataError, match=r"does not exist(.|\n)*published at https://"):
+        load_split(split, tmp_path)
+
+
+def test_a_meta_json_of_another_shape_is_refused(tmp_path):
+    draw(tmp_path / "LVOS/val", "a", ["00000001", "00000002"], ["00000001"], {})
+    (tmp_path / "LVOS/val/val_meta.json").write_text('{"videos": {"a": {"objects": {"1": {"frames": ["1"]}}}}}')
+    with pytest.raises(DataError, match=r"val_meta\.json: not such a meta\.json"):
+        load_split("lvos_v1", tmp_path)

@@ -1,0 +1,176 @@
+"""Which videos, objects and frames are scored; and that reading and writing go on beside the tracker."""
+
+import threading
+
+import numpy as np
+import pytest
+import tiny
+from miniature import Miniature, Oracle
+from PIL import Image
+
+from aot_jax.evaluation.ground_truth import score_folders, score_split
+from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
+from aot_jax.evaluation.run import run_split
+from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
+from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.io.datasets import ListedObject
+from aot_jax.io.masks import read_mask, write_mask
+from aot_jax.metrics import MetricsError, score_sequence, summarise
+
+STEMS = ("00000", "00001", "00002", "00003", "00004")
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Folders of true and found masks (5 frames); 9 comes at frame 2."""
+    truths = [np.roll(tiny.mask(40, 60, (1, 4, 9)), 2 * t, axis=1) for t in range(5)]
+    for true in truths[:2]:
+        true[true == 9] = 0
+    found = [np.roll(true, 3, axis=1) for true in truths]
+    for stem, true, own in zip(STEMS, truths, found, strict=True):
+        write_mask(tmp_path / "truth" / f"{stem}.png", true)
+        write_mask(tmp_path / "found" / f"{stem}.png", own)
+    return truths, found, tmp_path / "truth", tmp_path / "found"
+
+
+def score_pair(truth, found, **how):
+    files = {stem: truth / f"{stem}.png" for stem in STEMS}
+    (result,) = score_videos([VideoPair("video", STEMS, files, found, sparse=False, **how)], workers=1, progress=False)
+    assert not result.problems
+    return result.scores
+
+
+def test_objects_of_a_folder_are_scored_as_davis_does_from_where_they_appear(masks):
+    truths, found, *folders = masks
+    scores = score_pair(*folders, joining=True)
+    toolkit = score_sequence(truths, found)
+    assert set(toolkit) == {1, 4}
+    for i, score in toolkit.items():
+        assert (scores[i].J_mean, scores[i].F_mean) == (score.J_mean, score.F_mean)
+    assert scores[1].J_mean < 1
+    late = score_sequence(truths[2:], found[2:], ids=[9])[9]
+    assert (scores[9].J_mean, scores[9].F_mean) == (late.J_mean, late.F_mean)
+    assert len(scores[9].J) == 1
+
+
+def test_objects_with_lists_are_scored_after_the_first_frame_of_theirs(masks):
+    truths, found, *folders = masks
+    scores = score_pair(*folders, objects={1: STEMS[2::2], 4: (), 9: STEMS[4:]})
+    assert set(scores) == {1, 9}
+    by_frame = score_sequence(truths, found, skip_ends=False, ids=[1, 9])
+    np.testing.assert_array_equal(scores[1].J, by_frame[1].J[[2, 4]])
+    np.testing.assert_array_equal(scores[9].F, by_frame[9].F[[4]])
+
+
+def test_seen_and_unseen_are_averaged_apart(masks):
+    truths, found, *_ = masks
+    scores = {"a": score_sequence(truths, found), "b": score_sequence(truths, truths)}
+    things = {1: ListedObject(STEMS, "dog"), 4: ListedObject(STEMS, "ghost")}
+    sequences = tuple(Sequence(name, (), {}, things) for name in "ab")
+    parts = seen_and_unseen(Split("x", sequences, None, seen=frozenset({"dog"})), scores)
+    for part, i in (("seen", 1), ("unseen", 4)):
+        assert parts[part] == summarise({name: {i: scores[name][i]} for name in "ab"})
+    assert overall(parts) == pytest.approx(np.mean([parts[p].J + parts[p].F for p in parts]) / 2)
+    everything = seen_and_unseen(Split("x", sequences, None, seen=frozenset({"dog", "ghost"})), scores)
+    assert set(everything) == {"seen"}
+    assert overall(everything) is None
+
+
+def test_frames_with_ground_truth_are_scored_where_others_have_none(tmp_path):
+    made = Miniature(tmp_path, truth=True).davis("2017/val.txt")
+    split = load_split("davis17", tmp_path)
+    run_split([Oracle(made.answers)], split, tmp_path / "out")
+    write_mask(tmp_path / "out/late/00003.png", np.zeros((33, 47), np.int32))
+    whole = score_split(split, tmp_path / "out", workers=1)
+    assert whole.frames == 4 + 2
+    (split.annotations / "late" / "00002.png").unlink()
+    found = score_split(split, tmp_path / "out", workers=1)
+    assert found.frames == 3 + 2
+    assert [len(score.J) for score in found.scores["late"].values()] == [3, 3, 3]
+    assert found.scores["late"][1].J.tolist() == [1, 0, 1]
+    assert found.warnings[-1] == "ground truth in some frames only, 3 of 6 frames are scored: late"
+    for path in split.annotations.glob("*/*.png"):
+        if path.stem != "00000":
+            path.unlink()
+    assert score_split(split, tmp_path / "out", workers=1) == SetScores({})
+
+
+def test_every_fifth_frame_of_a_folder_is_scored_up_to_the_last_but_one(tmp_path):
+    frames, save = 20, Image.fromarray
+    for t in range(frames):
+        (tmp_path / "JPEGImages/a").mkdir(parents=True, exist_ok=True)
+        save(np.full((40, 60, 3), 10 * t, np.uint8)).save(tmp_path / f"JPEGImages/a/{t:05d}.jpg")
+        mask = tiny.mask(40, 60, (1, 4) if t < 10 else (1, 4, 9))
+        if t % 5 == 0:
+            write_mask(tmp_path / f"Annotations/a/{t:05d}.png", mask)
+        write_mask(tmp_path / f"out/a/{t:05d}.png", np.where((mask == 9) & (t == 15), 0, mask))
+    found = score_split(load_split("folder", tmp_path), tmp_path / "out", workers=1)
+    assert found.frames == 3  # 5, 10 and 15
+    assert {i: score.J.tolist() for i, score in found.scores["a"].items()} == {1: [1] * 3, 4: [1] * 3, 9: [0]}
+    assert found.warnings == ("ground truth in some frames only, 3 of 20 frames are scored: a",)
+    # The command for two folders of masks says the same.
+    same = score_folders(tmp_path / "Annotations", tmp_path / "out", workers=1)
+    assert format_table(same.scores) == format_table(found.scores)
+    assert same.warnings == found.warnings
+    # A mask that brings an object and shows no other was drawn for that: it is no ground truth.
+    only = tiny.mask(40, 60, (1, 4, 9))
+    write_mask(tmp_path / "Annotations/a/00010.png", np.where(only == 9, 9, 0))
+    found = score_split(load_split("folder", tmp_path), tmp_path / "out", workers=1)
+    assert {i: score.J.tolist() for i, score in found.scores["a"].items()} == {1: [1] * 2, 4: [1] * 2, 9: [0]}
+
+
+def test_masks_that_do_not_fit_the_truth_are_all_named(tmp_path):
+    made = Miniature(tmp_path, truth=True).folder()
+    split = load_split("folder", tmp_path)
+    run_split([Oracle(made.answers)], split, tmp_path / "out")
+    (tmp_path / "out/late/00002.png").unlink()
+    write_mask(tmp_path / "out/plain/00001.png", np.ones((4, 5), np.int32))
+    with pytest.raises(MetricsError) as raised:
+        score_split(split, tmp_path / "out", workers=1)
+    assert "out/late: no mask for 1 of 6 frames: 00002" in str(raised.value)
+    assert "out/plain/00001.png: the mask is 5x4, but 52x40" in str(raised.value)
+
+
+def test_void_in_a_given_mask_is_no_object(tmp_path):
+    made = Miniature(tmp_path, truth=False).folder()
+    path = tmp_path / "Annotations/plain/00000.png"
+    mask = read_mask(path)
+    mask[0] = 255
+    Image.fromarray(mask.astype(np.uint8)).save(path)
+    frame = np.asarray(Image.open(tmp_path / "JPEGImages/plain/00000.jpg"))
+    made.answers[frame.tobytes()] = np.where(mask == 255, 0, mask)
+    oracle = Oracle(made.answers)
+    run_split([oracle], load_split("folder", tmp_path), tmp_path / "out")
+    assert oracle.given[2] == [1, 4, 9]
+
+
+def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):
+    made = Miniature(tmp_path, truth=False).folder()
+    read_ahead, written_behind = threading.Event(), threading.Event()
+    late, waited = [], []
+
+    def read(path):
+        if path.stem == "00002":
+            read_ahead.set()
+        return np.asarray(Image.open(path))
+
+    def write(path, labels):
+        if path.stem == "00000":  # as slow as the tracker's next two frames
+            waited.append(written_behind.wait(20))
+        write_mask(path, labels)
+
+    class Watching(Oracle):
+        def step(self, frame, mask=None):
+            labels = super().step(frame, mask)
+            if self.steps == 1:
+                late.append(not read_ahead.wait(20))
+            if self.steps == 3:
+                written_behind.set()
+            return labels
+
+    monkeypatch.setattr("aot_jax.evaluation.segment.read_frame", read)
+    monkeypatch.setattr("aot_jax.io.mask_writer.write_mask", write)
+    split = load_split("folder", tmp_path)
+    run_split([Watching(made.answers)], split, tmp_path / "out")
+    assert late == [False]
+    assert all(waited)

@@ -1,0 +1,420 @@
+"""J and F: figures made by hand, a slow reference, the official toolkit's own figures, folders and command line."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aot_jax.evaluation.ground_truth import numbering_hint, score_folders
+from aot_jax.evaluation.report import format_table, write_csv
+from aot_jax.io.masks import write_mask
+from aot_jax.metrics import (
+    MetricsError,
+    ObjectScore,
+    boundary_measure,
+    region_similarity,
+    score_sequence,
+    summarise,
+)
+from aot_jax.metrics.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[2]
+PARITY = Path(os.environ.get("AOT_PARITY_DIR", ROOT.parent / "shared" / "parity"))
+
+
+def square(top, left, side, shape=(20, 30)):
+    mask = np.zeros(shape, bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def slow_boundary(mask):
+    """Collect boundary pixels one by one: the neighbours that exist, except that the corner has none."""
+    height, width = mask.shape
+    found = set()
+    for y in range(height):
+        for x in range(width):
+            if y == height - 1:
+                neighbours = [(y, x + 1)]
+            elif x == width - 1:
+                neighbours = [(y + 1, x)]
+            else:
+                neighbours = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
+            if any(b < width and mask[y, x] != mask[a, b] for a, b in neighbours):
+                found.add((y, x))
+    return found
+
+
+def slow_f(truth, prediction):
+    radius = math.ceil(0.008 * math.sqrt(truth.shape[0] ** 2 + truth.shape[1] ** 2))
+    a, b = slow_boundary(truth), slow_boundary(prediction)
+    if not a or not b:
+        return float(not a and not b)
+
+    def share(points, others):
+        hits = [any((y - v) ** 2 + (x - u) ** 2 <= radius**2 for v, u in others) for y, x in points]
+        return sum(hits) / len(hits)
+
+    precision, recall = share(b, a), share(a, b)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def test_j_by_hand():
+    a, b = square(2, 2, 4), square(4, 4, 4)  # 16 pixels each, 4 shared
+    assert region_similarity(a, b) == 4 / 28
+    assert region_similarity(a, a) == 1
+    assert region_similarity(a, square(10, 10, 4)) == 0
+    empty = np.zeros_like(a)
+    assert region_similarity(empty, empty) == 1
+    assert region_similarity(a, empty) == region_similarity(empty, a) == 0
+
+
+def test_f_by_hand():
+    # 20 x 30: radius ceil(.008 * 36.06) = 1. The boundary of a 4 x 4 square at (y, x) is the outline of the 5 x 5
+    # square at (y - 1, x - 1): 16 pixels.
+    a = square(5, 5, 4)
+    assert boundary_measure(a, a) == 1
+    assert boundary_measure(a, square(5, 6, 4)) == 1  # every pixel is one step away
+    # Two to the right: columns 4..8 against 6..10. In the top and the bottom row columns 5..8 are near (4 each), on the
+    # inner side the two pixels next to those rows; the rest is two steps from everything: 10 of 16, both ways.
+    assert boundary_measure(a, square(5, 7, 4)) == 10 / 16
+    assert boundary_measure(a, square(14, 24, 4)) == 0
+
+
+def test_f_of_empty_and_full_masks():
+    a, empty, full = square(5, 5, 4), np.zeros((20, 30), bool), np.ones((20, 30), bool)
+    assert boundary_measure(empty, empty) == 1
+    assert boundary_measure(full, full) == boundary_measure(empty, full) == 1  # neither has a boundary
+    assert boundary_measure(a, empty) == boundary_measure(empty, a) == 0
+
+
+def test_f_at_the_image_border():
+    # In the last row the lower neighbours are missing, in the last column the right ones; the corner has none.
+    corner = np.zeros((3, 3), bool)
+    corner[2, 2] = True  # boundary: (1, 1), (1, 2), (2, 1)
+    middle = np.zeros((3, 3), bool)
+    middle[1, 1] = True  # boundary: (0, 0), (0, 1), (1, 0), (1, 1)
+    assert slow_boundary(corner) == {(1, 1), (1, 2), (2, 1)}
+    assert slow_boundary(middle) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    # radius 1: all three of the corner's are within 1 of (1, 1); of the middle's only (0, 0) is not within 1 of them
+    assert boundary_measure(middle, corner) == pytest.approx(2 * 1 * 0.75 / 1.75)
+
+
+@pytest.mark.parametrize(
+    ("shape", "densities"),
+    [
+        ((1, 1), (0.5,)),
+        ((1, 9), (0.1, 0.5)),
+        ((7, 1), (0.1, 0.5)),
+        ((13, 17), (0.02, 0.3, 0.9)),
+        ((40, 30), (0.01, 0.3, 0.99)),
+        ((150, 210), (0.0005, 0.005)),  # radius 3
+    ],
+)
+def test_f_equals_a_slow_reference(shape, densities):
+    rng = np.random.default_rng(shape[1])
+    for density in densities:
+        truth = rng.random(shape) < density
+        prediction = np.roll(truth, (1, 3), (0, 1)) ^ (rng.random(shape) < density / 2)
+        expected = slow_f(truth, prediction)
+        assert 0 < expected < 1 or min(shape) == 1
+        assert boundary_measure(truth, prediction) == pytest.approx(expected, abs=1e-12)
+        assert boundary_measure(prediction, truth) == pytest.approx(expected, abs=1e-12)
+
+
+def test_f_tolerates_exactly_the_disk_radius():
+    shape = (480, 854)  # radius ceil(.008 * 979.66) = 8
+    a = np.zeros(shape, bool)
+    a[100] = True  # boundary: rows 99 and 100, all columns
+    for shift, expected in ((8, 1.0), (9, 0.5), (10, 0.0)):
+        assert boundary_measure(a, np.roll(a, shift, 0)) == pytest.approx(expected)
+
+
+def test_void_pixels_count_for_nothing():
+    a, b = square(5, 5, 6), square(5, 5, 6) | square(5, 11, 6)
+    void = square(5, 11, 6)
+    for truth, prediction in ((a, b), (b, a)):
+        assert region_similarity(truth, prediction) == 0.5
+        assert region_similarity(truth, prediction, void) == 1
+        assert boundary_measure(truth, prediction) < 1
+        assert boundary_measure(truth, prediction, void) == 1
+
+
+def test_different_shapes_are_refused():
+    with pytest.raises(MetricsError, match=r"\(2, 3\) and \(3, 2\)"):
+        region_similarity(np.zeros((2, 3), bool), np.zeros((3, 2), bool))
+    with pytest.raises(MetricsError, match="one shape"):
+        boundary_measure(np.zeros((2, 3), bool), np.zeros((2, 3), bool), np.zeros((2, 2), bool))
+
+
+def sequence(frames=5, shape=(20, 30)):
+    """Objects 2 and 7 on the move, and a prediction that loses object 7 in frame 2."""
+    truths = [2 * square(2, 2 + t, 6) + 7 * square(11, 20 - t, 5) for t in range(frames)]
+    predictions = [truth.copy() for truth in truths]
+    predictions[2][predictions[2] == 7] = 0
+    return truths, predictions
+
+
+def test_means_skip_the_first_and_the_last_frame():
+    truths, predictions = sequence()
+    predictions[0] = predictions[0] * 0
+    scores = score_sequence(iter(truths), iter(predictions))
+    assert list(scores) == [2, 7]
+    assert scores[7].J.tolist() == scores[7].F.tolist() == [0, 1, 0, 1, 1]
+    assert scores[7].J_mean == scores[7].F_mean == scores[7].JF_mean == pytest.approx(2 / 3)
+    assert scores[2].J_mean == 1
+    assert score_sequence(truths, predictions, skip_ends=False)[7].J_mean == pytest.approx(3 / 5)
+
+
+def test_ids_are_those_of_the_first_frame_unless_given():
+    truths, predictions = sequence()
+    truths[0][truths[0] == 7] = 255
+    assert list(score_sequence(truths, predictions)) == [2]
+    assert list(score_sequence(truths, predictions, ids=[7, 9])) == [7, 9]
+    assert score_sequence(truths, predictions, ids=[9])[9].J.tolist() == [1] * 5  # absent from both sides
+    assert list(score_sequence(truths, predictions, binary=True)) == [1]
+
+
+def test_truth_255_is_void_except_in_binary_scoring():
+    truths, predictions = sequence()
+    for truth in truths[1:]:
+        truth[truth == 7] = 255
+    for prediction in predictions:
+        prediction[prediction == 7] = 2  # spills onto the void
+    assert score_sequence(truths, predictions)[2].J_mean == 1
+    assert score_sequence(truths, predictions, binary=True)[1].J.tolist() == [1, 1, 36 / 61, 1, 1]
+
+
+def test_only_unscored_frames_may_lack_a_prediction():
+    truths, predictions = sequence()
+    predictions[0] = predictions[-1] = None
+    scores = score_sequence(truths, predictions)
+    assert np.isnan(scores[2].J).tolist() == [True, False, False, False, True]
+    assert scores[7].J_mean == pytest.approx(2 / 3)
+    predictions[3] = None
+    with pytest.raises(MetricsError, match=r"no prediction for frames \[3\]"):
+        score_sequence(truths, predictions)
+    with pytest.raises(MetricsError, match=r"frames \[0, 3, 4\]"):
+        score_sequence(truths, predictions, skip_ends=False)
+
+
+def test_sequences_that_cannot_be_scored_are_refused():
+    truths, predictions = sequence()
+    with pytest.raises(MetricsError, match="the prediction ends after 4 frames"):
+        score_sequence(truths, predictions[:4])
+    with pytest.raises(MetricsError, match="the ground truth ends after 3 frames"):
+        score_sequence(truths[:3], predictions)
+    with pytest.raises(MetricsError, match="2 frames: none is left"):
+        score_sequence(truths[:2], predictions[:2])
+    with pytest.raises(MetricsError, match="holds no object"):
+        score_sequence([truths[0] * 0] * 3, predictions[:3])
+    with pytest.raises(MetricsError, match="no frame"):
+        score_sequence([], [])
+    with pytest.raises(
+        MetricsError, match=r"frame 1: the ground truth is \(20, 30\) \(h, w\), the prediction \(30, 20\)"
+    ):
+        score_sequence(truths, [truths[0], truths[1].T])
+
+
+def score(value, frames=3):
+    return ObjectScore(np.full(frames, value), np.full(frames, value / 2))
+
+
+def test_summary_is_a_mean_over_objects_not_sequences(tmp_path):
+    scores = {"a": {1: score(1.0), 2: score(0.8)}, "longer": {1: score(0.3)}}
+    summary = summarise(scores)
+    assert (summary.J, summary.F, summary.JF, summary.objects) == pytest.approx((0.7, 0.35, 0.525, 3))
+    assert str(summary) == "J&F 0.5250  J 0.7000  F 0.3500"
+    assert format_table(scores).splitlines() == [
+        "sequence  object       J       F     J&F",
+        "a              1  1.0000  0.5000  0.7500",
+        "a              2  0.8000  0.4000  0.6000",
+        "longer         1  0.3000  0.1500  0.2250",
+    ]
+    write_csv(tmp_path / "new" / "scores.csv", scores)
+    lines = (tmp_path / "new" / "scores.csv").read_text().splitlines()
+    assert lines[0] == "sequence,object,J,F,J&F"
+    assert lines[2] == "a,2,0.800000,0.400000,0.600000"
+    assert lines[-1] == "mean,,0.700000,0.350000,0.525000"
+    with pytest.raises(MetricsError, match="no object"):
+        summarise({})
+
+
+def discs(seed, frames, height, width, objects):
+    """Moving discs, as the generator of the toolkit's figures draws them: images first, from the same bits."""
+    rng = np.random.default_rng(seed)
+    rng.standard_normal((frames, 3, height, width))
+    centre, velocity = rng.uniform(0.2, 0.8, (objects, 2)), rng.uniform(-0.03, 0.03, (objects, 2))
+    radius = rng.uniform(0.08, 0.2, objects) * min(height, width)
+    ys, xs = np.mgrid[:height, :width]
+    masks = np.zeros((frames, height, width), np.int32)
+    for t in range(frames):
+        for o in range(objects):
+            cy, cx = (centre[o] + velocity[o] * t) * [height, width]
+            masks[t][(ys - cy) ** 2 + (xs - cx) ** 2 < radius[o] ** 2] = o + 1
+    return masks
+
+
+def rolled(truths, objects):
+    predictions = np.stack([np.roll(truth, (t, 2 * t), (0, 1)) for t, truth in enumerate(truths)])
+    predictions[-2:][predictions[-2:] == objects] = 0
+    predictions[3] = 0
+    return predictions
+
+
+def test_figures_of_the_official_toolkit():
+    # Three of its figures, so that this file stands alone: discs(51, 7, 120, 200, 3), object 1 in frames 1, 2, 4.
+    truths = discs(51, 7, 120, 200, 3)
+    found = score_sequence(truths, rolled(truths, 3))
+    assert found[1].J[[1, 2, 4]].tolist() == pytest.approx(
+        [0.8714185883997205, 0.7582128777923784, 0.570926143024619], abs=1e-12
+    )
+    assert found[1].F[[1, 2, 4]].tolist() == pytest.approx(
+        [0.8885440065346131, 0.37795043273013373, 0.19977965479250825], abs=1e-12
+    )
+
+
+@pytest.fixture
+def folders(tmp_path):
+    truths, predictions = sequence()
+    for name in ("cow", "dog"):
+        for t in range(len(truths)):
+            write_mask(tmp_path / "truth" / name / f"{t:05d}.png", truths[t])
+            if t not in (0, len(truths) - 1):  # the toolkit does not look at these
+                write_mask(tmp_path / "found" / name / f"{t:05d}.png", predictions[t])
+    return tmp_path / "truth", tmp_path / "found"
+
+
+def test_folders_are_scored_alike_here_and_in_other_processes(folders):
+    alone = score_folders(*folders, workers=1, progress=False)
+    assert list(alone.scores) == ["cow", "dog"]
+    assert alone.warnings == ()
+    assert alone.scores["cow"][7].J_mean == pytest.approx(2 / 3)
+    together = score_folders(*folders, workers=2, progress=False)
+    assert format_table(together.scores) == format_table(alone.scores)
+    assert list(score_folders(*folders, workers=1, sequences=["dog"]).scores) == ["dog"]
+    one = score_folders(folders[0] / "cow", folders[1] / "cow")
+    assert one.scores["cow"][7].J_mean == alone.scores["cow"][7].J_mean
+
+
+def test_black_and_white_files_are_scored_as_one_object(folders):
+    truth, found = folders
+    for path in [*truth.glob("*/*.png"), *found.glob("*/*.png")]:
+        with Image.open(path) as image:
+            ids = np.asarray(image)
+        Image.fromarray(np.where(ids == 2, 255, 0).astype(np.uint8)).save(path)
+    scored = score_folders(truth, found, binary=True, workers=1)
+    assert scored.scores["cow"][1].JF_mean == 1
+    assert score_folders(truth, found, workers=1).scores["cow"][1].JF_mean == 1
+
+
+def test_all_problems_are_listed_together(folders):
+    truth, found = folders
+    write_mask(found / "cow" / "00001.png", np.ones((10, 12), int))
+    (found / "cow" / "00002.png").write_bytes(b"nothing")
+    (found / "dog" / "00003.png").unlink()
+    write_mask(truth / "elk" / "00000.png", np.ones((4, 4), int))
+    with pytest.raises(MetricsError) as error:
+        score_folders(*folders, workers=1)
+    message = str(error.value)
+    assert message.startswith("nothing scored, 4 problems:")
+    assert "cow/00001.png: the mask is 12x10, but 30x20" in message
+    assert "cow/00002.png: not a " in message
+    assert "dog: no mask for 1 of 5 frames: 00003" in message
+    assert "elk: the sequence is missing" in message
+
+
+def test_no_more_than_twenty_problems_are_listed(folders):
+    for i in range(24):
+        (folders[0] / f"more{i:02d}").mkdir()
+    with pytest.raises(MetricsError) as error:
+        score_folders(*folders, workers=1)
+    assert len(str(error.value).splitlines()) == 22
+    assert str(error.value).endswith("... and 4 more")
+
+
+def test_remarks_name_ids_and_sequences_that_do_not_count(folders):
+    truth, found = folders
+    late = np.asarray(Image.open(truth / "cow" / "00002.png")).copy()
+    late[0, 0] = 4
+    write_mask(truth / "cow" / "00002.png", late)
+    wrong = np.asarray(Image.open(found / "dog" / "00002.png")).copy()
+    wrong[0, :2] = 9, 12
+    write_mask(found / "dog" / "00002.png", wrong)
+    (found / "elk").mkdir()
+    warnings = score_folders(truth, found, workers=1).warnings
+    assert len(warnings) == 3
+    assert any("cow: ids [4] are not in the first frame" in line for line in warnings)
+    assert any("dog: ids [9, 12], from 00002.png on, are not in the ground truth" in line for line in warnings)
+    assert any("not scored: elk" in line for line in warnings)
+
+
+def test_predictions_numbered_from_another_frame_are_told(folders, tmp_path, capsys):
+    truth = folders[0]
+    shifted = tmp_path / "shifted" / "dog"
+    for t in range(5):
+        write_mask(shifted / f"{t + 1:05d}.png", np.asarray(Image.open(truth / "dog" / f"{t:05d}.png")))
+    both = ["--ground_truth", str(truth), "--prediction", str(tmp_path / "shifted"), "--sequences", "dog"]
+    assert main([*both, "--workers", "1"]) == 0
+    assert capsys.readouterr().err == (
+        f"warning: {shifted}: is numbered from 00001, the ground truth from 00000; frames are matched by name: "
+        "if they show the same, rename one\n"
+    )
+    for t in (5, 4, 3, 2, 1):
+        (shifted / f"{t:05d}.png").rename(shifted / f"frame_{t:04d}.png")
+    assert main([*both, "--workers", "1"]) == 2
+    message = capsys.readouterr().err
+    assert "no mask for 3 of 5 frames: 00001, 00002, 00003 (it is named like frame_0001, the ground truth" in message
+    names = [f"{t:05d}" for t in range(10)]
+    assert numbering_hint(names, names[1:-1]) == ""  # the ends need no prediction
+    assert numbering_hint(names, names[1:]) == ""
+    assert numbering_hint(names[::5], names[1:], sparse=True).startswith("is numbered from 00001")
+    assert numbering_hint(names[::5], names, sparse=True) == ""
+
+
+def test_every_nth_frame_with_ground_truth_is_scored_and_counted(folders, capsys):
+    truth, found = folders
+    (truth / "dog" / "00002.png").unlink()
+    both = ["--ground_truth", str(truth), "--prediction", str(found), "--workers", "1"]
+    assert main(both) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "warning: ground truth in some frames only, 2 of 5 frames are scored: dog\n"
+    assert "dog            7  1.0000  1.0000  1.0000" in printed.out.splitlines()
+
+
+def test_command_line_ends_with_the_figures(folders, tmp_path):
+    (tmp_path / "val.txt").write_text("dog\n")
+    command = [sys.executable, "-m", "aot_jax.metrics", "--ground_truth", folders[0], "--prediction", folders[1]]
+    options = ["--workers", "2", "--csv", tmp_path / "scores.csv"]
+    run = subprocess.run([*map(str, [*command, *options])], cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert run.stderr == ""
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[-1] == "J&F 0.8333  J 0.8333  F 0.8333"
+    assert len(run.stdout.splitlines()) == 6
+    assert (tmp_path / "scores.csv").read_text().splitlines()[-1] == "mean,,0.833333,0.833333,0.833333"
+
+
+def test_command_line_takes_names_and_lists(folders, tmp_path, capsys):
+    (tmp_path / "val.txt").write_text("dog\n")
+    both = ["--ground_truth", str(folders[0]), "--prediction", str(folders[1]), "--workers", "1"]
+    for chosen in (["dog"], [str(tmp_path / "val.txt")]):
+        assert main([*both, "--sequences", *chosen]) == 0
+        assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["sequence", "dog", "dog", "J&F"]
+    assert main([*both, "--sequences", "elk"]) == 2
+    assert "truth/elk: no such sequence in the ground truth" in capsys.readouterr().err
+
+
+def test_bad_input_is_an_error_message_and_exit_code_2(folders, tmp_path, capsys):
+    assert main(["--ground_truth", str(tmp_path / "none"), "--prediction", str(folders[1])]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: not a folder")
+    (tmp_path / "void").mkdir()
+    assert main(["--ground_truth", str(tmp_path / "void"), "--prediction", str(folders[1])]) == 2
+    assert "no sequence to score" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["--ground_truth", ".", "--prediction", ".", "--workers", "0"])
+    assert stop.value.code == 2

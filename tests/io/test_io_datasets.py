@@ -1,0 +1,87 @@
+"""Raw data sets are listed by one rule: the order of frames, letter case, lists as editors save them."""
+
+import pytest
+from PIL import Image
+
+from aot_jax.io import datasets
+from aot_jax.io.datasets import DataError
+from aot_jax.io.frames import list_frames
+
+
+def save(root, video, names, mask_names=None):
+    for part, files in (
+        ("JPEGImages", names),
+        ("Annotations", mask_names or [n.split(".")[0] + ".png" for n in names]),
+    ):
+        folder = root / part / video
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            Image.new("L", (8, 8), 1).save(folder / name, "PNG" if name.lower().endswith("png") else "JPEG")
+
+
+def stems(video):
+    return [pair.name for pair in video.frames]
+
+
+def test_frames_are_in_the_order_of_tracking(tmp_path):
+    names = [f"{t}.jpg" for t in range(1, 13)]
+    save(tmp_path, "clip", names)
+    save(tmp_path, "480p/clip", names)
+    (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
+    (tmp_path / "ImageSets/2017/train.txt").write_text("clip\n")
+    tracked = [path.stem for path in list_frames(tmp_path / "JPEGImages" / "clip")]
+    assert tracked == [str(t) for t in range(1, 13)]
+    assert stems(datasets.davis(tmp_path, 2017).videos[0]) == tracked
+    assert stems(datasets.static(tmp_path).videos[-1]) == ["12"]
+    for part in ("JPEGImages", "Annotations"):
+        (tmp_path / part / "480p").rename(tmp_path / f"{part}_480p")
+    assert stems(datasets.own_videos(tmp_path).videos[0]) == tracked
+
+
+def test_letter_case_of_suffixes_does_not_matter(tmp_path):
+    save(tmp_path, "clip", ["0.JPG", "1.Jpeg"], ["0.PNG", "1.png"])
+    pairs = datasets.own_videos(tmp_path).videos[0].frames
+    assert [(pair.image.name, pair.mask.name) for pair in pairs] == [("0.JPG", "0.PNG"), ("1.Jpeg", "1.png")]
+
+
+def test_one_frame_twice_is_an_error(tmp_path):
+    save(tmp_path, "clip", ["0.jpg", "0.jpeg"], ["0.png"])
+    with pytest.raises(DataError, match=r"0\.jpeg and 0\.jpg would be one frame twice"):
+        datasets.own_videos(tmp_path)
+
+
+def test_files_without_a_partner_are_listed(tmp_path):
+    save(tmp_path, "clip", ["0.jpg", "1.jpg"], ["1.png", "2.png"])
+    pairs = datasets.own_videos(tmp_path).videos[0].frames
+    assert [(pair.name, pair.image is not None, pair.mask is not None) for pair in pairs] == [
+        ("0", True, False),
+        ("1", True, True),
+        ("2", False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"\xef\xbb\xbfa\r\nb\r\n", ["a", "b"]),
+        (b"my dog\n\n  b  \na\n", ["my dog", "b", "a"]),
+        ("\u00e9t\u00e9\n".encode(), ["\u00e9t\u00e9"]),
+        (b"/JPEGImages/480p/my dog/00000.jpg /Annotations/480p/my dog/00000.png\n" * 2, ["my dog"]),
+        (b"JPEGImages/480p/bear/00000.jpg\n/JPEGImages/480p/cat/0.jpg x 1\n", ["bear", "cat"]),
+    ],
+    ids=["byte-order mark", "blanks", "accents", "pairs of paths", "paths"],
+)
+def test_lists_are_read_as_editors_save_them(tmp_path, content, names):
+    (tmp_path / "val.txt").write_bytes(content)
+    assert datasets.read_names(tmp_path / "val.txt") == names
+
+
+def test_lists_that_cannot_be_used_are_named(tmp_path):
+    (tmp_path / "val.txt").write_bytes("\u00e9t\u00e9\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"val\.txt: cannot be read .*save it as UTF-8"):
+        datasets.read_names(tmp_path / "val.txt")
+    (tmp_path / "val.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"val\.txt: lists no video"):
+        datasets.read_names(tmp_path / "val.txt")
+    with pytest.raises(DataError, match=r"unknown dataset 'davis18'; use davis16, davis17"):
+        datasets.find("davis18", tmp_path)

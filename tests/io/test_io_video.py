@@ -1,0 +1,420 @@
+"""Videos: every frame once, upright, at its time, forward and backward; what is written back; broken files."""
+
+import itertools
+import os
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import clips
+import numpy as np
+import pytest
+from av.video.reformatter import Colorspace
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aot_jax.io.frames import FrameError
+from aot_jax.io.sound import Sound
+from aot_jax.io.sources import open_source
+from aot_jax.io.video_reader import VideoReader
+from aot_jax.io.video_stream import upright
+from aot_jax.io.video_writer import VideoWriter
+
+FASTSTART = {"movflags": "faststart"}  # the index comes first, as in downloads
+
+
+def numbers(frames):
+    return [clips.number_of(frame.pixels) for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp4", {}),
+        ("a.mov", {"sound": "pcm_s16le"}),
+        ("a.webm", {"codec": "libvpx-vp9", "sound": "libopus"}),
+        ("a.mkv", {"key_every": 100}),
+        ("open.mp4", {"options": {"x264-params": "open-gop=1:bframes=3:b-adapt=0"}}),
+        ("a.avi", {"options": {"bf": "0"}, "ticks": 24}),
+    ],
+)
+def test_frames_forward_and_backward(tmp_path, name, options):
+    reader = VideoReader(clips.write_clip(tmp_path / name, **options), buffer=48 * 32 * 2 * 3)  # three frames
+    assert (reader.size, reader.name) == ((32, 48), Path(name).stem)
+    frames = list(reader.frames())
+    assert numbers(frames) == [frame.index for frame in frames] == list(range(12))
+    np.testing.assert_allclose([float(frame.time) for frame in frames], np.arange(12) / 24, atol=1e-3)
+    backward = list(reader.backward(12))
+    assert [frame.index for frame in backward] == list(range(11, -1, -1))
+    for frame, again in zip(frames, reversed(backward), strict=True):
+        assert frame.time == again.time
+        np.testing.assert_array_equal(frame.pixels, again.pixels)
+    assert numbers(reader.backward(7)) == [6, 5, 4, 3, 2, 1, 0]
+    assert numbers(reader.frames(9)) == [9, 10, 11]
+    assert list(reader.frames(12)) == list(reader.backward(0)) == []
+    assert reader.count == 12
+
+
+def test_going_backward_holds_no_more_than_its_buffer(tmp_path, monkeypatch):
+    reader = VideoReader(clips.write_clip(tmp_path / "a.mp4", 24, key_every=100), buffer=48 * 32 * 2 * 4)
+    held = []
+    decode_range = reader._range
+
+    def watched(*args):
+        part = decode_range(*args)
+        held.append(len(part))
+        return part
+
+    monkeypatch.setattr(reader, "_range", watched)
+    assert numbers(reader.backward(24)) == list(range(23, -1, -1))
+    assert held == [4] * 6
+
+
+def test_going_backward_where_seeking_is_impossible(tmp_path, monkeypatch):
+    reader = VideoReader(clips.write_clip(tmp_path / "a.mp4"))
+    index = reader._index
+
+    def without_stamps(end):
+        stamps, keys, times = index(end)
+        return [None] * len(stamps), keys, times
+
+    monkeypatch.setattr(reader, "_index", without_stamps)
+    assert numbers(reader.backward(12)) == list(range(11, -1, -1))
+
+
+@pytest.mark.parametrize("clockwise", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_frames_come_upright(tmp_path, clockwise, mirror):
+    path = clips.turn(clips.write_clip(tmp_path / "a.mp4", 2), clockwise, mirror)
+    reader = VideoReader(path)
+    frame = next(reader.frames()).pixels
+    stored = clips.picture(0)
+    shown = np.rot90(stored[:, ::-1] if mirror else stored, -clockwise // 90)
+    assert reader.size == frame.shape[:2] == shown.shape[:2]
+    assert np.abs(frame.astype(int) - shown).mean() < 12  # a wrong corner alone is off by some 20
+    red = frame[..., 0].astype(int) - frame[..., 1] > 80
+    np.testing.assert_array_equal(red[4:-4:4, 4:-4:4], (shown[..., 0] > 200)[4:-4:4, 4:-4:4])
+
+
+def test_upright_follows_the_matrix_of_coordinates():
+    pixels = np.arange(6).reshape(2, 3, 1)
+    assert upright(pixels, None) is pixels
+    assert upright(pixels, (0, 1, -1, 0))[..., 0].tolist() == [[3, 0], [4, 1], [5, 2]]
+    assert upright(pixels, (0, -1, 1, 0))[..., 0].tolist() == [[2, 5], [1, 4], [0, 3]]
+    assert upright(pixels, (-1, 0, 0, 1))[..., 0].tolist() == [[2, 1, 0], [5, 4, 3]]
+
+
+def test_pixels_that_are_not_square_turn_with_the_frame(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", 24, pixel_aspect=Fraction(4, 3)) as writer:
+        writer.write(clips.picture(0))
+    assert VideoReader(tmp_path / "a.mp4").pixel_aspect == Fraction(4, 3)
+    assert VideoReader(clips.turn(tmp_path / "a.mp4", 90)).pixel_aspect == Fraction(3, 4)
+
+
+def test_times_of_a_variable_rate_are_kept(tmp_path):
+    times = [0, 0.1, 0.15, 0.4, 1.0, 1.01]
+    reader = VideoReader(clips.write_clip(tmp_path / "a.mp4", 6, times=times))
+    with VideoWriter(tmp_path / "b.mp4", reader.rate) as writer:
+        for frame in reader.frames():
+            writer.write(frame.pixels, frame.time)
+    found = list(VideoReader(tmp_path / "b.mp4").frames())
+    np.testing.assert_allclose([float(frame.time) for frame in found], times, atol=1e-4)
+    assert numbers(found) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(10)])
+def test_a_constant_rate_is_kept_exactly(tmp_path, rate):
+    with VideoWriter(tmp_path / "a.mp4", rate) as writer:
+        for i in range(5):
+            writer.write(clips.picture(i))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].average_rate == rate
+        assert container.streams.video[0].frames == 5
+    assert [frame.time for frame in VideoReader(tmp_path / "a.mp4").frames()] == [i / rate for i in range(5)]
+
+
+def test_colours_survive(tmp_path):
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[:, :32], frame[:, 32:] = (200, 30, 40), (20, 60, 220)
+    with VideoWriter(tmp_path / "a.mp4", 24) as writer:
+        writer.write(frame)
+    found = next(VideoReader(tmp_path / "a.mp4").frames()).pixels.astype(int)
+    for x in (16, 48):
+        assert np.abs(found[24, x] - frame[24, x]).max() <= 6
+
+
+@pytest.mark.parametrize(("size", "space"), [((64, 64), Colorspace.ITU601), ((720, 720), Colorspace.ITU709)])
+def test_colours_that_a_file_does_not_name_are_those_of_its_size(tmp_path, size, space):
+    frame = np.full((*size, 3), (200, 30, 40), np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        stream.pix_fmt, (stream.height, stream.width) = "yuv420p", size
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p", dst_colorspace=space)
+        output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))
+    found = next(VideoReader(tmp_path / "a.mp4").frames()).pixels
+    assert np.abs(found[32, 32].astype(int) - frame[0, 0]).max() <= 6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 47)])
+def test_odd_sizes_repeat_their_edge(tmp_path, size):
+    with VideoWriter(tmp_path / "a.mp4", 24) as writer:
+        writer.write(clips.picture(3, *size))
+    frame = next(VideoReader(tmp_path / "a.mp4").frames()).pixels
+    assert frame.shape[:2] == tuple(n + n % 2 for n in size)
+    assert np.abs(frame[-1].astype(int) - frame[-2]).max() <= 4
+
+
+def copy(source, target):
+    warnings = []
+    reader = VideoReader(source)
+    with VideoWriter(target, reader.rate, sound=Sound(source, reader.start, warnings.append)) as writer:
+        for frame in reader.frames():
+            writer.write(frame.pixels, frame.time, frame.duration)
+    return warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "aac"), ("a.webm", "libopus"), ("a.mkv", "flac"), ("b.mp4", "mp3")]
+)
+def test_sound_is_copied_packet_by_packet(tmp_path, name, codec):
+    video = {"codec": "libvpx-vp9"} if name == "a.webm" else {}
+    if codec in ("flac", "mp3") and codec not in av.codecs_available:
+        pytest.skip(f"this build of PyAV has no encoder for {codec}")
+    try:
+        path = clips.write_clip(tmp_path / name, 24, sound=codec, **video)
+    except (av.FFmpegError, ValueError):
+        pytest.skip(f"this build of PyAV does not encode {codec}")
+    assert copy(path, tmp_path / "copy.mp4") == []
+    before, after = clips.sound_of(path), clips.sound_of(tmp_path / "copy.mp4")
+    assert before[0] == after[0]
+    assert after[1] == before[1]
+
+
+def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path):
+    path = clips.write_clip(tmp_path / "a.mov", 24, sound="pcm_s16le")
+    assert copy(path, tmp_path / "copy.mp4") == []
+    assert clips.sound_of(tmp_path / "copy.mp4")[0] == "aac"
+    with av.open(str(tmp_path / "copy.mp4")) as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    wave = np.sin(np.arange(44_100) / 20) * 0.3
+    assert len(heard) == pytest.approx(44_100, abs=2200)
+    part = heard[10_000:12_000]
+    assert max(part @ wave[at : at + 2000] for at in range(8_000, 13_000, 7)) > 0.95 * (part @ part)
+
+
+def test_silence_stays_silent(tmp_path):
+    copy(clips.write_clip(tmp_path / "b.mp4"), tmp_path / "silent.mp4")
+    assert clips.sound_of(tmp_path / "silent.mp4") == (None, [])
+
+
+def lengths(path):
+    """Seconds that a file and its video stream say they last, and when each frame is shown."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stated = container.duration / 1e6, float(stream.duration * stream.time_base)
+        return stated, [float(frame.time) for frame in container.decode(stream)]
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"x264-params": "bframes=2:b-adapt=0"}])
+@pytest.mark.parametrize(
+    "times", [[0, 0.02, 0.04, 0.06, 0.08, 3, 6], [0, 1, 2, 3, 20, 40], [0, 0.5, 0.55, 0.6], [i / 24 for i in range(9)]]
+)
+def test_a_copy_of_any_rate_lasts_as_long_as_its_source(tmp_path, times, options):
+    path = clips.write_clip(tmp_path / "a.mp4", len(times), times=times, options=options)
+    copy(path, tmp_path / "copy.mp4")
+    stated, shown = lengths(tmp_path / "copy.mp4")
+    np.testing.assert_allclose(shown, times, atol=1e-3)
+    # A file with frames out of order does not say how long its last one lasts.
+    np.testing.assert_allclose(stated, times[-1] + 1 / 24, atol=0.01 if "bf" in options else 1)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_the_last_picture_is_held_as_long_as_in_the_source(tmp_path, name):
+    write_held(tmp_path / name, [0, 4, 8], 30)
+    copy(tmp_path / name, tmp_path / "copy.mp4")
+    stated, shown = lengths(tmp_path / "copy.mp4")
+    np.testing.assert_allclose(shown, [0, 0.4, 0.8], atol=1e-3)
+    np.testing.assert_allclose(stated, 3.8, atol=0.01)
+
+
+def write_held(path, pts, last):
+    """Write frames at tenths of seconds, the last of which lasts some more than the others."""
+    gif = path.suffix == ".gif"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("gif" if gif else "mpeg4", rate=10)
+        stream.pix_fmt, stream.height, stream.width = "rgb8" if gif else "yuv420p", 32, 48
+        stream.codec_context.time_base = Fraction(1, 10)
+        packets = []
+        for i, at in enumerate(pts):
+            frame = av.VideoFrame.from_ndarray(clips.picture(i), format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 10)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        packets[-1].duration = last
+        output.mux(packets)
+
+
+def test_sound_goes_on_while_the_last_picture_is_held(tmp_path):
+    path = clips.write_clip(tmp_path / "a.mp4", 48, times=[i / 100 for i in range(48)], sound="aac")
+    warnings = []
+    list(VideoReader(path, warnings.append).frames())
+    assert copy(path, tmp_path / "copy.mp4") == warnings == []  # a picture that is shorter than the sound is whole
+    assert clips.sound_of(tmp_path / "copy.mp4")[1] == clips.sound_of(path)[1]
+    assert lengths(tmp_path / "copy.mp4")[0][0] == pytest.approx(2, abs=0.05)
+
+
+def test_trouble_with_sound_costs_no_picture(tmp_path, monkeypatch):
+    path = clips.write_clip(tmp_path / "a.mp4", sound="aac")
+
+    def broken(*_):
+        raise av.error.InvalidDataError(1, "bad sound")
+        yield
+
+    monkeypatch.setattr(Sound, "_copied", broken)
+    warnings = copy(path, tmp_path / "b.mp4")
+    assert len(warnings) == 1
+    assert "its sound cannot be kept" in warnings[0]
+    assert numbers(VideoReader(tmp_path / "b.mp4").frames()) == list(range(12))
+
+
+def test_a_file_that_is_not_whole_does_not_appear(tmp_path):
+    def fail():
+        with VideoWriter(tmp_path / "a.mp4", 24) as writer:
+            writer.write(clips.picture(0))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with VideoWriter(tmp_path / "none.mp4", 24):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm"])
+def test_a_truncated_video_gives_the_frames_it_has_and_one_warning(tmp_path, name):
+    codec = {"codec": "libvpx-vp9"} if name == "a.webm" else {"container": FASTSTART}
+    path = clips.write_clip(tmp_path / name, 36, (64, 64), **codec)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    warnings = []
+    reader = VideoReader(path, warnings.append)
+    found = list(reader.frames())
+    assert 5 < len(found) < 34
+    assert numbers(found[:-4]) == list(range(len(found) - 4))
+    assert len(warnings) == 1
+    assert str(path) in warnings[0]
+    list(reader.frames())
+    assert len(list(reader.backward(len(found)))) == len(found)
+    assert len(warnings) == 1
+
+
+def with_edit_list(path, hidden, shown):
+    """Have an MP4 of 24 frames a second hide its first frames, as a trimmed recording does."""
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"elst") + 12
+    length, begin = struct.unpack_from(">ii", data, entry)
+    struct.pack_into(">ii", data, entry, length * shown // (hidden + shown), begin + 500 * hidden)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["fragments.mp4", "trimmed.mp4", "late.mkv", "variable.mkv", "late.ts", "plain.webm"])
+def test_what_a_file_states_is_a_hint(tmp_path, kind):
+    path, shown = tmp_path / kind, 36
+    options = {
+        "fragments.mp4": {"container": {"movflags": "frag_keyframe"}},
+        "late.mkv": {"times": [5 + i / 24 for i in range(36)]},
+        "late.ts": {"times": [50 + i / 24 for i in range(36)]},
+        "variable.mkv": {"times": [i / 60 for i in range(34)] + [3, 6]},
+        "plain.webm": {"codec": "libvpx-vp9"},
+    }
+    clips.write_clip(path, 36, **options.get(kind, {}))
+    if kind == "trimmed.mp4":
+        with_edit_list(path, 20, 16)
+        shown = 16
+    warnings = []
+    reader = VideoReader(path, warnings.append)
+    assert reader.count is None
+    if kind in ("fragments.mp4", "trimmed.mp4", "late.mkv", "variable.mkv"):
+        assert reader.expected != shown  # else it is no test
+    assert numbers(reader.frames()) == list(range(36 - shown, 36))
+    assert (warnings, reader.count, reader.expected) == ([], shown, shown)
+
+
+def test_files_that_are_no_video_are_named(tmp_path):
+    path = clips.write_clip(tmp_path / "a.mp4")
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(path.read_bytes()[:400])
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("not a video")
+    for name, finding in (
+        ("cut.mp4", "cut off"),
+        ("empty.mp4", "cannot be opened as a video"),
+        ("text.mp4", "cannot be opened as a video"),
+        ("none.mp4", "no such file"),
+    ):
+        with pytest.raises(FrameError, match=finding) as error:
+            open_source([tmp_path / name])
+        assert str(error.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_video_without_frames_or_pictures(tmp_path):
+    silent = tmp_path / "sound.m4a"
+    with av.open(str(silent), "w", format="mp4") as output:
+        clips._add_tone(output, output.add_stream("aac", rate=44_100), 1.0, 0.0)
+    with pytest.raises(FrameError, match="holds no video stream"):
+        VideoReader(silent)
+    with av.open(str(tmp_path / "none.mkv"), "w") as output:
+        stream = output.add_stream("libx264", rate=24)
+        stream.pix_fmt, stream.height, stream.width = "yuv420p", 32, 32
+        output.start_encoding()
+    with pytest.raises(FrameError, match=r"none\.mkv: (holds no frame|cannot be opened)"):
+        VideoReader(tmp_path / "none.mkv")
+
+
+WHOLE: dict[str, bytes] = {}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["a.mp4", "a.webm", "a.gif", "a.avi"]),
+    st.lists(st.tuples(st.integers(0, 20_000), st.binary(min_size=1, max_size=6)), max_size=8),
+    st.integers(1, 20_000),
+)
+def test_any_bytes_give_frames_or_a_frame_error(tmp_path, name, changes, length):
+    if name not in WHOLE:
+        options = {"a.webm": {"codec": "libvpx-vp9"}, "a.gif": {"codec": "gif"}}.get(name, {"sound": "aac"})
+        WHOLE[name] = write_small(tmp_path / name, options)
+    data = bytearray(WHOLE[name][: length + 8])
+    for position, piece in changes:
+        at = position % len(data)
+        data[at : at + len(piece)] = piece
+    path = tmp_path / f"fuzz_{os.getpid()}{Path(name).suffix}"
+    path.write_bytes(data)
+    warnings = []
+    try:
+        reader = VideoReader(path, warnings.append)
+        frames = list(reader.frames())
+        backward = list(reader.backward(len(frames)))
+    except FrameError as refusal:
+        frames, message = None, str(refusal)
+    if frames is None:
+        assert str(path) in message
+        return
+    assert len(backward) == len(frames) > 0
+    assert {frame.pixels.shape for frame in frames} == {(*reader.size, 3)}
+    assert all(a.time < b.time for a, b in itertools.pairwise(frames))
+    assert len(warnings) == len(set(warnings))
+
+
+def write_small(path, options):
+    if path.suffix == ".gif":
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream("gif", rate=10)
+            stream.pix_fmt, stream.height, stream.width = "rgb8", 16, 24
+            for i in range(4):
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(clips.picture(i, 16, 24), format="rgb24")))
+            output.mux(stream.encode(None))
+    else:
+        clips.write_clip(path, 6, (16, 24), **options)
+    return path.read_bytes()

@@ -1,0 +1,258 @@
+"""Sets of masks: one meaning for all masks of a video, whatever tool has drawn them, and what is told of it."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from aot_jax import read_masks
+from aot_jax.io.masks import DAVIS_PALETTE, MaskError, write_mask
+
+SIZE = (48, 64)
+RED, BLUE, WHITE = (250, 50, 50), (50, 50, 250), (255, 255, 255)
+
+
+def scene(disc=True, square=True, size=SIZE):
+    """A disc, 1, and a square, 2."""
+    ys, xs = np.mgrid[: size[0], : size[1]]
+    ids = np.zeros(size, np.uint8)
+    if disc:
+        ids[(ys - 16) ** 2 + (xs - 18) ** 2 < 100] = 1
+    if square:
+        ids[26:40, 40:56] = 2
+    return ids
+
+
+def save(folder, stem, pixels, palette=None, **options):
+    folder.mkdir(exist_ok=True)
+    image = Image.fromarray(np.asarray(pixels))
+    if palette is not None:
+        image.putpalette(np.asarray(palette, np.uint8).ravel().tolist())
+    path = folder / f"{stem}.png"
+    image.save(path, **options)
+    return path
+
+
+def paint(ids, *colours):
+    return np.array(colours, np.uint8)[ids]
+
+
+def same(found, ids):
+    np.testing.assert_array_equal(found, ids)
+
+
+def test_a_colour_is_one_object_whenever_it_comes_or_goes(tmp_path):
+    shown = [scene(square=t >= 3, disc=t < 5) for t in range(8)]
+    for t, ids in enumerate(shown):
+        save(tmp_path / "rgb", f"{t:05d}", paint(ids, (0, 0, 0), RED, BLUE))
+    masks = read_masks(tmp_path / "rgb")
+    assert masks.ids == (1, 2)
+    for name, ids in zip(masks, shown, strict=True):
+        same(masks[name], ids)
+    assert masks.notes == (f"{tmp_path / 'rgb'}: colours are numbered: 1 #fa3232, 2 #3232fa",)
+
+
+def test_another_set_takes_the_colours_of_the_first(tmp_path):
+    for t in range(3):
+        save(tmp_path / "truth", f"{t:05d}", paint(scene(square=t > 0), (0, 0, 0), RED, BLUE))
+        save(tmp_path / "found", f"{t:05d}", paint(scene(disc=t > 0), (0, 0, 0), RED, BLUE))
+    truth = read_masks(tmp_path / "truth")
+    assert read_masks(tmp_path / "found")["00000"].max() == 1  # by itself, the square comes first
+    same(read_masks(tmp_path / "found", like=truth)["00000"], scene(disc=False))
+
+
+def test_grey_levels_up_to_white_are_objects_even_where_white_is_alone(tmp_path):
+    for t in range(6):
+        save(tmp_path / "grey", f"{t:05d}", np.array([0, 128, 255], np.uint8)[scene(disc=t < 3)])
+    masks = read_masks(tmp_path / "grey")
+    same(masks["00000"], scene())
+    same(masks["00005"], scene(disc=False))
+    assert masks.void is None
+    assert "grey levels 128, 255 are objects 1 to 2" in masks.notes[0]
+
+
+@pytest.mark.parametrize("palette", [None, DAVIS_PALETTE])
+def test_255_is_void_beside_ids_anywhere_in_the_set_and_the_object_where_there_are_none(tmp_path, palette):
+    bordered = scene(square=False)
+    bordered[:, 30] = 255
+    save(tmp_path / "void", "00000", bordered, palette)
+    save(tmp_path / "void", "00001", np.where(bordered == 255, bordered, 0), palette)  # void alone, in this frame
+    masks = read_masks(tmp_path / "void")
+    assert (masks.ids, masks.void) == ((1,), 255)
+    same(masks["00000"], scene(square=False))
+    assert masks["00001"].max() == 0
+    kept = read_masks(tmp_path / "void", void=255)
+    same(kept["00000"], bordered)
+    drawn = save(tmp_path / "drawn", "00000", np.where(bordered == 1, 255, 0).astype(np.uint8), palette)
+    same(read_masks(drawn)["00000"], scene(square=False))
+
+
+def test_wide_ids_know_no_void(tmp_path):
+    write_mask(tmp_path / "a.png", np.array([[0, 255, 300]]))
+    assert read_masks(tmp_path / "a.png").ids == (255, 300)
+
+
+def backgrounds():
+    ids = scene()
+    order = np.array([2, 0, 1], np.uint8)[ids]  # background, disc, square
+    yield "black is index 2", order, [RED, BLUE, (0, 0, 0)], {}, []
+    yield "white is index 2", order, [RED, BLUE, WHITE], {}, ["no pixel is black: white, which covers"]
+    yield "white paper", paint(ids, WHITE, BLUE, RED), None, {}, ["no pixel is black: white, which covers"]
+    yield "green screen", paint(ids, (0, 255, 0), BLUE, RED), None, {}, ["no pixel is black: #00ff00, which covers"]
+    yield "black on white", paint(ids, WHITE, (0, 0, 0), RED), None, {}, ["white, which covers the border"]
+    layer = np.dstack([paint(ids, WHITE, BLUE, RED), np.where(ids, 255, 0).astype(np.uint8)])
+    yield "a transparent layer", layer, None, {}, ["transparent pixels are background"]
+    layer = np.dstack([paint(ids, (0, 0, 0), (0, 0, 0), RED), np.where(ids, 255, 0).astype(np.uint8)])
+    yield "black on a transparent layer", layer, None, {}, ["transparent pixels are background, black ones an object"]
+    yield "a transparent index", order, [RED, BLUE, WHITE], {"transparency": 2}, ["transparent pixels are background"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "palette", "options", "told"), [case[1:] for case in backgrounds()], ids=[c[0] for c in backgrounds()]
+)
+def test_the_background_is_found_and_told(tmp_path, pixels, palette, options, told):
+    masks = read_masks(save(tmp_path, "m", pixels, palette, **options))
+    same(masks["m"], scene())
+    for text in told:
+        assert sum(text in note for note in masks.notes) == 1
+
+
+def test_a_plain_palette_is_told_nothing_of(tmp_path):
+    for palette in (DAVIS_PALETTE, np.zeros((256, 3)), [(0, 0, 0), RED, BLUE], [WHITE, (0, 0, 0), RED]):
+        masks = read_masks(save(tmp_path, "m", scene(), palette))
+        same(masks["m"], scene())
+        assert masks.notes == ()
+
+
+def test_palettes_of_another_order_in_every_file_count_by_colour(tmp_path):
+    colours = np.array([(0, 0, 0), RED, BLUE], np.uint8)
+    for t, order in enumerate(([0, 1, 2], [2, 0, 1], [1, 2, 0])):
+        indices = np.argsort(order).astype(np.uint8)[scene()]
+        save(tmp_path / "p", f"{t}", indices, colours[order])
+    masks = read_masks(tmp_path / "p")
+    for t in range(3):
+        same(masks[str(t)], scene())
+
+
+def test_a_set_without_background_is_told(tmp_path):
+    masks = read_masks(save(tmp_path, "m", scene() + np.uint8(1), DAVIS_PALETTE))
+    assert masks.ids == (1, 2, 3)
+    assert "no pixel is 0, so none is background; the border is mostly object 1" in masks.notes[0]
+    masks = read_masks(save(tmp_path, "m", np.where(scene(), 0, 255).astype(np.uint8)))
+    assert "if black is the object, invert the mask" in masks.notes[0]
+
+
+def soften(pixels, how):
+    if how == "blurred":
+        return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(0.7)))
+    large = np.kron(pixels, np.ones((4, 4, 1) if pixels.ndim == 3 else (4, 4), np.uint8))
+    return np.asarray(Image.fromarray(np.roll(large, (1, 1), (0, 1))).resize(SIZE[::-1], Image.BILINEAR))
+
+
+@pytest.mark.parametrize("how", ["antialiased", "blurred"])
+@pytest.mark.parametrize("background", [(0, 0, 0), WHITE])
+@pytest.mark.parametrize("store", ["colour", "grey", "palette"])
+def test_soft_edges_are_snapped_and_told(tmp_path, how, background, store):
+    if store == "grey":
+        if background == WHITE:
+            pytest.skip("white is the object of a grey mask")
+        soft, truth = soften(scene(square=False) * np.uint8(255), how), scene(square=False)
+    else:
+        soft, truth = soften(paint(scene(), background, RED, BLUE), how), scene()
+    if store == "palette":
+        Image.fromarray(soft).quantize(64).save(tmp_path / "m.png")
+    else:
+        save(tmp_path, "m", soft)
+    masks = read_masks(tmp_path / "m.png")
+    assert masks.ids == tuple(range(1, truth.max() + 1))
+    found = masks["m"]
+    order = [int(np.bincount(found[truth == i]).argmax()) for i in range(truth.max() + 1)]
+    assert sorted(order) == list(range(len(order)))
+    assert (found == np.array(order)[truth]).mean() > 0.985
+    assert any("edges are soft" in note for note in masks.notes)
+
+
+def test_a_soft_mask_among_hard_ones_takes_their_colours(tmp_path):
+    near = (200, 50, 50)  # which noise of red might be
+    save(tmp_path / "set", "0", paint(scene(), (0, 0, 0), RED, near))
+    save(tmp_path / "set", "1", soften(paint(scene(square=False), (0, 0, 0), (245, 52, 49)), "antialiased"))
+    masks = read_masks(tmp_path / "set")
+    hard, soft = masks["0"], masks["1"]
+    assert masks.ids == (1, 2)
+    same(hard, np.array([0, hard[16, 18], hard[30, 45]])[scene()])
+    assert (soft == np.where(scene(square=False), hard[16, 18], 0)).mean() > 0.985
+
+
+def test_a_soft_mask_among_ids_is_refused(tmp_path):
+    save(tmp_path / "set", "0", scene(), DAVIS_PALETTE)
+    path = save(tmp_path / "set", "1", soften(scene(square=False) * np.uint8(255), "antialiased"))
+    with pytest.raises(
+        MaskError, match=rf"^{re.escape(str(path))}: its edges are soft, unlike those of the other masks"
+    ):
+        read_masks(tmp_path / "set")
+    masks = read_masks({"0": tmp_path / "set" / "0.png", "1": path}, keep_going=True)
+    same(masks["0"], scene())
+    with pytest.raises(MaskError, match="its edges are soft"):
+        masks["1"]
+
+
+def test_lossy_black_and_white_is_snapped(tmp_path):
+    Image.fromarray(scene(square=False) * np.uint8(255)).save(tmp_path / "m.jpg", quality=80)
+    assert (read_masks(tmp_path / "m.jpg")["m"] == scene(square=False)).mean() > 0.99
+
+
+def test_small_objects_of_hard_masks_stay(tmp_path):
+    ids = scene()
+    for number in range(20):
+        ids[2 + number // 10 * 3, 3 + number * 3] = 3 + number
+    for palette in (None, DAVIS_PALETTE):
+        same(read_masks(save(tmp_path, "m", ids, palette))["m"], ids)
+    spread = ids * np.uint8(10)
+    same(read_masks(save(tmp_path, "m", spread))["m"], spread)
+    colours = np.random.default_rng(0).integers(0, 256, (23, 3), np.uint8)
+    colours[0] = 0
+    masks = read_masks(save(tmp_path, "m", colours[ids]))
+    assert len(masks.ids) == 22
+    assert not any("soft" in note for note in masks.notes)
+
+
+def test_pictures_are_refused_in_one_line(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    ramp = np.mgrid[: SIZE[0], : SIZE[1]].sum(0).astype(np.uint8)
+    wide = np.asarray(Image.fromarray(scene(square=False) * np.uint8(255)).filter(ImageFilter.GaussianBlur(9)))
+    for pixels in (noise, ramp * np.uint8(2), wide, noise // 50 * np.uint8(40) + np.uint8(9)):
+        path = save(tmp_path, "m", pixels)
+        with pytest.raises(MaskError, match=rf"^{re.escape(str(path))}: .*looks antialiased, or is a picture") as error:
+            read_masks(path)
+        assert "\n" not in str(error.value)
+
+
+def test_faults_are_raised_at_once_or_when_the_mask_is_asked_for(tmp_path):
+    save(tmp_path, "0", scene(), DAVIS_PALETTE)
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    with pytest.raises(MaskError, match=r"1\.png: not a JPEG or PNG"):
+        read_masks(tmp_path)
+    masks = read_masks({name: tmp_path / f"{name}.png" for name in "01"}, keep_going=True)
+    same(masks["0"], scene())
+    with pytest.raises(MaskError, match=r"1\.png: not a JPEG or PNG"):
+        masks["1"]
+    with pytest.raises(MaskError, match=r"the mask is 64x48, but 64x64"):
+        read_masks(tmp_path / "0.png", size=(64, 64))
+    save(tmp_path, "0", paint(scene(), (0, 0, 0), WHITE, RED))
+    with pytest.raises(MaskError, match="has changed since it was first read"):
+        masks["0"]
+
+
+def test_masks_are_found_by_name_path_and_number(tmp_path):
+    for t in range(4):
+        save(tmp_path / "frames", f"{t:05d}", np.zeros((*SIZE, 3), np.uint8))
+    frames = sorted((tmp_path / "frames").iterdir())
+    masks = read_masks(save(tmp_path, "first", scene(), DAVIS_PALETTE), frames)
+    assert list(masks) == ["00000"]
+    for key in ("00000", frames[0], 0):
+        same(masks.get(key), scene())
+    assert [masks.get(path) is None for path in frames] == [False, True, True, True]
+    assert masks.get(99) is None
+    with pytest.raises(MaskError, match="the mask is 3x2, but 64x48"):
+        read_masks(save(tmp_path, "first", scene()[:2, :3]), frames)

@@ -1,0 +1,112 @@
+"""Short-term attention: the fast form against the literal one and against a loop."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aot_jax.models.local_attention import ShortTermAttention
+from aot_jax.ops.local_attention import attend_patches, attend_tiles
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+HEADS, DEPTH, WIDE = 2, 4, 6  # values are wider than keys, as DeAOT's are
+
+
+@functools.partial(jax.jit, static_argnames=("form", "window"))
+def value_and_gradients(form, operands, valid, cotangent, window):
+    out, pull = jax.vjp(lambda q, k, v, r, rv: form(q, k, v, r, rv, valid, window), *operands)
+    return out, pull(cotangent)
+
+
+def operands(batch, frames, height, width, window, relative=True, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+    q = draw(batch, HEADS, height, width, DEPTH)
+    k, v = (draw(batch, HEADS, frames, height, width, depth) for depth in (DEPTH, WIDE))
+    r = draw(batch, HEADS, height, width, window**2) if relative else None
+    rv = draw(HEADS, window**2, WIDE) if relative else None
+    return (q, k, v, r, rv), draw(batch, HEADS, height, width, WIDE)
+
+
+@pytest.mark.parametrize(
+    ("batch", "frames", "height", "width", "window", "relative", "valid"),
+    [
+        (2, 1, 9, 13, 7, True, [[True], [True]]),
+        (1, 1, 11, 5, 15, True, [[True]]),  # smaller than the window
+        (1, 1, 17, 3, 17, True, [[True]]),  # the window reaches past a neighbouring tile
+        (2, 3, 9, 8, 7, True, [[True, True, False], [True, False, False]]),
+        (2, 3, 5, 10, 15, False, [[True, True, True], [True, False, True]]),
+        (2, 1, 8, 9, 1, True, [[True], [True]]),
+    ],
+)
+def test_tiles_equal_patches(batch, frames, height, width, window, relative, valid):
+    args, cotangent = operands(batch, frames, height, width, window, relative)
+    valid = jnp.array(valid)
+    want, want_gradients = value_and_gradients(attend_patches, args, valid, cotangent, window)
+    got, got_gradients = value_and_gradients(attend_tiles, args, valid, cotangent, window)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    assert np.abs(want).max() > 0.5
+    for name, mine, theirs in zip(
+        ("q", "k", "v", "relative", "relative_v"), got_gradients, want_gradients, strict=True
+    ):
+        if theirs is None:
+            assert mine is None
+        else:
+            np.testing.assert_allclose(mine, theirs, atol=1e-5, err_msg=name)
+            assert np.abs(theirs).max() > 0.1 or window == 1, name
+
+
+def by_loop(q, k, v, relative, relative_v, valid, window):
+    """Attend as section 4.2 of the paper says it, one query at a time, in float64."""
+    q, k, v, relative, relative_v = (np.asarray(x, np.float64) for x in (q, k, v, relative, relative_v))
+    batch, heads, height, width, depth = q.shape
+    radius = window // 2
+    out = np.zeros((*q.shape[:-1], v.shape[-1]))
+    for b, n, y, x in np.ndindex(batch, heads, height, width):
+        scores, values = [], []
+        for t in range(k.shape[2]):
+            for o in range(window**2):
+                row, column = y + o // window - radius, x + o % window - radius
+                if valid[b, t] and 0 <= row < height and 0 <= column < width:
+                    scores.append(q[b, n, y, x] @ k[b, n, t, row, column] / np.sqrt(depth) + relative[b, n, y, x, o])
+                    values.append(v[b, n, t, row, column] + relative_v[n, o])
+        weights = np.exp(scores) / np.exp(scores).sum()
+        out[b, n, y, x] = weights @ np.array(values)
+    return out
+
+
+@pytest.mark.parametrize("form", [attend_tiles, attend_patches])
+def test_attention_equals_a_loop(form):
+    args, cotangent = operands(2, 2, 4, 5, 3)
+    valid = jnp.array([[True, True], [True, False]])
+    got, _ = value_and_gradients(form, args, valid, cotangent, 3)
+    np.testing.assert_allclose(got, by_loop(*args, np.asarray(valid), 3), atol=2e-6)
+
+
+@pytest.mark.parametrize("form", [attend_tiles, attend_patches])
+def test_cells_outside_the_window_do_not_matter(form):
+    (q, k, v, relative, relative_v), cotangent = operands(2, 2, 4, 5, 3)
+    valid = jnp.array([[True, True], [True, False]])
+    # The window of the query at (0, 1) holds rows 0, 1 and columns 0, 1, 2.
+    far_k, far_v = (jnp.full_like(x, 1e3).at[..., :2, :3, :].set(x[..., :2, :3, :]) for x in (k, v))
+    want, _ = value_and_gradients(form, (q, k, v, relative, relative_v), valid, cotangent, 3)
+    got, _ = value_and_gradients(form, (q, far_k, far_v, relative, relative_v), valid, cotangent, 3)
+    np.testing.assert_allclose(got[:, :, 0, 1], want[:, :, 0, 1], atol=1e-5)
+    assert np.abs(got - want)[:, :, 1, 1].max() > 1
+
+
+def test_shared_queries_and_keys_weigh_each_samples_values_alike():
+    (q, k, v, *_), _ = operands(3, 1, 9, 5, 3)
+    q, k, valid = q[:1], k[:1], jnp.ones((3, 1), bool)
+    module = ShortTermAttention(3, True, "tiles")
+    variables = module.init(jax.random.key(0), q, k, v[:1], valid[:1])
+    apply = jax.jit(module.apply)
+    got = apply(variables, q, k, v, valid)
+    np.testing.assert_allclose(got, apply(variables, q, jnp.repeat(k, 3, axis=0), v, valid), atol=2e-6)
+    assert np.abs(got[0] - got[1]).max() > 0.5

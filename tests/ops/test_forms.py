@@ -1,0 +1,128 @@
+"""Forms for a GPU: on the CPU they equal the CPU's, values and gradients; what is lowered for CUDA holds no loops."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
+from aot_jax.config import load_config
+from aot_jax.network import make_model, param_shapes
+from aot_jax.ops import attention, forms
+from aot_jax.ops.convolution import depthwise_conv, same_conv
+from aot_jax.ops.local_attention import attend_tiles
+from aot_jax.propagate import begin, memorize, step
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def draw(*shape, seed=0, dtype=jnp.float32):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def run(form, operands, **chosen):
+    """Return a form's result and its gradients."""
+
+    def value_and_gradients(*operands):
+        out, pull = jax.vjp(form, *operands)
+        return out, *pull(draw(*out.shape, seed=9, dtype=out.dtype))
+
+    with forms.choose(**chosen):
+        return jax.jit(value_and_gradients)(*operands)
+
+
+WINDOWED = [draw(2, 2, 11, 17, 4, seed=1), draw(2, 2, 2, 11, 17, 4, seed=2), draw(2, 2, 2, 11, 17, 4, seed=3)]
+PRESENT = np.array([[True, True], [True, False]])
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "operands"),
+    [
+        ("depthwise", lambda x, taps: depthwise_conv(x, taps, 2, 1), [draw(2, 7, 10, 6), draw(3, 3, 6)]),
+        ("depthwise", lambda x, taps: depthwise_conv(x, taps, 1, 2), [draw(2, 8, 5, 6), draw(5, 5, 6)]),
+        ("kernels", same_conv, [draw(2, 7, 5, 3), draw(3, 3, 3, 4)]),
+        ("windows", lambda q, k, v: attend_tiles(q, k, v, None, None, PRESENT, 7), WINDOWED),
+        (
+            "windows",
+            lambda q, k, v, r, rv: attend_tiles(q, k, v, r, rv, PRESENT, 7),
+            [*WINDOWED, draw(2, 2, 11, 17, 49), draw(2, 49, 4)],
+        ),
+        ("attention", attention.attend, [draw(2, 2, 150, 4), draw(2, 2, 20, 4), draw(2, 2, 20, 4, seed=1)]),
+        (
+            "attention",
+            lambda q, k, v: attention.attend_frames(q, k, v, PRESENT),
+            [draw(2, 2, 150, 4), draw(2, 2, 2, 9, 4), draw(2, 2, 2, 9, 4, seed=1)],
+        ),
+    ],
+)
+def test_both_forms_are_one_function(name, form, operands):
+    ours, theirs = (run(form, operands, **{name: platform}) for platform in ("cpu", "gpu"))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-5)
+        assert np.abs(a).max() > 0.1
+
+
+def test_grouped_convolutions_keep_their_kernel_in_float32():
+    x, taps = draw(1, 6, 5, 8, dtype=jnp.bfloat16), draw(3, 3, 8)
+    half, full = (run(depthwise_conv, (x.astype(dtype), taps), depthwise="gpu") for dtype in ("bfloat16", "float32"))
+    assert [y.dtype for y in half] == [jnp.bfloat16, jnp.bfloat16, jnp.float32]
+    np.testing.assert_array_equal(half[0], full[0].astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("wide", [1, 3])
+def test_fused_attention_skips_slots_that_hold_nothing(wide):
+    """By JAX's plain implementation, which takes the same arguments as cuDNN's."""
+    q, k, v = draw(3, 2, 15, 8), draw(3, 2, 4, 7, 8, seed=1), draw(3, 2, 4, 7, 8 * wide, seed=2)
+    valid = jnp.array([[True, True, False, False], [False, True, False, True], [True, True, True, True]])
+    want = run(lambda *x: attention._attend_all(*x, valid), (q, k, v), attention="gpu")
+    got = run(lambda *x: attention.attend_valid_first(*x, valid, "xla"), (q, k, v))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+    nothing = attention.attend_valid_first(q, k, v, jnp.zeros_like(valid), "xla")
+    assert np.isfinite(nothing).all()
+
+
+def test_shared_queries_and_keys_are_fused_too():
+    q, k, v = draw(1, 2, 15, 8), draw(1, 2, 2, 7, 8, seed=1), draw(2, 2, 2, 7, 8, seed=2)
+    got = attention.attend_valid_first(q, k, v, jnp.asarray(PRESENT), "xla")
+    np.testing.assert_allclose(got, attention.attend_frames(q, k, v, jnp.asarray(PRESENT)), atol=2e-6)
+
+
+def lowered(config, dtype, size):
+    """Return the text of a frame's program for CUDA, segmentation and memory."""
+    model = make_model(config, dtype)
+    params = param_shapes(model)
+    image, mask = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32), jax.ShapeDtypeStruct((1, *size), jnp.int32)
+
+    def reference(params, image, mask):
+        _, frame_kv = step(model, params, None, image, mask=mask)
+        return begin(model, params, frame_kv, mask, 4)
+
+    def frame(params, memory, image, mask):
+        logits, frame_kv = step(model, params, memory, image)
+        return logits, memorize(model, params, memory, frame_kv, mask, 5)
+
+    memory = jax.eval_shape(reference, params, image, mask)
+    return jax.jit(frame).trace(params, memory, image, mask).lower(lowering_platforms=("cuda",)).as_text()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_frame_for_cuda_has_no_loops_and_fused_attention_in_16_bits(dtype, monkeypatch):
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 90100)  # as where cuDNN is installed
+    text = lowered(load_config("aott"), dtype, (129, 161))
+    assert len(re.findall(r"stablehlo\.while", text)) == 0
+    assert len(re.findall(r"stablehlo\.slice", text)) < 60
+    fused = len(re.findall(r"custom_call @__cudnn\$fmhaSoftmax", text))
+    assert fused == (2 if dtype == "bfloat16" else 0), "within the frame, and to memory"
+
+
+def test_without_cudnn_the_plain_form_is_lowered():
+    assert "__cudnn" not in lowered(tiny.load("aott").config, "bfloat16", (33, 49))
+
+
+def test_unknown_forms_are_refused():
+    with pytest.raises(ValueError, match="there is no form of depth; there are attention"), forms.choose(depth="cpu"):
+        pass

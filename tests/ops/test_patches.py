@@ -1,0 +1,40 @@
+"""The identity bank's product patch by patch against the convolution that it stands for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aot_jax.ops.patches import BLOCK, _by_convolution, embed_patches
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def masks(kind: str, height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if kind == "noise":  # every patch is mixed
+        return rng.integers(0, 4, (2, height, width))
+    mask = np.zeros((2, height, width), np.int64)
+    if kind == "objects":
+        mask[0, 10:40, 20:70] = 2
+        mask[1, 30:, :33] = 1
+        mask[1, :18, 50:] = 255
+        mask[1, 40:60, 40:] = 4  # of no identity here
+    return mask
+
+
+@pytest.mark.parametrize(("size", "height", "width"), [(17, 161, 129), (16, 160, 128), (17, 17, 1), (16, 16, 32)])
+@pytest.mark.parametrize("kind", ["noise", "objects", "background"])
+def test_patches_equal_the_convolution(kind, size, height, width):
+    rng = np.random.default_rng(1)
+    mask = jnp.asarray(masks(kind, height, width))
+    kernel = jnp.asarray(rng.standard_normal((size, size, 4, 5)), jnp.float32)
+    want, pull = jax.vjp(lambda kernel: _by_convolution(mask, kernel), kernel)
+    cotangent = jnp.asarray(rng.standard_normal(want.shape), jnp.float32)
+    got, mine = jax.jit(lambda kernel: jax.vjp(lambda kernel: embed_patches(mask, kernel), kernel))(kernel)
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    np.testing.assert_allclose(mine(cotangent)[0], pull(cotangent)[0], atol=2e-5)
+    assert np.abs(want).max() > 1
+    if kind == "noise" and height > 100:
+        assert want[..., 0].size > BLOCK  # more than one block, the last one not full
+        assert want[..., 0].size % BLOCK

@@ -1,0 +1,71 @@
+"""The decoder's way up: in parts it is what resizing, adding and convolving are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from aot_jax.models.layers import resize_bilinear
+from aot_jax.ops import pyramid
+from aot_jax.ops.convolution import convolve
+from aot_jax.ops.pyramid import ConvUp, add_shared, conv_doubled
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def draw(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("size", [(3, 5), (1, 4), (1, 1)])
+def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, align_corners):
+    x, kernel = draw(0, 2, *size, 4), draw(1, 3, 3, 4, 6)
+    twice = [2 * n - align_corners for n in size]
+
+    def plain(x, kernel):
+        return convolve(resize_bilinear(x, twice, align_corners), kernel, 1, 1, 1)
+
+    want, pull = jax.vjp(plain, x, kernel)
+    got, mine = jax.vjp(lambda x, kernel: conv_doubled(x, kernel, align_corners), x, kernel)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    cotangent = draw(2, *want.shape)
+    for a, b in zip(mine(cotangent), pull(cotangent), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("fine_size", "channels", "samples"),
+    [
+        ((5, 9), 3, 1),  # fewer channels than the coarse map: multiplied out
+        ((5, 9), 8, 2),  # more of them, but shared by three samples each
+        ((5, 9), 8, 6),  # not shared: at once
+        ((4, 9), 3, 1),  # not twice the size: at once
+    ],
+)
+def test_a_step_up_adds_the_finer_map_and_convolves(monkeypatch, fine_size, channels, samples):
+    monkeypatch.setattr(pyramid, "WORTH", 0)
+    x, fine = draw(0, 6, 3, 5, 4), draw(1, samples, *fine_size, channels)
+    adapter, adapter_bias = draw(2, channels, 4), draw(3, 4)
+    module = ConvUp(6, True)
+    params = {"kernel": draw(4, 3, 3, 4, 6), "bias": draw(5, 6)}
+
+    def plain(params, fine, adapter, adapter_bias):
+        shortcut = jnp.tile(fine @ adapter + adapter_bias, (6 // samples, 1, 1, 1))
+        total = resize_bilinear(x, fine_size, True) + shortcut
+        return convolve(total, params["kernel"], 1, 1, 1) + params["bias"]
+
+    def ours(params, *args):
+        return module.apply({"params": params}, x, *args)
+
+    want, pull = jax.vjp(plain, params, fine, adapter, adapter_bias)
+    got, mine = jax.vjp(ours, params, fine, adapter, adapter_bias)
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    cotangent = draw(6, *want.shape)
+    for a, b in zip(jax.tree.leaves(mine(cotangent)), jax.tree.leaves(pull(cotangent)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_shared_maps_are_repeated_in_order():
+    x, shared = jnp.zeros((4, 1, 1, 1)), jnp.array([1.0, 2.0]).reshape(2, 1, 1, 1)
+    assert add_shared(x, shared).ravel().tolist() == [1, 2, 1, 2]

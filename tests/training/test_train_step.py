@@ -1,0 +1,161 @@
+"""One update: the same on one device and four, in one part and two; what must not move does not."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from flax.traverse_util import flatten_dict
+
+from aot_jax.training.state import make_state
+from aot_jax.training.step import clip_overlap, make_train_step
+
+pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")
+
+SIZE, FRAMES, BATCH = 33, 2, 4
+
+
+def batch(seed=0, first_index=0):
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((BATCH, FRAMES, SIZE, SIZE), np.uint8)
+    masks[:, :, 4:20, 4:14] = 1
+    masks[:, :, 10:30, 18:30] = 2
+    masks[0, :, :3] = 255
+    return {
+        "images": rng.standard_normal((BATCH, FRAMES, SIZE, SIZE, 3)).astype(np.float32),
+        "masks": masks,
+        "objects": np.full((BATCH,), 2, np.int32),
+        "index": np.arange(first_index, first_index + BATCH),
+    }
+
+
+def split(x, devices):
+    return jax.tree.map(lambda a: a.reshape(devices, len(a) // devices, *a.shape[1:]), x)
+
+
+@functools.cache
+def make_update(devices, accumulate, block, drop_path, rematerialise):
+    """Build a small network and its update; compiling is what these tests spend their time on."""
+    model = tiny.of_block(block, *(f"model.{name}={drop_path}" for name in ("drop_path", "channel_drop")))
+    config = model.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.train.update(
+            rematerialise=rematerialise,
+            steps=10,
+            ema_span=1.0,
+            accumulate=accumulate,
+            learning_rate=1e-2,
+            min_learning_rate=1e-3,
+        )
+    return model, config, make_train_step(model.module, config, model.params, jax.devices()[:devices])
+
+
+@functools.cache
+def run(
+    devices=1,
+    accumulate=1,
+    predicted=False,
+    steps=1,
+    block="v2",
+    drop_path=0.4,
+    poison=False,
+    rematerialise=False,
+):
+    """Make some updates; returns the states before and after, and the last figures."""
+    model, config, update = make_update(devices, accumulate, block, drop_path, rematerialise)
+    state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update gives its buffers away
+    before = jax.device_get(state)
+    for step in range(steps):
+        data = batch(step, BATCH * step)
+        if poison:
+            data["images"][0, 1, 5, 5] = np.nan
+        state, figures, labels = update(state, split(data, devices), jnp.bool_(predicted))
+        assert labels.shape == (devices, BATCH // devices, FRAMES, SIZE, SIZE)
+    return before, jax.device_get(state), jax.device_get(figures)
+
+
+def assert_same(one, other, tolerance):
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance, rtol=tolerance, err_msg=jax.tree_util.keystr(path))
+
+
+def moments(state):
+    """Return the first moments of AdamW: after one update, the clipped gradients times 1 - beta1."""
+    return [
+        x for path, x in jax.tree_util.tree_leaves_with_path(state.opt_state) if ".mu" in jax.tree_util.keystr(path)
+    ]
+
+
+def test_four_devices_make_the_update_of_one():
+    (_, one, figures), (_, four, others) = run(devices=1), run(devices=4)
+    assert_same(moments(one), moments(four), 1e-5)
+    assert_same(figures["losses"], others["losses"], 1e-5)
+    assert max(np.abs(x).max() for x in moments(one)) > 1e-3  # there is something to compare
+
+
+def test_two_parts_make_the_update_of_one():
+    (_, one, _), (_, two, _) = run(), run(accumulate=2)
+    assert_same(moments(one), moments(two), 1e-5)
+
+
+def test_computing_frames_again_makes_the_same_update():
+    (_, one, figures), (_, again, others) = run(), run(rematerialise=True)
+    assert_same(moments(one), moments(again), 1e-5)
+    assert_same(figures["losses"], others["losses"], 1e-5)
+
+
+@pytest.mark.parametrize("block", ["v2", "gpm"])
+def test_drops_and_permutation_are_on_in_these(block):
+    (_, dropped, _), (_, kept, _) = run(block=block), run(block=block, drop_path=0.0)
+    assert max(np.abs(a - b).max() for a, b in zip(moments(dropped), moments(kept), strict=True)) > 1e-4
+
+
+def changed(before, after):
+    before, after = flatten_dict(before.params), flatten_dict(after.params)
+    return {"/".join(path): not np.array_equal(before[path], after[path]) for path in before}
+
+
+@pytest.mark.parametrize("block", tiny.NETWORKS)
+def test_what_moves(block):
+    before, after, _ = run(block=block, steps=2)
+    moved = changed(before, after)
+    assert not any(moved[name] for name in moved if name.startswith(("encoder/conv0/", "encoder/conv1/")))
+    others = {name for name in moved if not name.startswith(("encoder/conv0/", "encoder/conv1/"))}
+    assert {name for name in others if not moved[name]} == set()
+
+
+@pytest.mark.parametrize("block", tiny.NETWORKS)
+def test_the_identity_bank_stops_with_predicted_masks(block):
+    before, after, _ = run(block=block, steps=2, predicted=True)
+    moved = changed(before, after)
+    bank = {name for name in moved if name.startswith(("identity_bank/", "id_norm/"))}
+    assert len(bank) == (2 if block == "v1" else 4)
+    assert not any(moved[name] for name in bank)
+    assert all(moved[name] for name in moved if name.startswith("lstt/"))
+
+
+def test_an_update_that_is_not_finite_is_skipped_and_counted():
+    before, after, figures = run(poison=True, steps=2)
+    assert figures["skipped"] == figures["skipped_in_a_row"] == 2
+    assert after.step == 2
+    for name in ("params", "ema", "opt_state"):
+        for a, b in zip(jax.tree.leaves(getattr(before, name)), jax.tree.leaves(getattr(after, name)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_average_follows():
+    before, after, _ = run()
+    path = ("decoder", "conv_out", "kernel")
+    start, new, average = (flatten_dict(tree)[path] for tree in (before.params, after.params, after.ema))
+    np.testing.assert_allclose(average, start + (1 - 2 / 11) * (new - start), rtol=1e-5, atol=1e-7)
+
+
+def test_overlap():
+    masks = np.zeros((1, 2, 2, 4), np.int32)
+    masks[0, 1, :, :2] = 1
+    masks[0, 1, 0, 3] = 2
+    labels = np.zeros((2, 1, 2, 4), np.int32)
+    labels[1, 0, :, 1:3] = 1
+    assert float(clip_overlap(labels, masks, 10)) == pytest.approx((2 / 6 + 0) / 2)
