@@ -14,11 +14,8 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
 _HERE = Path(__file__).resolve().parent
-# Folder of the configs: beside the package in the repository, inside it where it is installed.
-CONFIGS = next(
-    (path for path in (_HERE.parent / "configs", _HERE / "configs") if (path / "common.py").is_file()),
-    _HERE.parent / "configs",
-)
+# Folder of the configs: inside the package where it is installed, beside it in the repository.
+CONFIGS = _HERE / "configs" / "files" if (_HERE / "configs" / "files").is_dir() else _HERE.parent / "configs"
 
 
 class ConfigError(ValueError):

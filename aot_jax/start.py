@@ -8,10 +8,11 @@ import hashlib
 import importlib
 import os
 import platform
+import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NoReturn
@@ -21,6 +22,9 @@ from filelock import FileLock, Timeout
 HUGE_PAGES = "glibc.malloc.hugetlb"  # tunable of glibc 2.35 and later; 1: ask for transparent huge pages
 KERNEL_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 KEPT_BYTES = 4 << 30  # of compiled programs; those used longest ago go first
+OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")  # as JAX says it
+# What JAX says where driver, libraries and device do not fit each other.
+CUDA = re.compile("CUDA|cuda|cuDNN|CUDNN|cuBLAS|cuSPARSE|cuSOLVER|DNN library|libdevice|PTX|jaxlib version")
 # What TensorFlow prints whenever it is loaded, whatever its log level.
 GREETINGS = (
     "All log messages before absl::InitializeLog()",
@@ -43,7 +47,64 @@ def run(main: Callable[[], int]) -> NoReturn:
     """Run a command that is loaded and leave with its exit code."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main())
+    with told():
+        code = main()
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Leave with one line and exit code 2 where the machine cannot do what is asked, instead of JAX's traceback."""
+    try:
+        yield
+    except Exception as error:
+        remedy = machine_trouble(error)
+        if remedy is None:
+            raise
+        print(f"error: {remedy}", file=sys.stderr)
+        sys.exit(2)
+
+
+def machine_trouble(error: Exception) -> str | None:
+    """Say what an error means that comes from missing libraries, devices, drivers or memory; None: from none of them.
+
+    Where JAX cannot start, each of its calls fails, and not all of them say why: so it is asked.
+    """
+    text = (str(error).splitlines() or [type(error).__name__])[0].strip()
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("aot_jax", "data_pipeline"):
+        return f"{error.name} is not installed: pip install -r requirements.txt, or 'aot-jax[train]'"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(text)):
+        return (
+            f"out of memory ({text}): track and evaluate with a smaller --max_long_edge or --max_frames, train with a "
+            "smaller train.batch_size; see docs/troubleshooting.md"
+        )
+    if isinstance(error, RuntimeError | AssertionError) and (reason := _no_device()) is not None:
+        wanted = os.environ.get("JAX_PLATFORMS")
+        if wanted:
+            extra = "tpu" if "tpu" in wanted else "cuda12"
+            return (
+                f"JAX finds no backend {wanted} on this machine{reason}: unset JAX_PLATFORMS to take what there is, or "
+                f"install it, as in pip install 'jax[{extra}]'"
+            )
+        return f"JAX finds no device{reason}: JAX_PLATFORMS=cpu runs without one; see docs/troubleshooting.md"
+    if isinstance(error, RuntimeError) and CUDA.search(str(error)):
+        return (
+            f"CUDA does not work here ({text}): update the driver, or pip install -U 'jax[cuda12]' for libraries that "
+            "fit it, and take other CUDA libraries off LD_LIBRARY_PATH; JAX_PLATFORMS=cpu runs without it"
+        )
+    return None
+
+
+def _no_device() -> str | None:
+    """Return why JAX has no device, in brackets, empty where it does not say so; None: it has one, or is not loaded."""
+    if "jax" not in sys.modules:
+        return None
+    try:
+        sys.modules["jax"].devices()
+    except Exception as reason:
+        said = str(reason).partition(" (set JAX_PLATFORMS")[0]
+        return f" ({said})" if said else ""
+    return None
 
 
 def join_hosts(asked: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:

@@ -26,6 +26,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from aot_jax import start
 from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
@@ -207,4 +208,4 @@ def format_training(config: ConfigDict, figures: dict, rulers: Rulers) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start.run(main)

@@ -7,8 +7,9 @@
 16 clips of five frames of 465 x 465 pixels an update, 100,000 updates in each stage, split over all GPUs.
 """
 
-from configs import aost
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aost
 
 
 def get_config(stage=None):

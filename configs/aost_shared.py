@@ -1,7 +1,8 @@
 """Shared AOST: AOST with one LSTT block used at each layer (paper, Table 2g)."""
 
-from configs import aost
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aost
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """SwinB-AOST: AOST with a Swin-B encoder."""
 
-from configs import aost
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aost
 
 
 def get_config(stage=None):

@@ -1,6 +1,6 @@
 """AOT-L: MobileNetV2, three LSTT layers, a memory frame every 5 (training: 2)."""
 
-from configs import common
+from aot_jax.configs import common
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """R50-AOT-L: AOT-L with a ResNet-50 encoder."""
 
-from configs import aotl
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aotl
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """SwinB-AOT-L: AOT-L with a Swin-B encoder."""
 
-from configs import aotl
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aotl
 
 
 def get_config(stage=None):

@@ -1,6 +1,6 @@
 """AOT-T: MobileNetV2, one LSTT layer, the reference frame only in long-term memory."""
 
-from configs import common
+from aot_jax.configs import common
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """AOTv2-L: AOT-L with LSTT block v2."""
 
-from configs import aotl
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aotl
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """R50-AOTv2-L: AOTv2-L with a ResNet-50 encoder."""
 
-from configs import aotv2l
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aotv2l
 
 
 def get_config(stage=None):

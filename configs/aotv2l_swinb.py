@@ -1,7 +1,8 @@
 """SwinB-AOTv2-L: AOTv2-L with a Swin-B encoder."""
 
-from configs import aotv2l
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import aotv2l
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """DeAOT-L: DeAOT-B with a memory frame every 5 (training: 2)."""
 
-from configs import deaotb
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import deaotb
 
 
 def get_config(stage=None):

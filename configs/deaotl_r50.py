@@ -1,7 +1,8 @@
 """R50-DeAOT-L: DeAOT-L with a ResNet-50 encoder."""
 
-from configs import deaotl
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import deaotl
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """SwinB-DeAOT-L: DeAOT-L with a Swin-B encoder."""
 
-from configs import deaotl
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import deaotl
 
 
 def get_config(stage=None):

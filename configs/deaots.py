@@ -1,7 +1,8 @@
 """DeAOT-S: DeAOT-B with two layers."""
 
-from configs import deaotb
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import deaotb
 
 
 def get_config(stage=None):

@@ -1,7 +1,8 @@
 """DeAOT-T: DeAOT-B with one layer."""
 
-from configs import deaotb
-from configs.common import at_stage
+from aot_jax.configs.common import at_stage
+
+from aot_jax.configs import deaotb
 
 
 def get_config(stage=None):

@@ -3,7 +3,7 @@
 python train.py --config configs/quickstart.py
 """
 
-from configs import aost
+from aot_jax.configs import aost
 
 
 def get_config():

@@ -12,7 +12,7 @@ evaluate, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, s
 4 clips of 161 x 161 pixels an update; two cores of an AMD EPYC do half an update a second.
 """
 
-from configs import aost
+from aot_jax.configs import aost
 
 
 def get_config(stage=None):

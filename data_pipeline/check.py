@@ -16,6 +16,7 @@ from tqdm import tqdm
 from aot_jax.io import datasets
 from aot_jax.io.datasets import Dataset, Video
 from aot_jax.io.frames import FRAME_SUFFIXES, JPEG_OR_PNG, explain_errors, open_image
+from aot_jax.start import run
 from data_pipeline.errors import DataError
 from data_pipeline.frames import Outcome, read_videos
 from data_pipeline.sequences import object_pixels, why_left_out
@@ -206,4 +207,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -78,7 +78,9 @@ def test_the_papers_models(name):
     assert model.share_blocks == (name == "aost_shared")
     assert model.align_corners == ("swinb" not in name)
     assert (model.channels, model.window, model.identities, model.short_term_frames) == (256, 15, 10, 1)
-    assert (model.heads, model.sine_position) == ((1, False) if model.block == "gpm" else (8, True))
+    gated = model.block == "gpm"
+    assert (model.heads, model.sine_position) == ((1, False) if gated else (8, True))
+    assert (config.data.get("augmentation") == "v2") == gated
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from aot_jax import configs
 from aot_jax.config import config_names
+from aot_jax.configs import __main__ as configs
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tiny
+from miniature import patch_command
 from PIL import Image
 
 from aot_jax.checkpoint import save_params
@@ -129,7 +130,8 @@ def test_random_weights_must_be_asked_for(data, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "out").exists()
     assert run(data, tmp_path / "out", "--config.model.encoder=tiny", "--random_weights", split="davis16") == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0].split() == ["sequence", "object", "J", "F", "J&F", "fps"]
+    assert printed.startswith("network: aost, random weights (--random_weights)\n")
+    assert printed.splitlines()[1].split() == ["sequence", "object", "J", "F", "J&F", "fps"]
     assert printed.splitlines()[-1].startswith("J&F 0.")
     assert printed.splitlines()[-1].endswith(" end to end")
     about = json.loads((tmp_path / "out" / "scores.json").read_text())
@@ -155,10 +157,8 @@ def test_mistakes_on_the_command_line(data, tmp_path, capsys, monkeypatch, flags
 def test_missing_data_is_explained_once(tmp_path, capsys, monkeypatch):
     assert run(tmp_path / "nothing", tmp_path / "out", "--random_weights") == 2
     message = capsys.readouterr().err
-    assert message.startswith(
-        f"error: split davis17 needs {tmp_path}/nothing/DAVIS/JPEGImages/480p, which does not exist"
-    )
-    assert "ImageSets/2016/val.txt" in message
+    assert message.startswith(f"error: {tmp_path}/nothing/DAVIS/ImageSets does not exist")
+    assert "JPEGImages/480p/VIDEO/00000.jpg" in message
     assert "https://davischallenge.org" in message
     monkeypatch.setenv("VOS_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(DataError, match="elsewhere/DAVIS"):
@@ -220,9 +220,7 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
 
 
 def test_broken_files_are_named(data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "Tracker", lambda *_, **__: Silent())
-    monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
-    monkeypatch.setattr(command.spread, "on_devices", lambda *_: [None])
+    patch_command(monkeypatch, lambda *_, **__: Silent())
     frame = data / "DAVIS/JPEGImages/480p/bear/00003.jpg"
     whole = frame.read_bytes()
     try:
@@ -236,7 +234,7 @@ def test_broken_files_are_named(data, tmp_path, capsys, monkeypatch):
     try:
         mask.unlink()
         assert run(data, tmp_path / "out", "--random_weights") == 2
-        assert f"lists bear, but its first mask {mask} does not exist" in capsys.readouterr().err
+        assert f"error: {mask}: no such mask" in capsys.readouterr().err
     finally:
         mask.write_bytes(whole)
 

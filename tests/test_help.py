@@ -17,7 +17,7 @@ COMMANDS = {
     "train.py": "aot_jax.commands.train",
     "eval.py": "aot_jax.commands.eval",
     "track.py": "aot_jax.commands.track",
-    "-m aot_jax.configs": "aot_jax.configs",
+    "-m aot_jax.configs": "aot_jax.configs.__main__",
     "-m aot_jax.convert": "aot_jax.convert.__main__",
     "-m aot_jax.figures": "aot_jax.figures.__main__",
     "-m aot_jax.metrics": "aot_jax.metrics.__main__",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from aot_jax import start
@@ -103,6 +104,60 @@ def test_ctrl_c_says_nothing_until_all_is_loaded(tmp_path, loaded):
     process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
     assert process.returncode == (130 if loaded else -signal.SIGINT)
     assert process.stderr == ""
+
+
+def no_device(*_):
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), "out of memory (RESOURCE_EXHAUSTED: O"),
+        (MemoryError("Unable to allocate 9 bytes"), "out of memory (Unable to allocate 9 bytes): track and evaluate w"),
+        (
+            RuntimeError("INTERNAL: CUDA driver version is insufficient\nat ..."),
+            "CUDA does not work here (INTERNAL: CU",
+        ),
+        (RuntimeError("FAILED_PRECONDITION: DNN library initialization failed."), "CUDA does not work here (FAILED_"),
+        (RuntimeError("jaxlib version 0.9 is incompatible with jax version 0.10"), "CUDA does not work here (jaxlib"),
+        (ModuleNotFoundError("No module named 'optax'", name="optax.losses"), "optax.losses is not installed: pip i"),
+        (ModuleNotFoundError("No module named 'aot_jax.x'", name="aot_jax.x"), None),  # a fault of ours
+        (RuntimeError("a fault"), None),
+        (AssertionError(), None),
+        (ValueError("RESOURCE_EXHAUSTED: disk"), None),
+    ],
+)
+def test_trouble_of_the_machine_has_a_remedy(error, says):
+    found = start.machine_trouble(error)
+    assert found is None if says is None else found.startswith(says)
+    assert found is None or "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("platforms", "says"),
+    [
+        ("cuda", "JAX finds no backend cuda on this machine: unset JAX_PLATFORMS to take what there is, or install"),
+        (None, "JAX finds no device: JAX_PLATFORMS=cpu runs without one"),
+    ],
+)
+def test_an_error_without_a_word_is_explained_by_asking_jax(monkeypatch, platforms, says):
+    monkeypatch.setattr(jax, "devices", no_device)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    if platforms:
+        monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    assert start.machine_trouble(AssertionError()).startswith(says)
+    assert start.machine_trouble(ValueError("a fault")) is None  # no error of JAX: other hosts may still be waited for
+
+
+def test_a_backend_that_is_not_there_is_one_line(tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text("from aot_jax import start\nimport jax\nstart.run(lambda: int(jax.numpy.zeros(3).sum()))\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "JAX_PLATFORMS": "abacus"}
+    process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert process.returncode == 2
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: JAX finds no backend abacus on this machine (Unable to initialize backend 'abacus'")
 
 
 def test_tensorflow_is_loaded_without_its_greetings_and_with_all_else_it_says(tmp_path):

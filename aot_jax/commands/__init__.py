@@ -7,13 +7,15 @@ import importlib
 import runpy
 from typing import NoReturn
 
-from aot_jax.start import prepare_process, run
+from aot_jax.start import prepare_process, run, told
 
 
 def start(name: str) -> NoReturn:
     """Load the command `name` of this folder once the process is set up, run it, and leave with its exit code."""
     prepare_process()
-    run(importlib.import_module(f"aot_jax.commands.{name}").main)
+    with told():
+        command = importlib.import_module(f"aot_jax.commands.{name}")
+    run(command.main)
 
 
 def run_track() -> NoReturn:

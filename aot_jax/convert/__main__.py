@@ -10,6 +10,7 @@ from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError, load_weights
 from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.network import default_path
+from aot_jax.start import run
 
 
 def sha256(path: str | Path) -> str:
@@ -55,4 +56,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

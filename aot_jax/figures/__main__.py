@@ -19,6 +19,7 @@ from aot_jax.figures.page import FigureError, make_page, save_page
 from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_masks, track_clip
 from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.network import Model, NetworkChoice, find_network
+from aot_jax.start import run
 from aot_jax.typing import Params
 from aot_jax.video.run import ERRORS
 
@@ -216,4 +217,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

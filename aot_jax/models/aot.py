@@ -122,6 +122,10 @@ class AOT(nn.Module):
         """Read out identities: logits (b, h, w, M + 1) at 4x, in the bank's order; see `Decoder.__call__`."""
         return self.decoder(features[:3], features.projected, outputs, every_depth)
 
+    def numbers_kept(self) -> int:
+        """Return how many numbers memory keeps of a frame for each layer and 16x cell."""
+        return BLOCKS[self.config.block].numbers_kept(self.config)
+
     def depth(self, depth: int | None) -> int:
         """Return the depth to run, checked; None is the network's own."""
         own = self.config.depth

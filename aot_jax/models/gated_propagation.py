@@ -166,6 +166,11 @@ class DualBranchLSTT(LSTT):
         self.layers = [GatedPropagationModule(self.config, first=i == 0, dtype=self.dtype) for i in range(depth)]
         self.decoder_norms = [GroupNorm(num_groups=2, dtype=self.dtype)]
 
+    @staticmethod
+    def numbers_kept(config: Any) -> int:
+        """Return how many numbers a layer's memory keeps of a frame for each cell: its key and both values."""
+        return config.channels // 2 + 4 * config.channels
+
     def drop_rates(self) -> np.ndarray:
         """Return the rate of each random drop of a layer while training: the branches of its propagation within the
         frame, then the channels of its three depthwise convolutions.

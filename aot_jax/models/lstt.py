@@ -163,6 +163,11 @@ class LSTT(nn.Module):
         self.layers: list[Any] = [block(self.config, dtype=self.dtype) for _ in range(count)]
         self.decoder_norms: list[Any] = [LayerNorm(dtype=self.dtype) for _ in range(count)]
 
+    @staticmethod
+    def numbers_kept(config: Any) -> int:
+        """Return how many numbers a layer's memory keeps of a frame for each cell: its key and value."""
+        return 2 * config.channels
+
     def drop_rates(self) -> np.ndarray:
         """Return the rate of each random drop of a layer while training: its self-attention, its feed-forward part."""
         return np.full(2, self.config.drop_path)

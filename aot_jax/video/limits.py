@@ -82,7 +82,7 @@ def state_needed(model: Model, size: Size, depth: int, objects: int, frames: int
     """Estimate the bytes of the memory of past frames, which a saved state holds; arguments as `memory_needed`."""
     _, tokens, slots = _grid(model, size, frames, max_frames)
     groups = group_count(objects, model.config.model.identities)
-    return 4 * 2 * model.config.model.channels * depth * groups * tokens * slots
+    return 4 * model.module.numbers_kept() * depth * groups * tokens * slots
 
 
 def _grid(model: Model, size: Size, frames: int, max_frames: int) -> tuple[Size, int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from aot_jax.checkpoint import SUFFIX, CheckpointError, find_params, read_description, write_file
 from aot_jax.config import ConfigError
 from aot_jax.network import config_of, load_params
+from aot_jax.start import run
 from aot_jax.weights import SHIPPED
 
 
@@ -86,4 +87,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -172,10 +172,9 @@ def test_raw_files_of_every_kind_are_read_as_records_hold_them(make_config, raw,
     for path in sorted((root / "JPEGImages" / "clip2").iterdir()):
         Image.open(path).save(path.with_suffix(".webp"))
         path.unlink()
+    colours = np.array([[10, 20, 30], [200, 0, 0], [0, 150, 7], [9, 9, 90], [80, 0, 80]], np.uint8)
     for path in (root / "Annotations" / "clip3").iterdir():
-        Image.fromarray(
-            np.array([[10, 20, 30], [200, 0, 0], [0, 150, 7], [9, 9, 90], [80, 0, 80]], np.uint8)[_ids(path)]
-        ).save(path)
+        Image.fromarray(colours[np.asarray(Image.open(path))]).save(path)
     data = make_config(root=str(root), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
     records, files = Samples(data, 3), Samples(data, 3, raw=True)
     numbers = np.arange(len(records.reader))
@@ -184,10 +183,6 @@ def test_raw_files_of_every_kind_are_read_as_records_hold_them(make_config, raw,
     assert files.table.pixels.tolist() == records.table.pixels.tolist()
     own = {image.relative_to(root).parts[1] for image, _ in files.reader.sets[0].raw if image.is_relative_to(root)}
     assert own == {"clip0", "clip3"}
-
-
-def _ids(path):
-    return np.asarray(Image.open(path))
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"kind": "videos", "videos": [1], "left_out": []}', "no mask"])

@@ -1,6 +1,7 @@
 """Memory: which frames it keeps, and that slots which hold nothing change nothing."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -183,6 +184,11 @@ def video(model, count, capacity):
         _, frame_kv = look(model.module, model.params, memory, tiny.features(1, *GRID, seed=t))
         memory = store(model.module, model.params, memory, frame_kv, masks(1, t), t)
     return memory
+
+
+def test_how_much_memory_keeps_is_known_beforehand(model):
+    for layer in video(model, 1, 2).long:
+        assert sum(x.size for x in jax.tree.leaves(layer)) == model.module.numbers_kept() * 2 * math.prod(GRID)
 
 
 def test_padded_slots_change_nothing(model):

@@ -152,7 +152,7 @@ def test_a_saved_state_goes_on_alike(of_each_block, tmp_path, options):
     other.remove([3])
     got.append(other.step(FRAMES[7]))
     np.testing.assert_array_equal(got, want)
-    assert len(np.unique(want)) > 2
+    assert len(np.unique(want)) > 1
 
 
 def test_a_bfloat16_state_comes_back(tmp_path):

@@ -20,6 +20,7 @@ from aot_jax.config import ConfigError, config_names, has_stages, load_config
 from aot_jax.flags import parse_args
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.network import make_model, param_shapes
+from aot_jax.start import run
 
 MASK_TOKEN = 256  # the release's networks with block v1 carry one, unused
 WIDEST = 10  # figures and commas of a number of parameters
@@ -115,4 +116,4 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")  # shapes need no accelerator, and another program may hold it
-    sys.exit(main())
+    run(main)
