@@ -209,8 +209,8 @@ def load_tensorflow() -> ModuleType:
     Raises:
         ImportError: it is not installed, or does not start.
     """
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
+    if module := sys.modules.get("tensorflow"):
+        return module
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, os.fdopen(os.dup(2), "wb") as stderr:
         os.dup2(said.fileno(), 2)
