@@ -3,7 +3,7 @@
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -113,7 +113,7 @@ class ImageSource:
         return Frame(index, index / self.rate, pixels)
 
 
-def read_ahead(frames: Iterator[T]) -> Iterator[T]:
+def read_ahead(frames: Iterator[T]) -> Generator[T, None, None]:
     """Yield frames, or what comes with them, while a thread decodes the next few."""
     with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
         waiting = deque(pool.submit(next, frames, None) for _ in range(AHEAD))

@@ -36,6 +36,9 @@ class Witness:
         labels[0, 0] = self.seen
         return labels
 
+    def stream(self, frames):
+        return (self.step(frame, mask) for frame, mask in frames)
+
     def save_state(self, path):
         path.write_text(json.dumps([self.seen, self.ids]))
 

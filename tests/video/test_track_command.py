@@ -78,6 +78,9 @@ class Painter:
         self.labels = self.labels if mask is None else mask
         return self.labels
 
+    def stream(self, frames):
+        return (self.step(frame, mask) for frame, mask in frames)
+
     def save_state(self, path):
         np.save(path.with_name(path.name + ".npy"), self.labels)
         path.with_name(path.name + ".npy").rename(path)
@@ -155,11 +158,15 @@ def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, 
     steps = []
 
     class Interrupted(Tracker):
-        def step(self, frame, mask=None):
-            steps.append(mask is not None)
-            if len(steps) in (3, 6):
-                signal.raise_signal(signal.SIGINT)
-            return super().step(frame, mask)
+        def stream(self, frames):
+            def watched():
+                for frame, mask in frames:
+                    steps.append(mask is not None)
+                    if len(steps) in (3, 6):
+                        signal.raise_signal(signal.SIGINT)
+                    yield frame, mask
+
+            return super().stream(watched())
 
     monkeypatch.setattr(command, "Tracker", Interrupted)
     out = tmp_path / "parts"
