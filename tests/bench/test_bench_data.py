@@ -28,8 +28,7 @@ def test_its_figures_agree_with_one_another(capsys, monkeypatch, tmp_path):
     assert f"8 cores x {core:.2f} = " in said
 
 
-def test_missing_data_is_one_line(capsys, tmp_path):
+def test_missing_data_is_an_error_that_says_what_is_wanted(capsys, tmp_path):
     assert data.main(["--datasets", "davis17", "--root", str(tmp_path), "--prepared", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
+    assert error.startswith(f"error: {tmp_path}/DAVIS/ImageSets does not exist")
