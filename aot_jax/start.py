@@ -6,6 +6,7 @@ Loads neither JAX nor the rest of the package by itself.
 import contextlib
 import hashlib
 import importlib
+import io
 import os
 import platform
 import re
@@ -45,6 +46,9 @@ def prepare_process() -> None:
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a command that is loaded and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with told():

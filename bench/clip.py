@@ -116,7 +116,7 @@ def load_clip(args: argparse.Namespace, objects: int | None = None) -> Clip:
 
 def memory_frames(tracker: Tracker) -> int:
     """Return how many long-term memory frames the next frame will attend to."""
-    return tracker._streams[0].stored
+    return tracker.streams[0].stored(tracker.states[0])
 
 
 def time_clip(tracker: Tracker, clip: Clip, rulers: Rulers, stop: int | None = None) -> tuple[list[float], list[int]]:

@@ -24,7 +24,7 @@ if __name__ == "__main__":  # before anything else is loaded
 
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker.groups import group_count
+from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import WARM_UP, add_clip_flags, generate_clip, load_clip, time_clip, time_frames
 from bench.inference import ERRORS

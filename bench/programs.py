@@ -21,8 +21,7 @@ from aot_jax.memory import Memory
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import begin, encode, mask_unused, memorize, step
-from aot_jax.tracker.groups import resized_labels, split_groups, used_identities
-from aot_jax.tracker.slots import Slots
+from aot_jax.tracker.objects import Slots, resized_labels, split_groups
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import Array, Params
 from bench.clip import Clip, memory_frames
@@ -159,12 +158,10 @@ class Parts:
 
 def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[str, Any]]:
     """Time each program of a frame that a tracker of `clip` would run next, and the two parts of `segment`."""
-    model, depth, stream = tracker.model, tracker.depth, tracker._streams[0]
+    model, depth, stream, state = tracker.model, tracker.depth, tracker.streams[0], tracker.states[0]
     module, params, aligned = model.module, model.params, model.config.model.align_corners
-    size, memory = stream.view.size, jax.tree.map(jnp.copy, stream.memory)
-    groups, identities = memory.batch, model.config.model.identities
-    slots = Slots(identities)
-    slots.take(clip.ids)
+    size, memory = stream.view.size, jax.tree.map(jnp.copy, state.memory)
+    slots, groups, identities = tracker.slots, state.groups, model.config.model.identities
     parts = Parts(memory_frames(tracker), rulers)
 
     def apply(method: str, *args: Any) -> Any:
@@ -201,7 +198,7 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
         params,
         frame_kv,
         masks,
-        np.int32(stream.frame + 1),
+        np.int32(state.latest.index + 1),
         carry=True,
     )
     parts.time("output", lambda labels: slots.to_ids(labels.copy()), labels)
@@ -258,7 +255,7 @@ class Videos:
         """Return frames (b, h, w, 3) uint8, the reference's masks (b, h, w) in slots, and the slots in use."""
         identities = self._model.config.model.identities
         ids = sorted(clip.ids[:identities])
-        used = used_identities(set(range(1, len(ids) + 1)), 1, identities)
+        used = Slots(identities).take(ids).used()
         mask = np.searchsorted([0, *ids], clip.only(ids).mask).astype(np.int32)
         repeated = [np.repeat(x[None], self._videos, axis=0) for x in (*clip.frames, mask, used[0])]
         return repeated[:-2], *repeated[-2:]

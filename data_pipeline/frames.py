@@ -35,10 +35,12 @@ def read_videos(
 
     Args:
         source: the data set.
-        tell: called with one line for each guess about masks.
+        tell: called with one line for each guess about files and masks.
     """
     for _, group in groupby(source.videos, key=lambda video: video.group):
         videos = list(group)
+        for note in (note for video in videos for note in video.notes):
+            tell(note)
         files = {
             _key(video, pair): pair.mask
             for video in videos

@@ -4,14 +4,17 @@ A case NAME is NAME.json (what was run) and NAME.npz (what came out). `OWN` is a
 hold larger ones, each with real videos in its sibling folder `data`. AOT_PARITY_DIR names them, with `:` between.
 """
 
+import functools
 import json
 import os
 import zlib
 from pathlib import Path
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from aot_jax import propagate
 from aot_jax.config import load_config
 from aot_jax.convert import from_torch, release_tensors
 from aot_jax.network import Model, make_model
@@ -31,6 +34,7 @@ CONFIGS = {
     "r50_deaotl": "deaotl_r50",
     "swinb_deaotl": "deaotl_swinb",
 }
+CAPACITY = 8  # long-term slots, more than any case fills: padding must not change anything
 
 
 KINDS = ("inference", "track", "train")
@@ -69,10 +73,10 @@ def load(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
     return json.loads(path.read_text()), dict(np.load(arrays)) if arrays.is_file() else {}
 
 
-def load_model(case: dict) -> Model:
+def load_model(case: dict, dtype: str | None = None) -> Model:
     """Build a case's network with its weights; an unknown name fails."""
     config = load_config_of(case["model"])
-    return Model(make_model(config), from_torch(state_dict(config), config), config)
+    return Model(make_model(config, dtype), from_torch(state_dict(config), config), config)
 
 
 def state_dict(config: ConfigDict) -> dict[str, np.ndarray]:
@@ -107,3 +111,32 @@ def clip(seed: int, frames: int, height: int, width: int, objects: int) -> tuple
         cy, cx = (centre[o] + velocity[o] * t) * [height, width]
         masks[t][(y - cy) ** 2 + (x - cx) ** 2 < (radius[o] * min(height, width)) ** 2] = o + 1
     return images.transpose(0, 2, 3, 1), masks
+
+
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def begin(model, params, image, mask, depth):
+    logits, frame_kv = propagate.step(model, params, None, image, mask=mask, depth=depth)
+    return logits, propagate.begin(model, params, frame_kv, mask, CAPACITY)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def advance(model, params, memory, image, mask, t, keep, depth):
+    logits, frame_kv = propagate.step(model, params, memory, image, depth=depth)
+    return logits, propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep)
+
+
+def difference(path: Path, dtype: str | None = None) -> float:
+    """Run an inference case, memory taking the true masks; returns the worst difference of its logits."""
+    case, figures = load(path)
+    model = load_model(case, dtype)
+    images, masks = clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
+    network, depth, gap = (model.module, model.params), case.get("depth"), case["long_term_gap"]
+    logits, memory = begin(*network, images[:1], masks[:1], depth)
+    found = [logits]
+    for t in range(1, case["frames"]):
+        keep = bool(gap) and t % gap == 0
+        logits, memory = advance(*network, memory, images[t : t + 1], masks[t : t + 1], t, keep, depth)
+        found.append(logits)
+    found = np.concatenate(found).transpose(0, 3, 1, 2)
+    stride = case.get("logits_stride", 1)
+    return float(np.abs(found[..., ::stride, ::stride] - figures["logits"]).max())

@@ -23,6 +23,7 @@ class Sequence:
     masks: Mapping[str, Path]  # that may be given, by the frame's stem; an object is taken from the first that holds it
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
     wanted: tuple[str, ...] = ()  # stems of the frames that a benchmark takes; empty: all
+    notes: tuple[str, ...] = ()  # what was guessed of its files, one line each
 
     @property
     def first_mask(self) -> Path:
@@ -152,4 +153,4 @@ def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -
                 f"{video.masks / thing.frames[0]}.png: no such mask, but object {i} of {video.name} first appears "
                 "there; unpack the set again"
             )
-    return Sequence(video.name, frames, given, video.objects, wanted)
+    return Sequence(video.name, frames, given, video.objects, wanted, video.notes)

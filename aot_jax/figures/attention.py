@@ -26,9 +26,8 @@ from aot_jax.network import Model
 from aot_jax.ops.attention import attend
 from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
-from aot_jax.tracker.groups import split_groups
-from aot_jax.tracker.slots import Slots
-from aot_jax.tracker.stream import Stream
+from aot_jax.tracker.objects import Slots, split_groups
+from aot_jax.tracker.stream import Stream, StreamState, open_stream
 from aot_jax.typing import Array, Params, Size
 
 if TYPE_CHECKING:
@@ -163,26 +162,26 @@ def carried_masks(
     previous, current = next(frames, None), next(frames, None)
     if previous is None or current is None:
         raise FigureError("attention is looked at from the second frame on: give two frames or more")
-    slots = Slots(model.config.model.identities)
-    slots.take(np.unique(mask[mask != 0]).tolist())
+    slots = Slots(model.config.model.identities).take(np.unique(mask[mask != 0]).tolist())
     if not slots.of:
         raise FigureError("the first mask has no object, every pixel is 0: give the objects ids above 0")
     stream = _open_stream(model, (mask.shape[0], mask.shape[1]), depth, gap)
     short_frames = model.config.model.short_term_frames
     shown = {0: previous}
     labels = {0: slots.from_ids(mask)}
-    stream.refer(previous, labels[0], slots.groups)
+    state = stream.begin(previous, labels[0], slots.groups)
     t = 1
     for following in frames:
-        labels[t] = np.asarray(stream.advance(current, slots.used()))
-        held = {0, *_stored(stream), *range(t - short_frames, t + 1)}
+        state, found = stream.advance(state, current, slots.used())
+        labels[t] = np.asarray(found)
+        held = {0, *_stored(state), *range(t - short_frames, t + 1)}
         labels = {i: own for i, own in labels.items() if i in held}
         previous, current, t = current, following, t + 1
-    stored, recent = _stored(stream), [t - 1 - i for i in range(short_frames)]
+    stored, recent = _stored(state), [t - 1 - i for i in range(short_frames)]
     image = normalise(resize_cubic(jnp.asarray(current), stream.view.size))[None]
     long, short = (_remembered(indices, labels, stream, slots.groups) for indices in (stored, recent))
-    layers = _carried(model.module, model.params, stream.memory, image, long, short, stream.depth)
-    labels[t] = np.asarray(stream.advance(current, slots.used()))
+    layers = _carried(model.module, model.params, state.memory, image, long, short, stream.depth)
+    labels[t] = np.asarray(stream.advance(state, current, slots.used())[1])
     carried = [Carried(np.asarray(own[0]), np.asarray(own[1]) if recent else None) for own in layers]
     shown |= {t - 1: previous, t: current}
     return Maps(carried, shown, {i: labels[i] for i in shown}, sorted(i for i in stored if i != EMPTY))
@@ -194,7 +193,7 @@ def _open_stream(model: Model, size: Size, depth: int | None, gap: int | None) -
         depth = model.module.depth(depth)
     except ValueError as error:
         raise FigureError(f"{config.name}: {error}") from None
-    return Stream(
+    return open_stream(
         model,
         size,
         size,
@@ -205,9 +204,9 @@ def _open_stream(model: Model, size: Size, depth: int | None, gap: int | None) -
     )
 
 
-def _stored(stream: Stream) -> list[int]:
+def _stored(state: StreamState) -> list[int]:
     """Return the index of the frame in each long-term slot, `EMPTY` where there is none."""
-    return np.asarray(stream.memory.long_frame).tolist()
+    return np.asarray(state.memory.long_frame).tolist()
 
 
 def _remembered(indices: Sequence[int], labels: Mapping[int, np.ndarray], stream: Stream, groups: int) -> Array:

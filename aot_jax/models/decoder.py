@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from aot_jax.models.layers import Conv, GroupNorm, Linear
-from aot_jax.ops.pyramid import ConvUp, Weights, add_shared
+from aot_jax.models.pyramid import ConvUp, Weights, add_shared
 from aot_jax.typing import Array
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jax import lax
 
-from aot_jax.ops.forms import by_platform, can_trace
+from aot_jax.ops.forms import by_platform, can_fuse
 from aot_jax.typing import Array
 
 QUERY_BLOCK = 128  # queries a block on the CPU: a block's scores then stay in cache
@@ -33,7 +33,7 @@ def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
         (b, n, s, d).
     """
     bias = None if valid is None else jnp.where(valid, 0.0, MASKED)[:, None, None]
-    gpu = attend_fused if bias is None and can_trace(attend_fused, q, k, v) else _attend
+    gpu = attend_fused if bias is None and can_fuse(attend_fused, q, k, v) else _attend
     return by_platform("attention", q, k, v, bias, cpu=_attend_blocks, gpu=gpu)
 
 
@@ -105,7 +105,7 @@ def attend_frames(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
         q = jnp.broadcast_to(q, (k.shape[0], *q.shape[1:]))
     if valid is None:
         return _attend_all(q, k, v, None)
-    gpu = attend_valid_first if can_trace(attend_valid_first, q, k, v, valid) else _attend_all
+    gpu = attend_valid_first if can_fuse(attend_valid_first, q, k, v, valid) else _attend_all
     return by_platform("attention", q, k, v, valid, cpu=_attend_filled, gpu=gpu)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from jax import lax
 
-NAMES = ("attention", "windows", "depthwise", "kernels", "pyramid", "patches")
+NAMES = ("attention", "fused", "windows", "depthwise", "kernels", "pyramid", "patches")
 _chosen: dict[str, str] = {}  # names to "cpu" or "gpu", whatever the platform
 
 
@@ -47,8 +47,10 @@ def choose(**forms: str) -> Iterator[None]:
         _chosen.update(before)
 
 
-def can_trace(form: Callable, *operands: Any) -> bool:
-    """Return whether JAX takes a form that only some devices have, for such operands on this machine."""
+def can_fuse(form: Callable, *operands: Any) -> bool:
+    """Return whether JAX takes an attention that only some devices have, for such operands on this machine."""
+    if _chosen.get("fused") == "cpu":
+        return False
     try:
         jax.eval_shape(form, *operands)
     except (NotImplementedError, RuntimeError, ValueError):

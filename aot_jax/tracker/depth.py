@@ -28,9 +28,19 @@ class Pace:
         # Time with a layer more, over time without; learned when a depth is left, layers of one size until then.
         self._ratio = {d: (d + 2) / (d + 1) for d in range(1, depth)}
         self._before: tuple[int, float] | None = None  # the depth left last and its seconds
+        self._seen: set[tuple] = set()  # kinds of frames
 
-    def measured(self, seconds: float) -> None:
-        """Take the time that the last frame took at `depth`, without compilation; changes `depth` where it should."""
+    def measured(self, seconds: float, kind: tuple = ()) -> None:
+        """Take the time that the last frame took at `depth`; changes `depth` where it should.
+
+        Args:
+            seconds: of the frame.
+            kind: what its programs depend on; the first frame of a kind compiles and does not count.
+        """
+        compiled = (self.depth, *kind)
+        if kind and compiled not in self._seen:
+            self._seen.add(compiled)
+            return
         old = self._seconds
         self._seconds = seconds if old is None else old + SMOOTHING * (seconds - old)
         self._frames += 1

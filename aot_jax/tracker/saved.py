@@ -1,13 +1,14 @@
 """A tracker's state in one file, so that a job can stop and go on.
 
-An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/memory/…`, `STREAM/logits`, `STREAM/latest/…`
-and `STREAM/references/INDEX/…` are what each stream carries. bfloat16 arrays are stored as their 16-bit patterns.
+An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/PATH` are the leaves of each stream's state, by their
+paths in the tree. bfloat16 arrays are stored as their 16-bit patterns.
 """
 
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,137 +18,130 @@ import numpy as np
 
 from aot_jax.io.files import atomic_write
 from aot_jax.propagate import begin, encode, step
-from aot_jax.tracker.stream import Reference, Stream
+from aot_jax.tracker.checks import TrackError
+from aot_jax.tracker.objects import Slots
+from aot_jax.tracker.stream import Picture, Stream, StreamState
+from aot_jax.tracker.tta import States, Streams
 from aot_jax.typing import Size
 
 VERSION = 3
-COUNTERS = ("frame", "last_written", "stored")
+
+Settings = Mapping[str, object]  # JSON
 
 
-class SnapshotError(ValueError):
-    """A file that holds no state that this tracker can go on from."""
-
-
-class Snapshot:
-    """An open state: `meta` as it was written, and the streams' arrays."""
-
-    def __init__(self, path: Path, meta: dict, arrays: dict[str, np.ndarray]) -> None:
-        self.meta = meta
-        self._path = path
-        self._arrays = arrays
-
-    def restore(self, streams: Sequence[Stream], groups: int) -> None:
-        """Put the saved state into new streams of the same settings.
-
-        Raises:
-            SnapshotError: the arrays are not those of `groups` groups of objects in these streams.
-        """
-        for i, (stream, counters) in enumerate(zip(streams, self.meta["counters"], strict=True)):
-            wanted = _shapes(stream, groups, self._arrays[f"{i}/memory/long_frame"].size)
-            found = jax.tree.unflatten(jax.tree.structure(wanted), map(self._array, _names(i, wanted)))
-            self._check(found, wanted)
-            memory, stream.logits = found["memory"], found["logits"]
-            stream.memory = memory
-            stream.latest = self._picture(f"{i}/latest", stream, groups)
-            for name in COUNTERS:
-                setattr(stream, name, int(counters[name]))
-            stream.references = [
-                Reference(index, *self._picture(f"{i}/references/{index}", stream, groups))
-                for index in map(int, counters["references"])
-            ]
-            kept = {index for index in memory.long_frame.tolist() if index >= 0}
-            if not {reference.index for reference in stream.references} <= kept:
-                raise SnapshotError(f"{self._path} is no saved state of a tracker: its memory lacks references")
-
-    def frame_size(self) -> Size:
-        """Return (h, w) of the frame that was segmented last."""
-        height, width, _ = self._arrays["0/latest/frame"].shape
-        return height, width
-
-    def _picture(self, name: str, stream: Stream, groups: int) -> tuple[np.ndarray, np.ndarray]:
-        frame, labels = self._arrays[f"{name}/frame"], self._arrays[f"{name}/labels"]
-        self._check(frame, jax.ShapeDtypeStruct((*self.frame_size(), 3), np.uint8))
-        size = self.frame_size() if labels.shape == self.frame_size() else stream.view.output
-        self._check(labels, jax.ShapeDtypeStruct(size, np.int32))
-        if labels.min() < 0 or labels.max() > groups * stream.model.config.model.identities:
-            raise SnapshotError(f"{self._path} is no saved state of a tracker: {name} holds labels that no object has")
-        return frame, labels
-
-    def _check(self, found: object, wanted: object) -> None:
-        found, wanted = (jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype).name), tree) for tree in (found, wanted))
-        if found != wanted:
-            raise SnapshotError(f"{self._path} is no saved state of a tracker: its arrays have other shapes or types")
-
-    def _array(self, name: str) -> jnp.ndarray:
-        array = self._arrays[name]
-        return jnp.asarray(array.view(jnp.bfloat16) if array.dtype == np.uint16 else array)
-
-
-def write_snapshot(path: str | Path, meta: dict, streams: Sequence[Stream]) -> None:
-    """Write the state of streams and `meta` (JSON) to a file, which appears whole.
+def write_state(path: str | Path, settings: Settings, slots: Slots, states: States) -> None:
+    """Write the state of a tracker of these settings to a file, which appears whole.
 
     Raises:
         OSError: if it cannot be written.
     """
-    arrays: dict[str, Any] = {}
-    counters = []
-    for i, stream in enumerate(streams):
-        state = {"memory": stream.memory, "logits": stream.logits}
-        arrays |= zip(_names(i, state), jax.tree.leaves(state), strict=True)
-        arrays[f"{i}/latest/frame"], arrays[f"{i}/latest/labels"] = stream.latest
-        for reference in stream.references:
-            arrays[f"{i}/references/{reference.index}/frame"] = reference.frame
-            arrays[f"{i}/references/{reference.index}/labels"] = reference.labels
-        own = {name: getattr(stream, name) for name in COUNTERS}
-        counters.append(own | {"references": [reference.index for reference in stream.references]})
-    meta = meta | {"version": VERSION, "counters": counters}
-    plain: dict[str, Any] = {name: np.asarray(x) for name, x in arrays.items()}
-    plain = {name: x.view(np.uint16) if x.dtype == jnp.bfloat16 else x for name, x in plain.items()}
+    references = [len(state.references) for state in states]
+    pairs = list(slots.of.items())
+    meta = {"version": VERSION, "settings": dict(settings), "slots": pairs, "references": references}
+    plain = {name: np.asarray(x) for i, state in enumerate(states) for name, x in _leaves(i, state).items()}
+    stored: dict[str, Any] = {name: x.view(np.uint16) if x.dtype == jnp.bfloat16 else x for name, x in plain.items()}
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez(file, meta=np.array(json.dumps(meta)), **plain)
+        np.savez(file, meta=np.array(json.dumps(meta)), **stored)
+
+
+def read_state(
+    path: str | Path, settings: Settings, slots: Slots, open_streams: Callable[[Size], Streams]
+) -> tuple[Slots, Streams, States]:
+    """Read the state of a tracker of the same settings.
+
+    Args:
+        path: the file.
+        settings: of the tracker that goes on.
+        slots: without objects.
+        open_streams: makes its streams for a frame size.
+
+    Raises:
+        TrackError: naming the file and what is wrong: it is no such state, or broken in any way.
+    """
+    with _opened(Path(path)) as (meta, arrays):
+        wrong = [f"{key} was {meta['settings'].get(key)!r}, is {own!r}" for key, own in settings.items()
+                 if meta["settings"].get(key) != own]  # fmt: skip
+        if wrong:
+            raise TrackError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
+        height, width, _ = arrays["0/latest/frame"].shape
+        slots, streams = slots.restore(meta["slots"]), open_streams((height, width))
+        counts = zip(streams, meta["references"], strict=True)
+        states = tuple(_restore(i, arrays, stream, slots.groups, int(n)) for i, (stream, n) in enumerate(counts))
+    return slots, streams, states
 
 
 @contextmanager
-def read_snapshot(path: str | Path) -> Iterator[Snapshot]:
-    """Open a state; a file that is none, or breaks off, is an error wherever it shows.
-
-    Raises:
-        SnapshotError: naming the file and what is wrong.
-    """
-    path = Path(path)
+def _opened(path: Path) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
+    """Open a file: its meta, and its arrays. Whatever fails while it is read is the file's fault."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.zip.infolist()):
-                raise SnapshotError(f"{path} is no saved state of a tracker: it is compressed")  # how far, who knows
+                raise ValueError("it is compressed")  # to how many bytes, nobody knows
             arrays = dict(file)
         meta = json.loads(str(arrays.pop("meta")))
         if meta.get("version") != VERSION:
-            raise SnapshotError(
+            raise TrackError(
                 f"{path} is of version {meta.get('version')}, but this program reads version {VERSION}; "
                 "go on with the program that wrote it"
             )
-        yield Snapshot(path, meta, arrays)
-    except SnapshotError:
+        yield meta, arrays
+    except TrackError:
         raise
     except Exception as error:  # what a broken file raises depends on where it is broken
-        raise SnapshotError(f"{path} is no saved state of a tracker: {error}") from error
+        raise TrackError(f"{path} is no saved state of a tracker: {error}") from error
 
 
-def _names(stream: int, tree: Any) -> list[str]:
-    """Name the leaves of a stream's tree by their paths."""
-    paths = jax.tree.leaves_with_path(tree)
-    return [f"{stream}/{jax.tree_util.keystr(path, simple=True, separator='/')}" for path, _ in paths]
+def _restore(i: int, arrays: Mapping[str, np.ndarray], stream: Stream, groups: int, references: int) -> StreamState:
+    """Put the leaves of stream `i` in their places.
+
+    Raises:
+        Exception: they are not those of so many groups and references in this stream.
+    """
+    frame = arrays[f"{i}/latest/frame"].shape
+    sizes = (frame[:2], stream.view.output)  # of labels: those given with the first frame are of its size
+
+    def picture(name: str) -> Picture:
+        labels = arrays[f"{i}/{name}/labels"].shape
+        shapes = ((), np.int64), (frame, np.uint8), (labels if labels in sizes else sizes[1], np.int32)
+        leaves: list[Any] = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+        return Picture(*leaves)
+
+    memory, logits = _shapes(stream, groups, arrays[f"{i}/memory/long_frame"].size)
+    names = [f"references/{n}" for n in range(references)]
+    wanted = StreamState(memory, logits, picture("latest"), tuple(picture(name) for name in names))
+    found = {}
+    for name, shape in _leaves(i, wanted).items():
+        x = arrays[name]
+        found[name] = x = x.view(jnp.bfloat16) if x.dtype == np.uint16 else x
+        if (x.shape, x.dtype) != (shape.shape, shape.dtype):
+            raise ValueError(f"{name} is {x.dtype}{list(x.shape)}, not {shape.dtype}{list(shape.shape)}")
+    state = jax.tree.unflatten(jax.tree.structure(wanted), found.values())
+    pictures = [replace(picture, index=int(picture.index)) for picture in (*state.references, state.latest)]
+    *given, latest = (picture.index for picture in pictures)
+    kept = state.memory.long_frame.tolist()
+    if sorted(given) != given or not {*given} <= {*kept} or max(kept) != stream.last_kept(given[-1], latest):
+        raise ValueError("its memory lacks frames")
+    if any(x.labels.min() < 0 or x.labels.max() > groups * stream.model.config.model.identities for x in pictures):
+        raise ValueError("it holds labels that no object has")
+    memory, logits = jax.tree.map(jnp.asarray, (state.memory, state.logits))
+    return StreamState(memory, logits, pictures[-1], tuple(pictures[:-1]))
 
 
-def _shapes(stream: Stream, groups: int, capacity: int) -> dict[str, Any]:
+def _leaves(i: int, state: StreamState) -> dict[str, Any]:
+    """Return the leaves of stream `i` by name."""
+    paths = jax.tree.leaves_with_path(state)
+    return {f"{i}/{jax.tree_util.keystr(path, simple=True, separator='/')}": x for path, x in paths}
+
+
+def _shapes(stream: Stream, groups: int, capacity: int) -> tuple[Any, Any]:
     """Return what a stream's memory of `capacity` slots and its logits look like; nothing is computed."""
     module = stream.model.module
 
-    def run(params: dict, image: jax.Array, masks: jax.Array) -> dict[str, Any]:
+    def run(params: dict, image: jax.Array, masks: jax.Array) -> tuple:
         logits, frame_kv = step(module, params, None, encode(module, params, image), mask=masks, depth=stream.depth)
-        return {"memory": begin(module, params, frame_kv, masks, capacity), "logits": logits}
+        return begin(module, params, frame_kv, masks, capacity), logits
 
     image = jax.ShapeDtypeStruct((1, *stream.view.size, 3), jnp.float32)
     masks = jax.ShapeDtypeStruct((groups, *stream.view.size), jnp.int32)
-    shapes: dict[str, Any] = jax.eval_shape(run, stream.model.params, image, masks)
-    return shapes
+    memory, logits = jax.eval_shape(run, stream.model.params, image, masks)
+    return memory, logits

@@ -7,7 +7,7 @@ for frame in frames:
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import numpy as np
 
 from aot_jax.network import Model
 from aot_jax.preprocess import resize_nearest
+from aot_jax.tracker.answer import Answer, one_late
 from aot_jax.tracker.checks import TrackError, check_frame, check_mask
 from aot_jax.tracker.depth import Pace
-from aot_jax.tracker.saved import SnapshotError, read_snapshot, write_snapshot
-from aot_jax.tracker.slots import Slots
-from aot_jax.tracker.stream import Stream
-from aot_jax.tracker.tta import average_labels, average_probabilities
-from aot_jax.typing import Array, Size
+from aot_jax.tracker.objects import Slots
+from aot_jax.tracker.saved import read_state, write_state
+from aot_jax.tracker.stream import open_stream
+from aot_jax.tracker.tta import States, Streams, advance, advance_with_mask, average_probabilities
+from aot_jax.typing import Size
 
 MAX_SCALE = 10  # of test-time augmentation; more is a slip
 
@@ -45,6 +46,8 @@ class Tracker:
         max_objects: refuse masks with more ids than this, which are rarely meant.
         target_fps: frames a second to keep by running fewer layers where `depth` is too slow: AOST only; None: always
             `depth`. What a frame takes is measured; the first frames at each depth compile and do not count.
+
+    Attributes: `slots` of the objects; `streams`, one for each augmentation, and what they carry in `states`.
 
     Raises:
         TrackError: for a depth that the network does not have, a target without depths to choose from, or a number
@@ -115,28 +118,21 @@ class Tracker:
 
     def reset(self) -> None:
         """Forget the video."""
-        self._streams: list[Stream] = []
-        self._slots = Slots(self.model.config.model.identities)
-        self._frame_size: Size | None = None
-        self._size: Size = (0, 0)  # of labels, once there is a frame
+        self.slots = Slots(self.model.config.model.identities)
+        self.streams: Streams = ()
+        self.states: States = ()
         try:
             self._pace = None if self.target_fps is None else Pace(self.target_fps, self.depth)
         except ValueError as error:
             raise TrackError(str(error)) from None
-        self._compiled: set[tuple] = set()  # kinds of frames seen, each of which compiled programs of its own
 
     @property
     def ids(self) -> list[int]:
         """Return the ids of the objects tracked, in the order in which they came."""
-        return list(self._slots.of)
+        return list(self.slots.of)
 
     def step(
-        self,
-        frame: np.ndarray,
-        mask: np.ndarray | None = None,
-        *,
-        depth: int | None = None,
-        replace: bool = False,
+        self, frame: np.ndarray, mask: np.ndarray | None = None, *, depth: int | None = None, replace: bool = False
     ) -> np.ndarray:
         """Segment the next frame.
 
@@ -156,17 +152,41 @@ class Tracker:
             TrackError: if the first frame has no mask, a mask has no objects, too many, or another size than its
                 frame, or a frame has another size than those before; or if the depth is not 1 .. the tracker's.
         """
-        frame = check_frame(frame, self._frame_size)
-        depth = self._check_depth(depth)
-        if mask is not None:
-            mask = check_mask(mask, frame, self._slots.of, self.max_objects)
-        if not self._streams:
-            if mask is None:
-                raise TrackError("the first frame needs a mask: call step(frame, mask)")
-            return self._begin(frame, mask)
-        if mask is None or not mask.any():
-            return self._advance(frame, depth)
-        return self._step_with_mask(frame, mask, depth, replace)
+        start = time.perf_counter()
+        labels = self._answer(frame, mask, depth, replace).read()
+        if self._pace and mask is None and depth in (None, self._pace.depth):
+            memory = self.states[0].memory
+            self._pace.measured(time.perf_counter() - start, kind=(memory.batch, memory.capacity))
+        return labels
+
+    def stream(
+        self,
+        frames: Iterable[np.ndarray | tuple[np.ndarray, np.ndarray | None]],
+        masks: Mapping[int, np.ndarray] | None = None,
+        *,
+        depth: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Segment frames one after the other, as `step` does; the device works on the next while one is read.
+
+        Args:
+            frames: (h, w, 3) uint8 RGB each, or pairs of a frame and its mask or None.
+            masks: (h, w) ids by the number of their frame in `frames`, from 0; for frames that come without.
+            depth: as of `step`.
+
+        Yields:
+            Labels of each frame, as `step` returns them. The tracker is then one frame further: its `probabilities`,
+            `save_state` and `remove` are about that one. With `target_fps` it waits for every frame, to time it.
+
+        Raises:
+            TrackError: as `step`, after the labels of the frames before.
+        """
+        pairs = (
+            (item if isinstance(item, tuple) else (item, masks.get(t) if masks else None))
+            for t, item in enumerate(frames)
+        )
+        if self._pace:
+            return (self.step(frame, mask, depth=depth) for frame, mask in pairs)
+        return one_late(self._answer(frame, mask, depth) for frame, mask in pairs)
 
     def remove(self, ids: Iterable[int]) -> None:
         """Stop tracking objects, as if they had never been in a mask; their slots are free for others.
@@ -178,13 +198,13 @@ class Tracker:
             TrackError: for an id that is not tracked.
         """
         ids = sorted(set(ids))
-        unknown = [i for i in ids if i not in self._slots.of]
+        unknown = [i for i in ids if i not in self.slots.of]
         if unknown:
             raise TrackError(f"cannot remove {unknown}: the objects tracked are {self.ids}")
-        slots = self._slots.free(ids)
-        if slots:
-            for stream in self._streams:
-                stream.remove(slots, self._slots.groups)
+        if ids:
+            gone, left = [self.slots.of[i] for i in ids], self.slots.free(ids)
+            pairs = zip(self.streams, self.states, strict=True)
+            self.states, self.slots = tuple(stream.remove(state, gone, left.groups) for stream, state in pairs), left
 
     def save_state(self, path: str | Path) -> None:
         """Write all that `load_state` needs to go on after the last frame, to one file (npz); it appears whole.
@@ -193,12 +213,9 @@ class Tracker:
             TrackError: if no frame has been segmented.
             OSError: if the file cannot be written.
         """
-        if not self._streams:
-            raise TrackError(
-                "no frame has been segmented yet, so there is no state to save: call step(frame, mask) first"
-            )
-        meta = {"settings": self._settings(), "slots": list(self._slots.of.items())}
-        write_snapshot(path, meta, self._streams)
+        if not self.states:
+            raise TrackError("no frame has been segmented yet, so there is no state to save: call step(frame, mask)")
+        write_state(path, self._settings(), self.slots, self.states)
 
     def load_state(self, path: str | Path) -> None:
         """Go on from a state that a tracker of the same network and settings saved: the next frames come out alike.
@@ -206,90 +223,63 @@ class Tracker:
         Raises:
             TrackError: if the file is no such state; the tracker is as before.
         """
-        before = self.__dict__.copy()
-        try:
-            with read_snapshot(path) as snapshot:
-                saved = snapshot.meta["settings"]
-                wrong = [
-                    f"{name} was {saved.get(name)!r}, is {own!r}"
-                    for name, own in self._settings().items()
-                    if saved.get(name) != own
-                ]
-                if wrong:
-                    raise SnapshotError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
-                self.reset()
-                self._make_streams(snapshot.frame_size())
-                self._slots.restore(snapshot.meta["slots"])
-                snapshot.restore(self._streams, self._slots.groups)
-        except SnapshotError as error:
-            self.__dict__.update(before)
-            raise TrackError(str(error)) from None
+        empty = Slots(self.model.config.model.identities)
+        slots, streams, states = read_state(path, self._settings(), empty, self._open_streams)
+        self.reset()
+        self.slots, self.streams, self.states = slots, streams, states
 
     def probabilities(self) -> np.ndarray:
         """Return (h, w, 1 + objects) float32: of background and of each of `ids` in the last frame segmented."""
-        if not self._streams:
+        if not self.states:
             raise TrackError("no frame has been segmented yet: call step(frame, mask) first")
-        slots = [0, *self._slots.of.values()]
-        return np.asarray(average_probabilities(self._streams, self._slots.used(), self._size))[..., slots]
+        slots = [0, *self.slots.of.values()]
+        return np.asarray(average_probabilities(self.streams, self.states, self.slots.used()))[..., slots]
 
-    def _begin(self, frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _answer(self, frame: np.ndarray, mask: np.ndarray | None, depth: int | None, replace: bool = False) -> Answer:
+        """Segment the next frame without waiting for it; see `step`."""
+        frame = check_frame(frame, self.states[0].frame_size if self.states else None)
+        self._check_depth(depth)
+        if mask is not None:
+            mask = check_mask(mask, frame, self.slots.of, self.max_objects)
+        if not self.states:
+            if mask is None:
+                raise TrackError("the first frame needs a mask: call step(frame, mask)")
+            return self._begin(frame, mask)
+        if mask is None or not mask.any():
+            depth = depth or (self._pace.depth if self._pace else self.depth)
+            self.states, labels = advance(self.streams, self.states, frame, self.slots.used(), depth)
+            return Answer(labels, self.slots)
+        given = np.unique(mask[mask != 0]).tolist()
+        slots, used = self.slots.take(given), self.slots.used()
+        overlay = self._at_output(slots.from_ids(mask))
+        corrected = self.slots.holding(self.ids if replace else given)
+        self.states, labels = advance_with_mask(
+            self.streams, self.states, frame, used, depth or self.depth, overlay, corrected, slots.groups
+        )
+        self.slots = slots
+        return Answer(labels, slots)
+
+    def _begin(self, frame: np.ndarray, mask: np.ndarray) -> Answer:
         ids = np.unique(mask[mask != 0])
         if not ids.size:
             raise TrackError("the first mask has no object, every pixel is 0: give the objects ids above 0")
-        self._slots.take(ids.tolist())
-        self._make_streams(frame.shape[:2])
-        self._refer(frame, [self._slots.from_ids(mask)] * len(self._streams))
-        return self._at_output(mask)
+        slots, self.streams = self.slots.take(ids.tolist()), self._open_streams(frame.shape[:2])
+        labels = slots.from_ids(mask)
+        self.states = tuple(stream.begin(frame, labels, slots.groups) for stream in self.streams)
+        self.slots = slots
+        return Answer(self._at_output(labels), slots)
 
-    def _make_streams(self, frame_size: Size) -> None:
-        height, width = self._frame_size = self._size = frame_size
-        if self.output_height:
-            self._size = (self.output_height, -(-width * self.output_height // height))
-        self._streams = [
-            Stream(self.model, self._frame_size, self._size, scale=scale, flip=flip, **self._options)
+    def _open_streams(self, size: Size) -> Streams:
+        """Return the streams of a video of frames of a size."""
+        height, width = size
+        output = (self.output_height, -(-width * self.output_height // height)) if self.output_height else size
+        return tuple(
+            open_stream(self.model, size, output, scale=scale, flip=flip, **self._options)
             for scale, flip in self._augmentations
-        ]
-
-    def _advance(self, frame: np.ndarray, depth: int | None) -> np.ndarray:
-        start = time.perf_counter()
-        run = depth or (self._pace.depth if self._pace else self.depth)
-        labels = [stream.advance(frame, self._slots.used(), run) for stream in self._streams]
-        found = self._slots.to_ids(self._merge(labels))
-        if self._pace and run == self._pace.depth:
-            kind = (run, self._streams[0].groups, self._streams[0].memory.capacity)
-            if kind in self._compiled:
-                self._pace.measured(time.perf_counter() - start)
-            self._compiled.add(kind)
-        return found
-
-    def _step_with_mask(self, frame: np.ndarray, mask: np.ndarray, depth: int | None, replace: bool) -> np.ndarray:
-        given = np.unique(mask[mask != 0]).tolist()
-        predicted = [stream.predict(frame, self._slots.used(), depth) for stream in self._streams]
-        merged = np.asarray(self._merge(predicted))
-        known = [self._slots.of[i] for i in given if i in self._slots.of]
-        self._slots.take(given)
-        overlay = self._slots.from_ids(self._at_output(mask))
-
-        def laid_over(labels: np.ndarray) -> np.ndarray:
-            if replace:
-                return overlay
-            labels = np.where(np.isin(labels, known), 0, labels)
-            return np.where(overlay != 0, overlay, labels).astype(np.int32)
-
-        self._refer(frame, [laid_over(np.asarray(labels)) for labels in predicted])
-        return self._slots.to_ids(laid_over(merged))
-
-    def _refer(self, frame: np.ndarray, labels: list[np.ndarray]) -> None:
-        for stream, own in zip(self._streams, labels, strict=True):
-            stream.refer(frame, own, self._slots.groups)
+        )
 
     def _at_output(self, mask: np.ndarray) -> np.ndarray:
-        return np.array(resize_nearest(mask, self._size))
-
-    def _merge(self, labels: list[Array]) -> Array:
-        if len(labels) == 1:
-            return labels[0]
-        return average_labels(self._streams, self._slots.used(), self._size)
+        return np.array(resize_nearest(mask, self.streams[0].view.output))
 
     def _settings(self) -> dict[str, object]:
         """Return what a saved state depends on, as JSON."""
@@ -302,12 +292,9 @@ class Tracker:
             **self._options,
         }
 
-    def _check_depth(self, depth: int | None) -> int | None:
-        if depth is None or depth == self.depth:
-            return depth
-        if not 1 <= depth < self.depth or not self.model.config.model.scalable:
+    def _check_depth(self, depth: int | None) -> None:
+        if depth not in (None, self.depth) and not (1 <= depth < self.depth and self.model.config.model.scalable):
             allowed = f"1 .. {self.depth}" if self.model.config.model.scalable else f"{self.depth}"
             raise TrackError(
                 f"depth is {depth}, but this tracker runs at {allowed}; it was made with depth={self.depth}"
             )
-        return depth

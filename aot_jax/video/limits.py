@@ -11,7 +11,7 @@ from aot_jax.io.sources import Source
 from aot_jax.network import Model
 from aot_jax.ops.attention import QUERY_BLOCK
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker.groups import group_count
+from aot_jax.tracker.objects import group_count
 from aot_jax.typing import Size
 from aot_jax.video.options import TrackOptions
 

@@ -8,7 +8,7 @@ import pytest
 from miniature import Oracle, patch_command
 from PIL import Image
 
-import eval as command
+from aot_jax.commands import eval as command
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import read_frame

@@ -20,7 +20,7 @@ from aot_jax.evaluation.run import FinishedVideos, copy_to_devices, run_split, s
 from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
 from aot_jax.io.masks import write_mask
-from aot_jax.runs import RunError
+from aot_jax.runs import RunError, lock
 
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = sum(COUNTS.values()) - 1  # annotated frames of youtubevos18: the first of `late` is not
@@ -120,6 +120,15 @@ def test_masks_of_another_run_are_not_mixed_in(made, tmp_path, monkeypatch, caps
     code, oracle = run(monkeypatch, made, tmp_path / "out", "--flip", "--overwrite")
     assert (code, oracle.steps) == (0, TOTAL)
     assert run(monkeypatch, made, tmp_path / "out", "--flip")[1].steps == 0
+
+
+def test_a_folder_that_another_run_works_in_is_refused(made, tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").mkdir()
+    with lock(tmp_path / "out"):
+        code, oracle = run(monkeypatch, made, tmp_path / "out")
+    assert (code, oracle.steps) == (2, 0)
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/out is in use by another run")
+    assert run(monkeypatch, made, tmp_path / "out")[0] == 0
 
 
 def test_hosts_share_the_videos():

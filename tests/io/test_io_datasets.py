@@ -85,3 +85,31 @@ def test_lists_that_cannot_be_used_are_named(tmp_path):
         datasets.read_names(tmp_path / "val.txt")
     with pytest.raises(DataError, match=r"unknown dataset 'davis18'; use davis16, davis17"):
         datasets.find("davis18", tmp_path)
+
+
+def test_what_lies_beside_frames_is_left_out_as_in_tracking_and_told(tmp_path):
+    names = [f"{t}.jpg" for t in range(3)]
+    save(tmp_path, "clip", [*names, *(f"{t}_depth.png" for t in range(3))], [f"{t}.png" for t in range(3)])
+    (video,) = datasets.own_videos(tmp_path).videos
+    assert stems(video) == ["0", "1", "2"]
+    assert len(video.notes) == 1
+    assert video.notes[0].startswith(f"{tmp_path}/JPEGImages/clip/0_depth.png and 2 like it: no frame")
+    assert len(datasets.static(tmp_path).videos) == 6
+
+
+def test_masks_are_listed_whatever_kind_of_image_they_are(tmp_path):
+    save(tmp_path, "clip", ["0.jpg", "1.jpg"])
+    Image.new("L", (8, 8), 1).save(tmp_path / "Annotations/clip/1.TIFF")
+    (tmp_path / "Annotations/clip/1.png").unlink()
+    assert [path.name for path in datasets.list_masks(tmp_path / "Annotations/clip").values()] == ["0.png", "1.TIFF"]
+
+
+def test_masks_numbered_from_another_frame_than_the_images_are_told(tmp_path):
+    save(tmp_path, "clip", [f"{t:05d}.jpg" for t in range(4)], [f"{t:05d}.png" for t in range(1, 5)])
+    save(tmp_path, "late", [f"{t:05d}.jpg" for t in range(4)], ["00002.png"])
+    shifted, late = datasets.own_videos(tmp_path).videos
+    assert shifted.notes == (
+        f"{tmp_path}/Annotations/clip: numbered from 00001, the images from 00000; frames are matched by name: "
+        "if they show the same, rename one",
+    )
+    assert late.notes == ()

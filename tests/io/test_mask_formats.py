@@ -103,6 +103,14 @@ def test_images_of_other_kinds(tmp_path, kind):
     np.testing.assert_array_equal(found, boxes(90, 180) if kind == "webp" else boxes(1, 2))
 
 
+def test_a_tiff_of_floats(tmp_path):
+    Image.fromarray(boxes(2, 7).astype(np.float32)).save(tmp_path / "m.tif")
+    np.testing.assert_array_equal(one(tmp_path / "m.tif")[0], boxes(2, 7))
+    Image.fromarray(boxes(2).astype(np.float32) / 4).save(tmp_path / "m.tif")
+    with pytest.raises(MaskError, match=r"m\.tif: holds fractions"):
+        one(tmp_path / "m.tif")
+
+
 def test_a_stack_of_pages(tmp_path, frames):
     pages = [Image.fromarray(boxes(*ids).astype(np.uint8)) for ids in ((5,), (5, 6), (0, 6), (6,))]
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
@@ -129,6 +137,47 @@ def test_one_file_an_object(tmp_path, frames):
     write_mask(folder / "cat.png", boxes(1, 2))
     with pytest.raises(MaskError, match=r"named like its frame, as in 00000\.png, or shows one object"):
         read_masks(folder, frames)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{object}/{frame:05d}.png",
+        "{frame:05d}/cat_{object}.png",
+        "{frame:05d}_{object}.png",
+        "o{object}f{frame:05d}.png",
+    ],
+)
+def test_one_file_for_each_object_of_each_frame(tmp_path, frames, name):
+    shown = {(4, 0): boxes(1), (9, 0): boxes(0, 1), (9, 3): boxes(0, 1)}
+    for (number, frame), labels in shown.items():
+        path = tmp_path / "masks" / name.format(object=number, frame=frame)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((labels * 255).astype(np.uint8)).save(path)
+    masks = read_masks(tmp_path / "masks", frames)
+    assert (masks.ids, list(masks)) == ((4, 9), ["00000", "00003"])
+    np.testing.assert_array_equal(masks[0], boxes(4, 9))
+    np.testing.assert_array_equal(masks[3], boxes(0, 9))
+    assert "a mask for each object: this is object" in masks.notes[0]
+
+
+def test_one_array_of_an_npz(tmp_path):
+    np.savez_compressed(tmp_path / "m.npz", a=boxes(2))
+    np.testing.assert_array_equal(one(tmp_path / "m.npz")[0], boxes(2))
+    np.savez_compressed(tmp_path / "m.npz", a=boxes(2), b=boxes(2))
+    with pytest.raises(MaskError, match="holds 2 arrays, a, b; save one"):
+        one(tmp_path / "m.npz")
+
+
+def test_segments_and_boxes(tmp_path, frames):
+    runs = [{"size": list(SIZE), "counts": [48 * k, 48, 48 * (63 - k)]} for k in (0, 5)]
+    found, masks = one(dump(tmp_path / "a.json", [{"segmentation": segment, "area": 48} for segment in runs]), frames)
+    assert (found[0, 0], found[0, 5], masks.ids) == (1, 2, (1, 2))
+    box = {"image_id": 0, "category_id": 3, "segmentation": [], "bbox": [20, 10, 30, 20]}
+    found, masks = one(dump(tmp_path / "a.json", coco(["00001.jpg"], [box])), frames)
+    assert (found[BOX] == 1).all()
+    assert found.sum() == 600
+    assert "1 cat (a box)" in masks.notes[0]
 
 
 def labelme(*shapes, size=SIZE, image="00002.jpg"):

@@ -1,9 +1,14 @@
 """Sets of masks: one meaning for all masks of a video, whatever tool has drawn them, and what is told of it."""
 
+import io
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from aot_jax import read_masks
@@ -140,7 +145,7 @@ def test_a_set_without_background_is_told(tmp_path):
     assert masks.ids == (1, 2, 3)
     assert "no pixel is 0, so none is background; the border is mostly object 1" in masks.notes[0]
     masks = read_masks(save(tmp_path, "m", np.where(scene(), 0, 255).astype(np.uint8)))
-    assert "if black is the object, invert the mask" in masks.notes[0]
+    assert "the object covers most of the border" in masks.notes[0]
 
 
 def soften(pixels, how):
@@ -171,6 +176,24 @@ def test_soft_edges_are_snapped_and_told(tmp_path, how, background, store):
     assert sorted(order) == list(range(len(order)))
     assert (found == np.array(order)[truth]).mean() > 0.985
     assert any("edges are soft" in note for note in masks.notes)
+
+
+@pytest.mark.parametrize("levels", [(0, 50, 100), (0, 30, 60), (0, 100, 200), (0, 128, 255)])
+def test_soft_edges_of_grey_levels_are_snapped(tmp_path, levels):
+    masks = read_masks(save(tmp_path, "m", soften(np.array(levels, np.uint8)[scene()], "antialiased")))
+    assert masks.ids == (1, 2)
+    assert (masks["m"] == scene()).mean() > 0.985
+    assert any("edges are soft" in note for note in masks.notes)
+
+
+def test_crowds_of_ids_are_no_soft_edges(tmp_path):
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        ids = scene() * np.uint8(random.integers(1, 40))
+        for i in range(60):
+            y, x = random.integers(0, 46), random.integers(0, 62)
+            ids[y : y + random.integers(1, 9), x : x + random.integers(1, 5)] = i
+        same(read_masks(save(tmp_path, "m", ids))["m"], ids)
 
 
 def test_a_soft_mask_among_hard_ones_takes_their_colours(tmp_path):
@@ -256,3 +279,32 @@ def test_masks_are_found_by_name_path_and_number(tmp_path):
     assert masks.get(99) is None
     with pytest.raises(MaskError, match="the mask is 3x2, but 64x48"):
         read_masks(save(tmp_path, "first", scene()[:2, :3]), frames)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["PNG", "TIFF", "BMP", "WebP", "JPEG"]),
+    st.sampled_from(["P", "L", "RGB", "RGBA", "1"]),
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 4000),
+)
+def test_any_bytes_give_masks_or_a_mask_error(tmp_path_factory, kind, mode, changes, length):
+    stream = io.BytesIO()
+    image = Image.fromarray(scene(size=(24, 32)) * np.uint8(90)).convert(mode)
+    image = image.convert("RGB") if kind == "JPEG" or (kind == "WebP" and mode in "P1") else image
+    image.save(stream, kind)
+    data = bytearray(stream.getvalue()[: length + 8])
+    for position, value in changes:
+        data[position % len(data)] = value
+    path = Path(tmp_path_factory.getbasetemp()) / f"any_{os.getpid()}.{kind.lower()}"
+    path.write_bytes(data)
+    try:
+        mask = next(iter(read_masks(path).values()))
+    except MaskError as refusal:
+        mask, message = None, str(refusal)
+    if mask is None:
+        assert message.startswith(str(path))
+        assert "\n" not in message
+    else:
+        assert mask.dtype == np.int32
+        assert mask.min() >= 0

@@ -110,7 +110,7 @@ def test_more_objects_than_identities_are_tracked_in_groups(of_each_block):
     tracker = Tracker(of_each_block, gap=0)
     ids = np.arange(12) * 7 + 3
     labels = run(tracker, ids)
-    assert tracker._streams[0].memory.long_valid.shape[0] == 2
+    assert tracker.states[0].memory.long_valid.shape[0] == 2
     assert set(np.unique(labels)) <= {0, *ids}
     np.testing.assert_array_equal(labels[0], tiny.mask(*SIZE, ids))
     assert {*ids[10:]} & set(np.unique(labels[1:]))  # the second group has a say
@@ -128,12 +128,12 @@ def test_new_objects_are_laid_over_the_prediction(tracker):
     got = tracker.step(FRAMES[2], new)
     np.testing.assert_array_equal(got, np.where(new == 7, 7, want))
     assert tracker.ids == [1, 4, 7]
-    memory = tracker._streams[0].memory
+    memory = tracker.states[0].memory
     assert sorted(memory.long_frame.tolist()) == [EMPTY, EMPTY, 0, 2]
     assert int(memory.long_pinned.sum()) == 2
     later = [tracker.step(frame) for frame in FRAMES[3:6]]
     assert set(np.unique(later)) <= {0, 1, 4, 7}
-    assert sorted(tracker._streams[0].memory.long_frame.tolist()) == [EMPTY, 0, 2, 4]  # the gap counts from frame 2
+    assert sorted(tracker.states[0].memory.long_frame.tolist()) == [EMPTY, 0, 2, 4]  # the gap counts from frame 2
 
 
 def test_a_new_object_may_open_a_group(of_each_block):
@@ -143,7 +143,7 @@ def test_a_new_object_may_open_a_group(of_each_block):
     new[3:20, 5:25] = 99
     got = tracker.step(FRAMES[2], new)
     assert (got[new == 99] == 99).all()
-    valid = tracker._streams[0].memory.long_valid
+    valid = tracker.states[0].memory.long_valid
     assert valid.sum(axis=1).tolist() == [2, 1]
     assert set(np.unique(tracker.step(FRAMES[3]))) <= {0, *range(1, 11), 99}
 
@@ -172,21 +172,21 @@ def test_memory_grows_through_powers_of_two(model):
     capacities = []
     for frame in FRAMES[1:6]:
         tracker.step(frame)
-        capacities.append(tracker._streams[0].memory.capacity)
+        capacities.append(tracker.states[0].memory.capacity)
     assert capacities == [4, 4, 4, 8, 8]
-    assert sorted(tracker._streams[0].memory.long_frame.tolist()) == [EMPTY, EMPTY, 0, 1, 2, 3, 4, 5]
+    assert sorted(tracker.states[0].memory.long_frame.tolist()) == [EMPTY, EMPTY, 0, 1, 2, 3, 4, 5]
 
 
 def test_max_frames_keeps_references_and_the_latest(model):
     tracker = Tracker(model, gap=1, max_frames=4)
     run(tracker, count=7)
-    memory = tracker._streams[0].memory
+    memory = tracker.states[0].memory
     assert sorted(memory.long_frame.tolist()) == [0, 4, 5, 6]
     new = tiny.mask(*SIZE, (8,))
     tracker.step(FRAMES[0], new)  # frame 7
     for frame in FRAMES[1:3]:
         tracker.step(frame)
-    memory = tracker._streams[0].memory
+    memory = tracker.states[0].memory
     assert sorted(memory.long_frame.tolist()) == [0, 7, 8, 9]
     assert np.asarray(memory.long_frame)[np.asarray(memory.long_pinned)].tolist() == [0, 7]
 
@@ -199,14 +199,14 @@ def test_a_corrected_mask_stays_in_memory(model):
     tracker.step(FRAMES[3], corrected)
 
     def stored():
-        memory = tracker._streams[0].memory
+        memory = tracker.states[0].memory
         slot = memory.long_frame.tolist().index(3)
         return [np.asarray(x[:, :, slot]) for x in memory.long[0]]
 
     before = stored()
     for frame in FRAMES[4:]:
         tracker.step(frame)
-    assert sorted(tracker._streams[0].memory.long_frame.tolist()) == [0, 3, 7]
+    assert sorted(tracker.states[0].memory.long_frame.tolist()) == [0, 3, 7]
     for old, new in zip(before, stored(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert np.abs(before[1]).max() > 0
@@ -216,7 +216,7 @@ def test_references_may_exceed_max_frames(model):
     tracker = Tracker(model, gap=0, max_frames=1)
     run(tracker, (1,), 2)
     tracker.step(FRAMES[2], tiny.mask(*SIZE, (2,)))
-    memory = tracker._streams[0].memory
+    memory = tracker.states[0].memory
     assert memory.long_frame.tolist() == [0, 2]
     assert memory.long_pinned.all()
 
@@ -247,7 +247,7 @@ def test_flipped_streams_see_the_frame_mirrored(model):
     tracker = Tracker(model, gap=2, flip=True)
     tracker.step(frames[0], mask)
     tracker.step(frames[1])
-    plain, mirrored = tracker._streams
+    plain, mirrored = tracker.states
     np.testing.assert_allclose(plain.logits, mirrored.logits, atol=1e-5)
     probabilities = tracker.probabilities()
     np.testing.assert_allclose(probabilities, probabilities[:, ::-1], atol=1e-5)
@@ -296,7 +296,7 @@ def test_what_a_tracker_cannot_go_on_with(model):
     with pytest.raises(TrackError, match="integers"):
         tracker.step(FRAMES[1], MASK * 0.5)
     assert tracker.ids == [1, 2]
-    assert tracker._streams[0].memory.long_frame.tolist() == [0, EMPTY, EMPTY, EMPTY]
+    assert tracker.states[0].memory.long_frame.tolist() == [0, EMPTY, EMPTY, EMPTY]
 
 
 def test_depth_is_checked(model):
@@ -308,7 +308,7 @@ def test_depth_reaches_the_network():
     deep = tiny.load("aost", "model.depth=2")
     tracker = Tracker(deep, 1, gap=0)
     tracker.step(FRAMES[0], MASK)
-    assert len(tracker._streams[0].memory.long) == 1
+    assert len(tracker.states[0].memory.long) == 1
 
 
 @pytest.mark.parametrize(

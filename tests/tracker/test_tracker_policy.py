@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from aot_jax import Tracker
 from aot_jax.evaluation.segment import CompileCount
 from aot_jax.tracker.depth import PATIENCE, Pace
-from aot_jax.tracker.slots import Slots
 from aot_jax.tracker.tracker import TrackError
+from aot_jax.tracker.tta import advance
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -40,21 +40,6 @@ def begin(tracker, ids, count=1):
         tracker.step(frame)
 
 
-def test_slots_are_reused():
-    slots = Slots(2)
-    slots.take([7, 3, 9])
-    assert (slots.of, slots.groups) == ({7: 1, 3: 2, 9: 3}, 2)
-    assert slots.free([9]) == [3]
-    assert slots.groups == 1
-    slots.free([7])
-    slots.take([3, 20, 21])
-    assert slots.of == {3: 2, 20: 1, 21: 3}
-    mask = np.array([[0, 21, 3, 20]])
-    np.testing.assert_array_equal(slots.from_ids(mask), [[0, 3, 2, 1]])
-    np.testing.assert_array_equal(slots.to_ids(slots.from_ids(mask)), mask)
-    np.testing.assert_array_equal(slots.used(), [[True, True, True], [True, True, False]])
-
-
 def test_a_removed_object_was_never_there(of_each_block):
     """With references alone in memory, the video goes on as if the masks had lacked the object."""
     want = Tracker(of_each_block, gap=0)
@@ -65,7 +50,7 @@ def test_a_removed_object_was_never_there(of_each_block):
     removed.remove([6])
     assert removed.ids == [5, 7]
     # 7 keeps its slot, 3, where the other tracker gives it 2: compare by what does not depend on that.
-    own, other = (jax.tree.map(np.shape, tracker._streams[0].memory) for tracker in (removed, want))
+    own, other = (jax.tree.map(np.shape, tracker.states[0].memory) for tracker in (removed, want))
     assert own == other
     only = Tracker(of_each_block, gap=0)
     only.step(FRAMES[0], np.where(mask == 7, 0, mask))
@@ -81,19 +66,19 @@ def test_a_removed_object_was_never_there(of_each_block):
 def test_removing_frees_the_slot_and_the_group(of_each_block):
     tracker = Tracker(of_each_block, gap=1)
     begin(tracker, range(1, 13), 4)
-    assert tracker._streams[0].groups == 2
+    assert tracker.states[0].groups == 2
     tracker.remove([11, 12])
-    memory = tracker._streams[0].memory
+    memory = tracker.states[0].memory
     assert memory.long_valid.shape[0] == 1
     assert memory.long_valid.sum() == 4  # the first group lost nothing
     tracker.remove([2])
-    assert tracker._streams[0].memory.long_valid.sum() == 1  # the reference
+    assert tracker.states[0].memory.long_valid.sum() == 1  # the reference
     new = np.zeros(SIZE, np.int32)
     new[3:20, 5:25] = 99
     got = tracker.step(FRAMES[4], new)
     assert (got[new == 99] == 99).all()
-    assert tracker._streams[0].groups == 1
-    assert tracker._slots.of[99] == 2
+    assert tracker.states[0].groups == 1
+    assert tracker.slots.of[99] == 2
     assert 2 not in np.unique([tracker.step(frame) for frame in FRAMES[5:7]])
     assert tracker.probabilities().shape == (*SIZE, 11)
 
@@ -119,7 +104,7 @@ def test_depth_by_frame(model):
     for t, frame in enumerate(FRAMES[:4]):
         given = mask if t == 0 else None
         np.testing.assert_array_equal(chosen.step(frame, given, depth=1 if t else None), always.step(frame, given))
-    memory = chosen._streams[0].memory
+    memory = chosen.states[0].memory
     assert dict(zip(memory.long_frame.tolist(), memory.long_depth.tolist(), strict=True)) == {0: 2, 2: 1, -1: 0}
     # At full depth again: the deeper layer sees the reference alone, not the frame that it was not run on.
     valid = [layer.long_valid.sum() for layer in memory.layers()]
@@ -127,7 +112,7 @@ def test_depth_by_frame(model):
     logits = []
     for _ in range(2):
         chosen.step(FRAMES[4])
-        logits.append(np.asarray(chosen._streams[0].logits))
+        logits.append(np.asarray(chosen.states[0].logits))
     assert np.isfinite(logits).all()
     with pytest.raises(TrackError, match=r"depth is 3, but this tracker runs at 1 .. 2"):
         chosen.step(FRAMES[5], depth=3)
@@ -162,7 +147,7 @@ def test_a_bfloat16_state_comes_back(tmp_path):
     tracker.save_state(tmp_path / "state.npz")
     other = Tracker(small, gap=1)
     other.load_state(tmp_path / "state.npz")
-    assert other._streams[0].memory.long[0].key.dtype == "bfloat16"
+    assert other.states[0].memory.long[0].key.dtype == "bfloat16"
     np.testing.assert_array_equal(other.step(FRAMES[2]), tracker.step(FRAMES[2]))
 
 
@@ -219,9 +204,12 @@ def changed(path, target, arrays=None, **meta):
         {"slots": lambda pairs: [[3, 10**9]]},
         {"slots": lambda pairs: [[-3, 1]]},
         {"slots": lambda pairs: 3},
-        {"counters": lambda counters: []},
-        {"counters": lambda counters: [{**counters[0], "references": ["a"]}]},
-        {"counters": lambda counters: [{**counters[0], "stored": None}]},
+        {"arrays": {"0/latest/index": lambda x: x + 10**9}},
+        {"arrays": {"0/references/0/index": lambda x: x + 1}},
+        {"references": lambda counts: []},
+        {"references": lambda counts: [0]},
+        {"references": lambda counts: [2]},
+        {"references": lambda counts: ["a"]},
         {"settings": lambda settings: []},
         {"version": lambda version: version + 1},
     ],
@@ -306,15 +294,14 @@ def test_a_tracker_keeps_pace(model, monkeypatch):
     clock = [0.0]
     tracker = Tracker(model, gap=0, target_fps=10)
     monkeypatch.setattr("aot_jax.tracker.tracker.time.perf_counter", lambda: clock[0])
-    advance = tracker._merge
     ran = []
 
-    def slow(labels):
-        clock[0] += 0.08 * tracker._pace.depth
-        ran.append(tracker._pace.depth)
-        return advance(labels)
+    def slow(streams, states, frame, used, depth):
+        clock[0] += 0.08 * depth
+        ran.append(depth)
+        return advance(streams, states, frame, used, depth)
 
-    monkeypatch.setattr(tracker, "_merge", slow)
+    monkeypatch.setattr("aot_jax.tracker.tracker.advance", slow)
     begin(tracker, (1, 2))
     for _ in range(2 * PATIENCE):
         tracker.step(FRAMES[1])

@@ -78,9 +78,10 @@ def static(root: Path) -> Dataset:
     root = locate(root, ("Static", "."), "Annotations", STATIC)
     locate(root, (".",), "JPEGImages", STATIC)
     videos = []
-    for one in _pairs(root, ".", list_folders(root / "Annotations")):
-        for pair in one.frames:
-            videos.append(Video(f"{one.name}/{pair.name}", one.images, one.masks, (pair,), one.name))
+    for group in list_folders(root / "Annotations"):
+        images, masks = root / "JPEGImages" / group, root / "Annotations" / group
+        for pair in list_video(group, images, masks, stills=True).frames:
+            videos.append(Video(f"{group}/{pair.name}", images, masks, (pair,), group))
     return Dataset("static", root, "train", tuple(videos))
 
 

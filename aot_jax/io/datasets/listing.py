@@ -1,14 +1,14 @@
 """What a raw data set holds, as values, and how folders and lists of names are read for every layout."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames
+from aot_jax.io.mask_sets.files import DRAWN as MASK_SUFFIXES
 from aot_jax.io.names import is_plain
-
-MASK_SUFFIXES = (".png",)
 
 
 class DataError(ValueError):
@@ -42,6 +42,7 @@ class Video:
     frames: tuple[FramePair, ...]
     group: str  # masks of a group share one convention: 0/255, or ids with 255 as void
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
+    notes: tuple[str, ...] = ()  # what was guessed of its files, one line each
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def read_names(path: Path) -> list[str]:
     names = []
     for line in filter(None, map(str.strip, lines)):
         parts = line.strip("/").split("/")
-        names.append(parts[-2] if len(parts) > 1 else parts[0])
+        names.append(os.fsdecode((parts[-2] if len(parts) > 1 else parts[0]).encode()))  # as folders are listed
     check_names(path, names)
     return list(dict.fromkeys(names))
 
@@ -115,7 +116,7 @@ def list_video(
     images: Path,
     masks: Path,
     only: Iterable[str] | None = None,
-    group: str | None = None,
+    stills: bool = False,
     objects: Mapping[int, ListedObject] | None = None,
 ) -> Video:
     """Pair the images and masks of one video, in the order of frames that tracking uses.
@@ -125,17 +126,53 @@ def list_video(
         images: folder; where it is missing no frame has an image.
         masks: folder, likewise.
         only: names of the frames; None: of every image and mask there is.
-        group: of the masks; None: the video's own.
+        stills: take every image, even one that looks like a mask or a thumbnail beside frames.
         objects: that a meta.json lists.
 
     Raises:
         DataError: two files would be the same frame.
     """
-    found, labels = (_files(*where) for where in ((images, FRAME_SUFFIXES), (masks, MASK_SUFFIXES)))
+    notes: list[str] = []
+    every = None if only is None and not stills else FRAME_SUFFIXES
+    found, labels = _files(images, every, notes.append), list_masks(masks)
     names = set(found.keys() | labels.keys() if only is None else only)
+    if not stills and (hint := numbering_hint(list(found), list(labels), whose="the images")):
+        notes.append(f"{masks}: {hint}")
     order = [path.stem for path in order_frames(Path(f"{stem}.png") for stem in names)]
     pairs = tuple(FramePair(stem, found.get(stem), labels.get(stem)) for stem in order)
-    return Video(name, images, masks, pairs, group or name, objects or {})
+    return Video(name, images, masks, pairs, name, objects or {}, tuple(notes))
+
+
+def numbering_hint(
+    names: Sequence[str], others: Sequence[str], whose: str = "the ground truth", more: bool = False
+) -> str:
+    """Say so where other files look numbered from another first frame than a video's, or named otherwise.
+
+    Args:
+        names: of frames, in order.
+        others: of the other files.
+        whose: the names are.
+        more: there are more frames than these.
+
+    Example:
+        >>> numbering_hint(["0", "1", "2"], ["1", "2", "3"])
+        'numbered from 1, the ground truth from 0; frames are matched by name: if they show the same, rename one'
+    """
+    if not names or not others or names[0] == others[0]:
+        return ""
+    if not set(names) & set(others):
+        return f"named like {others[0]}, {whose} like {names[0]}; frames are matched by name: rename one"
+    ends = [re.search(r"[0-9]+$", name) for name in (names[0], others[0], names[-1], others[-1])]
+    numbers = [int(end.group()) for end in ends if end]
+    if len(numbers) < 4:
+        return ""
+    shifted = numbers[1] - numbers[0] == numbers[3] - numbers[2]
+    if not shifted and not (more and names[0] not in others and numbers[3] > numbers[2]):
+        return ""
+    return (
+        f"numbered from {others[0]}, {whose} from {names[0]}; frames are matched by name: "
+        "if they show the same, rename one"
+    )
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
@@ -147,11 +184,14 @@ def list_masks(folder: Path) -> dict[str, Path]:
     return _files(folder, MASK_SUFFIXES)
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Return {frame's name: file}; empty where there is none."""
-    if not folder.is_dir() or not any(path.suffix.lower() in suffixes for path in folder.iterdir()):
+def _files(
+    folder: Path, suffixes: tuple[str, ...] | None, warn: Callable[[str], None] = lambda _: None
+) -> dict[str, Path]:
+    """Return {frame's name: file}; empty where there is none. Arguments are those of `list_frames`."""
+    endings = suffixes or FRAME_SUFFIXES
+    if not folder.is_dir() or not any(path.suffix.lower() in endings for path in folder.iterdir()):
         return {}
     try:
-        return {path.stem: path for path in list_frames(folder, suffixes)}
+        return {path.stem: path for path in list_frames(folder, suffixes, warn)}
     except FrameError as error:
         raise DataError(str(error)) from None

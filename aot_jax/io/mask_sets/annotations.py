@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from aot_jax.io.mask_sets.coco import coco_drawings, video_drawings
+from aot_jax.io.mask_sets.coco import coco_drawings, segment_drawing, video_drawings
 from aot_jax.io.mask_sets.drawings import MAX_SHAPES, Drawing, Shape
 from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import fill
@@ -61,6 +61,8 @@ def _from_json(data: Any, path: Path, frames: Frames | None, notes: list[str]) -
         return coco_drawings(data, path, frames, notes)
     if isinstance(data, dict) and "annotations" in data and "videos" in data:
         return video_drawings(data, path, frames)
+    if isinstance(data, list) and data and isinstance(data[0], dict) and "segmentation" in data[0]:
+        return [segment_drawing(data, path)]
     if isinstance(data, dict) and "shapes" in data:
         return [_labelme(data, path, notes)]
     raise MaskError(f"{path}: is neither COCO's JSON (images, annotations) nor labelme's (shapes); export it as COCO")

@@ -7,16 +7,23 @@ import numpy as np
 from aot_jax.io.images import IMAGES, MAX_PIXELS, count_pictures, explain_errors, open_image
 from aot_jax.io.mask_sets.names import Entry
 from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image
+from aot_jax.io.npz import read_npz
 
 
 def array_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:
-    """Return the masks in a .npy file: one, or one for each of the `count` frames of the video.
+    """Return the masks in a .npy file, or .npz of one array: one, or one for each of the `count` frames of the video.
 
     Raises:
         MaskError: it cannot be read, holds Python objects, or is of no shape that is known.
     """
     with explain_errors(path, MaskError):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.suffix.lower() == ".npz":
+            arrays = read_npz(path)
+            if len(arrays) != 1:
+                raise MaskError(f"{path}: holds {len(arrays)} arrays, {', '.join(list(arrays)[:5])}; save one as .npy")
+            array = next(iter(arrays.values()))
+        else:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
         if array.dtype.kind not in "biuf":
             raise MaskError(f"{path}: holds values of type {array.dtype}; masks are integers or booleans")
         return layer_entries(path, array, count, notes)

@@ -29,7 +29,7 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
     names = {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
     found: dict[Any, list[Mapping[str, Any]]] = {}
     for annotation in data["annotations"]:
-        if annotation["image_id"] in images and annotation.get("segmentation"):
+        if annotation["image_id"] in images and (annotation.get("segmentation") or annotation.get("bbox")):
             found.setdefault(annotation["image_id"], []).append(annotation)
     chosen = _of_video([number for number in images if number in found], images, frames)
     if len(chosen) < len(found):
@@ -52,9 +52,10 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
         shapes: list[Shape] = []
         for annotation in found[number]:
             name = names.get(annotation.get("category_id"), "object")
+            name += "" if annotation.get("segmentation") else " (a box)"
             track = _track(annotation) if tracked else None
             key = f"track {track}" if tracked else f"category {name}" if by_category else f"annotation {len(shapes)}"
-            shapes.append(Shape(key, name, partial(_draw, annotation["segmentation"]), track))
+            shapes.append(Shape(key, name, partial(_draw, _outline(annotation)), track))
         file = str(image.get("file_name", number))
         size = (int(image["height"]), int(image["width"]))
         drawings.append(Drawing(f"{path}: {file}", Path(file.replace("\\", "/")).stem, tuple(shapes), size))
@@ -98,6 +99,25 @@ def _of_video(numbers: list[Any], images: Mapping[Any, Mapping[str, Any]], frame
     named = [number for number in numbers if frames.index_of(files[number].stem) is not None]
     of_folder = [number for number in named if files[number].parent.name == frames.name]
     return of_folder or named or numbers
+
+
+def segment_drawing(items: list[Mapping[str, Any]], path: Path) -> Drawing:
+    """Return a list of segments, as automatic mask generators write it, as the objects of one frame.
+
+    Raises:
+        LookupError, TypeError, ValueError: it is no such list.
+    """
+    size = items[0]["segmentation"]["size"]
+    shapes = [Shape(f"{n}", "segment", partial(_draw, item["segmentation"])) for n, item in enumerate(items)]
+    return Drawing(str(path), path.stem, tuple(shapes), (int(size[0]), int(size[1])))
+
+
+def _outline(annotation: Mapping[str, Any]) -> Any:
+    """Return an annotation's segmentation, or its box as one."""
+    if annotation.get("segmentation"):
+        return annotation["segmentation"]
+    x, y, w, h = annotation["bbox"]
+    return [[x, y, x + w, y, x + w, y + h, x, y + h]]
 
 
 def _track(annotation: Mapping[str, Any]) -> Any:

@@ -6,12 +6,24 @@ nearly one of them. Small objects of a hard mask have no interior either, but ar
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 32  # largest difference of a channel between a flat colour and its noise
-APART = 64  # smallest difference of a channel between two flat colours whose blends can be told
-OFF_LINE = 24  # largest difference of a channel between a blend and the line between two colours
+
+@dataclass(frozen=True)
+class Limits:
+    """Differences of a channel."""
+
+    near: int  # largest between a flat colour and its noise
+    apart: int  # smallest between two flat colours whose blends can be told
+    off_line: int  # largest between a blend and the line between two colours
+
+
+DRAWN = Limits(4, 24, 8)  # antialiased, no noise: all flat colours are far apart, unlike ids that are counted up
+NOISY = Limits(32, 64, 24)  # compressed with loss
+SAME = 12  # largest difference of a channel between flat colours that are one
+RARE = 0.02  # largest share of a flat colour's pixels that noise far from it has
 FEW, FEW_NOISY = 3, 12  # fewest different values at soft edges: where blends outnumber noise, and otherwise
 FEWEST_PIXELS = 8  # of soft edges
 EXPLAINED = 0.8  # least share of pixels without interior that are blends or noise
@@ -31,31 +43,42 @@ def flat_colours(codes: np.ndarray) -> dict[int, int]:
     if inside.mean() < LEAST_FLAT:
         return {}
     values, counts = np.unique(codes[inside], return_counts=True)
+    values, counts = values[values >= 0], counts[values >= 0]
     thin = ~np.isin(codes, values) & (codes >= 0)
-    flat = _merge(values[values >= 0], counts[values >= 0])
-    if thin.sum() < FEWEST_PIXELS or not 2 <= len(flat) <= MOST_FLAT:
+    if thin.sum() < FEWEST_PIXELS:
         return {}
     ys, xs = np.nonzero(thin)
     margin = RING + 1
     box = np.s_[max(0, ys.min() - margin) : ys.max() + margin, max(0, xs.min() - margin) : xs.max() + margin]
-    codes, thin = codes[box], thin[box]
+    for limits in (DRAWN, NOISY):
+        flat = _merge(values, counts, limits.near)
+        plausible = 2 <= len(flat) <= MOST_FLAT and (
+            _are_apart(flat, limits.apart) if limits is DRAWN else _are_noise(values, counts, flat)
+        )
+        if plausible and _blends(codes[box], thin[box], flat, limits):
+            return flat
+    return {}
+
+
+def _blends(codes: np.ndarray, thin: np.ndarray, flat: dict[int, int], limits: Limits) -> bool:
+    """Tell whether pixels without interior are blends of flat colours beside them, or noise of these."""
     colours = _channels(codes[thin])
     centres = _channels(np.array(list(flat), np.int32))
-    beside = [_spread(_close(codes, centre), REACH) for centre in centres]
+    beside = [_spread(_close(codes, centre, limits.near // 4), REACH) for centre in centres]
     near = np.stack([there[thin] for there in beside])
     around = np.stack([_spread(there, RING - REACH)[thin] for there in beside])
     distance = np.abs(colours[None] - centres[:, None]).max(-1)
-    noise = (around.sum(0) >= 2) & ((distance <= NEAR) & around).any(0)
+    noise = (around.sum(0) >= 2) & ((distance <= limits.near) & around).any(0)
     blend = np.zeros(len(colours), bool)
     for a, b in _pairs(len(centres)):
         line = centres[b] - centres[a]
-        if np.abs(line).max() >= APART:
+        if np.abs(line).max() >= limits.apart:
             share = (colours - centres[a]) @ line / (line @ line)
             off = np.abs(colours - centres[a] - share[:, None] * line).max(-1)
-            blend |= near[a] & near[b] & (share > 0.03) & (share < 0.97) & (off <= OFF_LINE)
+            blend |= near[a] & near[b] & (share > 0.03) & (share < 0.97) & (off <= limits.off_line)
     different = np.unique(codes[thin]).size
     least = FEW if (blend & ~noise).sum() >= noise.sum() / 2 else FEW_NOISY
-    return flat if different >= least and (blend | noise).mean() >= EXPLAINED else {}
+    return bool(different >= least and (blend | noise).mean() >= EXPLAINED)
 
 
 def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
@@ -69,7 +92,7 @@ def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
     index = index.reshape(codes.shape)
     distances = _distances(found, flat)
     result = nearest(found, flat)[index]
-    sure = (distances.min(1) <= NEAR // 4)[index] | (codes < 0)
+    sure = (distances.min(1) <= NOISY.near // 4)[index] | (codes < 0)
     best = np.full(codes.shape, np.inf)
     for number, code in enumerate(flat) if not sure.all() else ():
         there = _spread(sure & (result == code), REACH)
@@ -87,25 +110,25 @@ def nearest(codes: np.ndarray, flat: list[int]) -> np.ndarray:
 
 def merge_flat(flat: Mapping[int, int], exact: set[int]) -> dict[int, int]:
     """Take colours that differ by noise alone for one: that of `exact` which is near, else the one with most pixels."""
-    merged = _merge(np.array(list(flat), np.int32), np.array(list(flat.values()), np.int64))
+    merged = _merge(np.array(list(flat), np.int32), np.array(list(flat.values()), np.int64), SAME)
     if not exact:
         return merged
-    near = np.array(sorted(exact), np.int32)
+    near = sorted(exact)
     snapped: dict[int, int] = {}
     for code, count in merged.items():
-        distances = _distances(np.array([code]), near.tolist())[0]
-        code = int(near[distances.argmin()]) if distances.min() <= NEAR else code
+        distances = _distances(np.array([code]), near)[0]
+        code = near[distances.argmin()] if distances.min() <= NOISY.near else code
         snapped[code] = snapped.get(code, 0) + count
     return snapped
 
 
-def _merge(values: np.ndarray, counts: np.ndarray) -> dict[int, int]:
+def _merge(values: np.ndarray, counts: np.ndarray, near: int) -> dict[int, int]:
     merged: dict[int, int] = {}
     channels = _channels(values)
     kept: list[np.ndarray] = []
     for i in np.argsort(-counts, kind="stable").tolist():
         for code, centre in zip(merged, kept, strict=True):
-            if np.abs(channels[i] - centre).max() <= NEAR:
+            if np.abs(channels[i] - centre).max() <= near:
                 merged[code] += int(counts[i])
                 break
         else:
@@ -146,16 +169,30 @@ def _spread(there: np.ndarray, reach: int) -> np.ndarray:
     return there
 
 
-def _close(codes: np.ndarray, centre: np.ndarray) -> np.ndarray:
+def _close(codes: np.ndarray, centre: np.ndarray, limit: int) -> np.ndarray:
     close = codes >= 0
     for shift, value in zip((16, 8, 0), centre.tolist(), strict=True):
-        close &= np.abs((codes >> shift & 255) - value) <= NEAR // 4
+        close &= np.abs((codes >> shift & 255) - value) <= limit
     return close
 
 
 def _channels(codes: np.ndarray) -> np.ndarray:
     """Return (n, 3) float channels of colours (n,)."""
     return np.stack([codes >> shift & 255 for shift in (16, 8, 0)], -1).astype(np.float64)
+
+
+def _are_noise(values: np.ndarray, counts: np.ndarray, flat: dict[int, int]) -> bool:
+    """Tell whether values that count as noise of a flat colour are next to it, or rare."""
+    distances = _distances(values, list(flat))
+    share = counts / np.array(list(flat.values()))[distances.argmin(1)]
+    return not ((distances.min(1) > SAME) & (share > RARE)).any()
+
+
+def _are_apart(flat: dict[int, int], apart: int) -> bool:
+    codes = np.array(list(flat), np.int32)
+    distances = _distances(codes, codes.tolist())
+    np.fill_diagonal(distances, np.inf)
+    return bool(distances.min() >= apart)
 
 
 def _distances(codes: np.ndarray, flat: list[int]) -> np.ndarray:

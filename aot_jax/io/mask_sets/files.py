@@ -9,9 +9,18 @@ from aot_jax.io.series import natural
 
 GLOB_SIGNS = "*?["
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # images without loss: masks, where a folder has both kinds
-KINDS = (DRAWN, (".npy",), (".json",), (".txt",), IMAGE_SUFFIXES)  # of a folder, the first that is there
-NO_MASKS = {"classes", "readme", "notes", "train", "val", "test", "labels"}  # lists that lie beside YOLO's files
-HOLDERS = ("annotations", "masks", "labels")  # folders that hold masks beside others, in any case of letters
+KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # of a folder, the first that is there
+NO_MASKS = {
+    "classes",
+    "readme",
+    "notes",
+    "train",
+    "val",
+    "test",
+    "labels",
+    "labelmap",
+}  # lists beside others' files
+HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # folders of masks beside others, in any case
 
 
 def list_masks(given: Sequence[str | Path]) -> list[Path]:
@@ -54,7 +63,11 @@ def _inside(folder: Path) -> list[Path]:
         if found:
             return found
     folders = [path for path in there if path.is_dir()]
-    named = [path for path in folders if path.name.lower() in HOLDERS]
-    if len(named) == 1 or len(folders) == 1:
-        return _inside((named or folders)[0])
-    return []
+    for name in HOLDERS:
+        for path in folders:
+            if path.name.lower() == name:
+                return _inside(path)
+    if len(folders) == 1:
+        return _inside(folders[0])
+    inside = [[path for path in sub.iterdir() if path.suffix.lower() in DRAWN] for sub in sorted(folders)]
+    return [path for paths in inside for path in paths] if all(inside) else []  # a folder for each object, or frame

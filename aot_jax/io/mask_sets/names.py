@@ -36,6 +36,7 @@ class Entry:
     stem: str  # what may be the name of its frame
     load: Callable[[], Stored]
     id: int | None = None  # of its object, where each object has a mask of its own
+    folder: str = ""  # that it lies in, where masks lie in several
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,20 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
     """
     if frame is not None:
         return _on_one(entries, frame, is_single, frames, asked=True)
+    entries, notes = _objects_apart(entries, frames)
     exact = [_named(entry, frames) for entry in entries]
     if all(index is not None for index in exact):
         found = [index for index in exact if index is not None]
-        return _by_frame(entries, *_from_zero(entries, found, frames))
+        found, more = _from_zero(entries, found, frames)
+        return _by_frame(entries, found, notes + more)
     if len(entries) == 1:
         return _single(entries[0], frames)
     numbers = _varying([entry.stem for entry in entries])
     if numbers is not None and (_are_frame_numbers(entries, frames) or not all(map(is_single, entries))):
         indices = [_index_of_number(number, frames) for number in numbers]
-        notes = [
-            f"{entries[0].name}: put on frame {indices[0]} by its number, and the others likewise (the first is 0)"
-        ]
+        guess = f"{entries[0].name}: put on frame {indices[0]} by its number, and the others likewise (the first is 0)"
         placed, more = _from_zero(entries, [index for index in indices if index is not None], frames)
-        return _by_frame(entries, placed, more or notes)
+        return _by_frame(entries, placed, notes + (more or [guess]))
     if exact.count(None) == len(exact) and all(map(is_single, entries)):
         return _on_one(entries, 0, is_single, frames)
     raise _unnamed(entries[exact.index(None)], frames)
@@ -92,7 +93,7 @@ def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
     if not groups:
         return None
     for match in groups:
-        word = re.search("[a-zA-Z]*$", stem[: match.start()].rstrip(" _.-"))
+        word = re.search("[a-zA-Z]*$", stem[: match.start()].rstrip(" _.-=#("))
         if word and word.group().lower() in FRAME_WORDS:
             return int(match.group()), True
     padded = [match for match in groups if len(match.group()) >= PADDED]
@@ -158,10 +159,42 @@ def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tu
 def _by_frame(entries: Sequence[Entry], found: Sequence[int], notes: Sequence[str]) -> Placed:
     placed: dict[int, list[Entry]] = {}
     for entry, index in zip(entries, found, strict=True):
-        if index in placed:
-            raise MaskError(f"{placed[index][0].name} and {entry.name} are both for frame {index}; remove one of them")
-        placed[index] = [entry]
+        here = placed.setdefault(index, [])
+        if here and entry.id in (None, *(other.id for other in here)):
+            raise MaskError(f"{here[0].name} and {entry.name} are both for frame {index}; remove one of them")
+        here.append(entry)
     return Placed(dict(sorted(placed.items())), tuple(notes))
+
+
+def _objects_apart(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry], list[str]]:
+    """Tell frame and object of masks with a file for each object of each frame.
+
+    Either is the folder and the other the file's name, or a name has both numbers, as in 00012_3.png.
+    """
+    pairs = [(entry.folder, entry.stem) for entry in entries]
+    if not all(folder for folder, _ in pairs):
+        split = [re.split("([0-9]+)", entry.stem) for entry in entries]
+        if len({len(parts) for parts in split}) != 1 or len({tuple(parts[::2]) for parts in split}) != 1:
+            return list(entries), []
+        places = [i for i in range(1, len(split[0]), 2) if len({parts[i] for parts in split}) > 1]
+        if len(places) != 2:
+            return list(entries), []
+        pairs = [(parts[places[0]], parts[places[1]]) for parts in split]
+    for turned in (False, True):
+        objects, stems = zip(*(pair[::-1] if turned else pair for pair in pairs), strict=True)
+        if all(frames.index_of(stem) is not None for stem in stems) and (
+            hasattr(frames, "paths") or min(map(len, stems)) >= PADDED
+        ):
+            numbers = [int(found.group()) if (found := re.search("[0-9]+", name)) else 0 for name in objects]
+            names = sorted(set(objects))
+            if 0 in numbers or len(set(numbers)) < len(names):
+                numbers = [names.index(name) + 1 for name in objects]
+            note = f"{entries[0].name}: a mask for each object: this is object {numbers[0]} in frame {stems[0]}"
+            return [
+                replace(entry, stem=stem, id=number)
+                for entry, stem, number in zip(entries, stems, numbers, strict=True)
+            ], [note]
+    return list(entries), []
 
 
 def _varying(stems: Sequence[str]) -> list[int] | None:

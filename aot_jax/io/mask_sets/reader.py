@@ -1,6 +1,7 @@
 """Read the masks of a video as one set: what each value means is decided over all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -66,6 +67,9 @@ class Masks(Mapping[str, np.ndarray]):
         self.notes: tuple[str, ...] = (*notes, *(f"{self._place()}: {note}" for note in self._meaning.notes))
         self.void = self._meaning.void
         self.colours: Mapping[int, int] = self._meaning.colours
+        empty = [name for name, survey in self._surveys.items() if self.void and survey.holds_white_alone()]
+        if empty:
+            self.notes += (f"{empty[0]}: holds 255 alone, which is void beside the ids of the other masks",)
 
     def __getitem__(self, frame: str | Path | int) -> np.ndarray:
         name = self._name(frame)
@@ -188,11 +192,12 @@ def read_masks(
     notes: list[str] = []
     entries = _entries(list_masks([given] if isinstance(given, str | Path) else list(given)), video, size, notes)
     if video is None:
-        twice = {entry.stem: entry.name for entry in entries}
+        by_stem = {entry.stem: entry for entry in entries}
         for entry in entries:
-            if twice[entry.stem] != entry.name:
-                raise MaskError(f"{entry.name} and {twice[entry.stem]} would be one mask twice; remove one of them")
-        return Masks({entry.stem: [entry] for entry in entries}, None, size, void, like, keep_going, notes)
+            if by_stem[entry.stem] is not entry:
+                other = by_stem[entry.stem].name
+                raise MaskError(f"{entry.name} and {other} would be one mask twice; remove one, or give the frames too")
+        return Masks({stem: [entry] for stem, entry in by_stem.items()}, None, size, void, like, keep_going, notes)
     placed = place(entries, video, frame, _shows_one)
     by_name = {video.label(index): several for index, several in placed.entries.items()}
     return Masks(by_name, video, size, void, like, keep_going, (*notes, *placed.notes))
@@ -203,13 +208,14 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
     drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
     entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
     count = frames.expected if frames else None
+    several = len({path.parent for path in paths}) > 1
     for path in paths:
-        if path.suffix.lower() == ".npy":
+        if path.suffix.lower() in (".npy", ".npz"):
             entries += array_entries(path, count, notes)
         elif path.suffix.lower() in (".tif", ".tiff"):
             entries += stack_entries(path, count, notes)
         elif path not in drawn:
-            entries.append(_entry(path))
+            entries.append(replace(_entry(path), folder=path.parent.name if several else ""))
     if not entries:
         raise MaskError(f"{paths[0]}: holds no annotated image; draw the objects to track")
     return entries

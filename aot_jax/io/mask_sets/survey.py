@@ -8,7 +8,7 @@ import numpy as np
 
 from aot_jax.io.mask_sets.edges import flat_colours
 from aot_jax.io.mask_sets.stored import BLACK, CLEAR, DAVIS_PALETTE, WHITE, Kind, MaskError, Stored
-from aot_jax.typing import Size
+from aot_jax.typing import VOID, Size
 
 DARK = 8  # largest channel of a palette's colour that passes for black
 MAX_LEVELS = 64  # of an 8-bit grey mask; more are a picture
@@ -34,6 +34,10 @@ class Survey:
     flat: Mapping[int, int]  # flat colours with pixels, if its edges are soft
     cut: bool  # alpha has soft edges
     hidden: bool  # everything is transparent
+
+    def holds_white_alone(self) -> bool:
+        """Tell whether 255 is the only value but 0."""
+        return self.kind != "colour" and VOID in self.counts and self.counts.keys() <= {0, CLEAR, VOID}
 
 
 def survey_mask(stored: Stored, name: str) -> Survey:

@@ -1,11 +1,11 @@
-"""Groups of identities: slots to groups, soft aggregation against the formula."""
+"""Objects: ids to slots, slots to groups, soft aggregation against the formula."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from aot_jax.models.layers import resize_bilinear
-from aot_jax.tracker.groups import group_count, join_logits, resized_labels, split_groups, used_identities
+from aot_jax.tracker.objects import Slots, group_count, join_logits, resized_labels, split_groups
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,18 @@ def test_ids_of_other_groups_are_background():
     )
 
 
-def test_used_identities():
-    used = used_identities({1, 3, 5}, 2, 3)
-    np.testing.assert_array_equal(used, [[1, 1, 0, 1], [1, 0, 1, 0]])
-    assert used.dtype == bool
+def test_slots_are_reused():
+    slots = Slots(2).take([7, 3, 9])
+    assert (slots.of, slots.groups) == ({7: 1, 3: 2, 9: 3}, 2)
+    np.testing.assert_array_equal(slots.used(), [[1, 1, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(slots.holding([9, 7, 5]), [0, 1, 0, 1, 0])
+    assert slots.free([9]).groups == 1
+    slots = slots.free([9, 7]).take([3, 20, 21])
+    assert slots.of == {3: 2, 20: 1, 21: 3}
+    mask = np.array([[0, 21, 3, 20]])
+    np.testing.assert_array_equal(slots.from_ids(mask), [[0, 3, 2, 1]])
+    np.testing.assert_array_equal(slots.to_ids(jnp.asarray(slots.from_ids(mask))), mask)
+    assert slots.used().dtype == slots.holding([3]).dtype == bool
 
 
 def test_one_group_stays_as_it_is():

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from aot_jax.models import pyramid
 from aot_jax.models.layers import resize_bilinear
-from aot_jax.ops import pyramid
+from aot_jax.models.pyramid import ConvUp, add_shared, conv_doubled
 from aot_jax.ops.convolution import convolve
-from aot_jax.ops.pyramid import ConvUp, add_shared, conv_doubled
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

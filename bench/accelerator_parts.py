@@ -1,0 +1,267 @@
+"""The parts of bench/accelerator.sh, each a function of that name."""
+
+import contextlib
+import itertools
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from aot_jax.config import load_config
+from aot_jax.models.pyramid import ConvUp
+from aot_jax.network import Model, make_model, param_shapes
+from aot_jax.ops import attention
+from aot_jax.ops import forms as ops_forms
+from aot_jax.ops.convolution import depthwise_conv, same_conv
+from aot_jax.ops.local_attention import attend_tiles
+from aot_jax.ops.patches import embed_patches
+from aot_jax.preprocess import inference_size
+from aot_jax.propagate import begin, step
+from aot_jax.tracker.tracker import Tracker
+from aot_jax.training.state import make_state
+from aot_jax.training.step import place
+from bench import train as training
+from bench.accelerator import PEERS, ROOT, TRAINED, Part, short
+from bench.clip import generate_clip
+from bench.inference import measure_peer
+from bench.measure import BenchError, machine
+from bench.programs import Videos
+
+DTYPES = ("bfloat16", "float32")
+REPEATS = 20  # runs of a form, for its median
+
+
+class NoRulers:
+    """Measures nothing in between: the process has no time for it, or no accelerator."""
+
+    def measure(self) -> None:
+        """Do nothing."""
+
+
+def draw_model(name: str, dtype: str, *overrides: str) -> Model:
+    """Build a network with numbers in place of weights: drawing them as training does compiles for a while."""
+    config = load_config(name, overrides)
+    module, random = make_model(config, dtype), np.random.default_rng(0)
+
+    def draw(path: tuple, x: jax.ShapeDtypeStruct) -> np.ndarray:
+        around = 1.0 if path[-1].key in ("scale", "var") else 0.0
+        return around + 0.02 * random.standard_normal(x.shape, np.float32)
+
+    return Model(module, jax.device_put(jax.tree_util.tree_map_with_path(draw, param_shapes(module))), config)
+
+
+def median_seconds(run: Callable[[], Any]) -> float:
+    """Return the median time of a program, waited for."""
+    seconds = []
+    for _ in range(REPEATS + 1):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
+
+
+def versions(part: Part) -> None:
+    """Record machine, versions, driver, and whether JAX takes cuDNN's attention."""
+    q = jax.ShapeDtypeStruct((1, 8, 64, 32), jnp.bfloat16)
+    driver = None
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        driver = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    runtime = jax.devices()[0].client.platform_version.replace("\n", " ")
+    part.record(**machine(), driver=driver, runtime=runtime, cudnn=ops_forms.can_fuse(attention.attend_fused, q, q, q))
+
+
+def speed(part: Part) -> None:
+    """Record frames a second with 1 and 10 objects, one video alone and several at once; then of a `Tracker`."""
+    clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
+    clips = {1: clip.only(clip.ids[:1]), 10: clip}
+    for networks, dtype in itertools.product(part.sizes.networks, DTYPES):
+        start = time.monotonic()
+        cases = [
+            {"config": name, "depth": depth, "dtype": dtype, "videos": videos}
+            for videos in (1, part.sizes.videos)
+            for name, depth in networks
+        ]
+
+        def build(case: dict) -> Videos:
+            return Videos(draw_model(case["config"], case["dtype"]), clip, case["depth"], case["videos"])
+
+        for case, videos in part.compile(build, cases):
+            for objects, own in clips.items():
+                found = videos.time(own)
+                part.record(
+                    **case,
+                    objects=objects,
+                    frames_per_second=found["frames_per_second"],
+                    compile=videos.compile_seconds,
+                )
+        if part.left < time.monotonic() - start:
+            part.record(error=f"no time for what comes after {networks} in {dtype}")
+            return
+    for name, depth in part.sizes.networks[0]:
+        tracker, seconds = Tracker(draw_model(name, DTYPES[0]), depth), []
+        for t, frame in enumerate(clip.frames):
+            start = time.perf_counter()
+            tracker.step(frame, clip.mask if t == 0 else None)
+            seconds.append(time.perf_counter() - start)
+        case = {"config": name, "depth": depth, "dtype": DTYPES[0], "objects": 10}
+        part.record(**case, videos="step by step", frames_per_second=1 / statistics.median(seconds))
+        tracker.reset()
+        labels = tracker.stream(clip.frames, {0: clip.mask})
+        next(labels)  # the reference
+        start = time.perf_counter()
+        count = sum(1 for _ in labels)
+        part.record(**case, videos="as a stream", frames_per_second=count / (time.perf_counter() - start))
+
+
+def peer(part: Part) -> None:
+    """Record the authors' frames a second on the same frames with 10 objects."""
+    assert part.peer is not None
+    clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
+    for name in PEERS:
+        if part.left < 0:
+            return
+        config = load_config(name)
+        model = Model(make_model(config), {}, config)
+        try:
+            found = measure_peer(part.peer, model, clip, config.model.depth, NoRulers())
+        except BenchError as error:
+            part.record(config=name, error=str(error))
+            continue
+        rate = 1 / statistics.median(found.pop("seconds"))
+        part.record(config=name, frames_per_second=rate, **{key: found[key] for key in found if key != "parts"})
+
+
+def train(part: Part) -> None:
+    """Record training clips a second: the same clips again and again, then from the pipeline."""
+    fields = [f"data.crop={part.sizes.crop}", f"train.batch_size={part.sizes.batch}"]
+    fields += training.data_fields(training.GENERATED)
+    configs = {name: load_config(name, fields) for name in TRAINED[: len(part.sizes.networks[0])]}
+
+    def build(case: dict) -> tuple:
+        config = configs[case["config"]]
+        params = draw_model(case["config"], "float32").params
+        update, state = training.prepare(config, params)
+        batch = training.split(next(training.drawn_batches(config)))
+        return update.lower(state, batch, False).compile(), params
+
+    cases = [{"config": name, "crop": part.sizes.crop, "batch": part.sizes.batch} for name in configs]
+    for case, (update, params) in part.compile(build, cases):
+        config = configs[case["config"]]
+        for source in (training.drawn_batches, training.pipeline_batches):
+            if part.left < 0:
+                return
+            data = source.__name__.removesuffix("_batches")
+            try:
+                state = place(make_state(jax.tree.map(jnp.copy, params), config))
+                found = training.time_updates(update, state, source(config), part.sizes.steps, None)
+            except Exception as error:  # out of memory, no pipeline: the other cases go on
+                part.record(**case, data=data, error=short(error))
+                continue
+            figures = {key: found[key] for key in ("waiting", "peak_mib")}
+            part.record(**case, data=data, clips_per_second=part.sizes.batch / found["seconds"], **figures)
+
+
+def memory(part: Part) -> None:
+    """Record time and memory of a frame with full long-term memory, scores in memory and not."""
+    longest, (height, width) = part.sizes.memory_frames, part.sizes.frame
+    size = inference_size(height, width, align_corners=True)
+
+    def build(case: dict) -> tuple:
+        model = draw_model("aost", case["dtype"])
+        image, mask = jnp.zeros((1, *size, 3)), jnp.zeros((1, *size), jnp.int32)
+
+        def first(params: Any) -> Any:
+            _, frame_kv = step(model.module, params, None, image, mask=mask)
+            return begin(model.module, params, frame_kv, mask, longest)
+
+        shapes = jax.eval_shape(first, model.params)
+        state = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), shapes)
+        state = state.replace(long_depth=jnp.full_like(state.long_depth, model.config.model.depth))
+        program = jax.jit(lambda params, state: step(model.module, params, state, image))
+        return program.lower(model.params, state).compile(), model.params, state
+
+    for kind, dtype in (("fused", "bfloat16"), ("plain", "bfloat16"), ("plain", "float32")):
+        with ops_forms.choose(**({} if kind == "fused" else {"fused": "cpu"})):
+            built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
+        for case, (program, params, state) in built:
+            usage = program.memory_analysis()
+            own = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20
+            seconds = median_seconds(lambda: program(params, state))  # noqa: B023  called at once
+            part.record(**case, ms=1e3 * seconds, memory_mib=own, temporary_mib=usage.temp_size_in_bytes / 2**20)
+        if part.left < 0:
+            return
+
+
+def parity(part: Part) -> None:
+    """Record the worst difference of logits from the authors' figures in tests/figures."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import parity as cases
+
+    def build(case: dict) -> float:
+        with jax.default_matmul_precision(case["precision"]):
+            return cases.difference(cases.OWN / f"{case['case']}.json", case["dtype"])
+
+    paths = sorted(cases.OWN.glob("*.json"))[: len(part.sizes.networks[0])]
+    kinds = (("float32", "highest"), ("bfloat16", "default"), ("float32", "default"))
+    names = [{"case": path.stem, "dtype": dtype, "precision": own} for dtype, own in kinds for path in paths]
+    for case, worst in part.compile(build, names):
+        part.record(**case, worst_difference=worst)
+
+
+def _forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
+    """Yield each form's name, function and operands at the sizes of a frame."""
+    height, width = (-(-n // 16) + 1 for n in part.sizes.frame)
+    random = np.random.default_rng(0)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(random.standard_normal(shape, np.float32), dtype)
+
+    q, cells = draw(1, 8, height, width, 32), height * width
+    yield "attention", attention.attend, [draw(1, 8, cells, 32) for _ in range(3)]
+    frames = [draw(1, 8, 4, cells, 32) for _ in range(2)]
+    valid = jnp.array([[True, True, True, False]])
+    yield "fused", lambda *x: attention.attend_frames(*x, valid), [draw(1, 8, cells, 32), *frames]
+    present, offsets = jnp.ones((1, 1), bool), draw(1, 8, height, width, 15 * 15)
+    near = [q, draw(1, 8, 1, height, width, 32), draw(1, 8, 1, height, width, 32), offsets]
+    yield "windows", lambda q, k, v, r: attend_tiles(q, k, v, r, None, present, 15), near
+    yield "depthwise", depthwise_conv, [draw(1, height, width, 1024), draw(5, 5, 1024).astype(jnp.float32)]
+    fine = draw(1, 4 * height, 4 * width, 96)
+    yield "depthwise", depthwise_conv, [fine, draw(3, 3, 96).astype(jnp.float32)]
+    yield "kernels", same_conv, [draw(1, 2 * height, 2 * width, 128), draw(3, 3, 128, 128)]
+    up = ConvUp(128, align_corners=True, dtype=jnp.dtype(dtype))
+    held = [draw(3, 3, 256, 128), draw(128)]
+    maps = [draw(1, height, width, 256), draw(1, 2 * height - 1, 2 * width - 1, 32), draw(32, 256), draw(256)]
+    yield "pyramid", lambda k, b, *maps: up.apply({"params": {"kernel": k, "bias": b}}, *maps), [*held, *maps]
+    mask = jnp.asarray(random.integers(0, 11, (1, 16 * height - 15, 16 * width - 15)), jnp.int32)
+    yield "patches", lambda kernel: embed_patches(mask, kernel), [draw(17, 17, 11, 256)]
+
+
+def forms(part: Part) -> None:
+    """Record each form beside its alternative, alone and with its gradients."""
+    traced = []
+    for dtype in DTYPES:
+        for i, (name, form, operands) in enumerate(_forms(part, dtype)):
+
+            def gradients(*operands: Any, form: Callable = form) -> Any:
+                return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)
+
+            for kind, run in (("forward", form), ("gradients", gradients)):
+                for platform in ("gpu", "cpu"):
+                    with ops_forms.choose(**{name: platform}):
+                        program = jax.jit(lambda *x, run=run: run(*x)).trace(*operands)
+                    case = {"form": f"{name} {i}", "dtype": dtype, "kind": kind, "form_of": platform}
+                    traced.append((case, program, operands))
+    programs = {id(case): (program, operands) for case, program, operands in traced}
+    compiled = part.compile(lambda case: programs[id(case)][0].lower().compile(), [case for case, _, _ in traced])
+    for case, program in compiled:
+        if part.left < 0:
+            return
+        operands = programs[id(case)][1]
+        part.record(**case, ms=1e3 * median_seconds(lambda: program(*operands)))  # noqa: B023  called at once
