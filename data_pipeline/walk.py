@@ -87,7 +87,7 @@ def check_on_bad_file(value: str) -> None:
 
 
 def _tell(note: str) -> None:
-    tqdm.write(f"masks: {note}", file=sys.stderr)
+    tqdm.write(f"note: {note}", file=sys.stderr)
 
 
 def _draw(recipe: Recipe) -> Iterator[tuple[str, Iterator[EncodedFrame]]]:
