@@ -156,7 +156,7 @@ def open_source(
     if rate is not None and not 0 < rate < math.inf:
         raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
     source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
-    if source.expected == 1:
+    if source.count == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")
     return source
 

@@ -25,7 +25,11 @@ from aot_jax.tracker.tracker import TrackError
 from aot_jax.video.prompts import Prompts
 
 STAGES = ("forward", "backward", "done")
-RESULTS = ("masks/*.png", "state-*", "overlay.mp4", "coco.json")  # files of a run, removed where another begins anew
+# Files of a run, removed where another begins anew.
+RESULTS = (
+    *("masks/*.png", "state-*", "overlay.mp4"),
+    *("coco.json", "coco_images/*", "binary/*/*", "mattes/*.*", "mattes/*/*"),
+)
 
 
 class StepTracker(Protocol):
@@ -169,6 +173,7 @@ class _Walk:
         warn: Callable[[str], None],
     ) -> None:
         self.tracker, self.source, self.prompts, self.run = tracker, source, prompts, run
+        self.counted = source.count is not None
         self.writer, self.bar, self.save_every, self.stopped, self.warn = writer, bar, save_every, stopped, warn
 
     def stage(self, name: str) -> bool:
@@ -231,7 +236,7 @@ class _Walk:
                 f"the first mask is for frame {self.prompts.first}, but {self.source.name} has only "
                 f"{self.source.count} frames, numbered from 0: name a frame that it has"
             )
-        if last == 0:
-            self.warn(f"{self.source.name} has one frame, so nothing is tracked: give a video, or all of its frames")
+        if last == 0 and not self.counted:
+            self.warn(f"{self.source.name}: a single frame, so there is nothing to track through")
         if self.prompts.last > last:
             self.warn(f"masks for frames after {last}, the last of {self.source.name}, were not used")

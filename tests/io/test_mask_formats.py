@@ -294,7 +294,7 @@ def test_exports_are_read_back(tmp_path, frames, name):
     source, shown = open_source([frames]), [boxes(3), boxes(3, 12), boxes(0, 12), boxes(0, 12, 3)]
     with open_export(name, tmp_path / "out", source, (3, 12)) as export:
         for frame, labels in zip(source.frames(), shown, strict=True):
-            export.add(frame.index, frame.pixels, labels)
+            export.add(frame, labels)
     there = {"coco": "coco.json", "yolo": "yolo", "davis": "DAVIS"}[name]
     masks = read_masks(tmp_path / "out" / there, source)
     assert masks.ids == (3, 12)

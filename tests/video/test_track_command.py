@@ -118,7 +118,7 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
     assert printed.out.splitlines() == [f"masks: {out}/masks", f"overlay: {out}/overlay.mp4"]
     assert printed.err == ""
     assert sorted(path.name for path in out.iterdir()) == [
-        "DAVIS", "coco.json", "masks", "overlay.mp4", "progress.json", "yolo",
+        "DAVIS", "coco.json", "coco_images", "masks", "overlay.mp4", "progress.json", "yolo",
     ]  # fmt: skip
     files = sorted((out / "masks").iterdir())
     assert [file.name for file in files] == [f"{i:05d}.png" for i in range(COUNT)]
