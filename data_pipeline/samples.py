@@ -1,8 +1,8 @@
 """Training samples: a pure function from an index to a clip.
 
 Sample i depends only on (seed, i) and the prepared sets: its random numbers come from a counter-based generator. So a
-run can resume at any step, and host h of n makes the samples with i mod n = h. Images stay uint8, a quarter of the bytes
-of float32 on the way to the device, where they are normalised.
+run can resume at any step, and host h of n makes the samples with i mod n = h. Images stay uint8, a quarter
+of the size of float32, until the device normalises them.
 """
 
 from pathlib import Path
