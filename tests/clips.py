@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 RATE = 44_100  # audio samples a second
-TURNED = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # display matrices by clockwise rotation, as phones store them
+TURNED = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # matrix by clockwise turn
 
 
 def picture(number: int, height: int = 32, width: int = 48) -> np.ndarray:

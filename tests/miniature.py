@@ -46,11 +46,11 @@ def _list(path: Path, lines: list[str]) -> None:
 
 
 class Miniature:
-    """A folder of datasets being built, and the true mask of every frame in it.
+    """Writes a folder of datasets, and holds the true mask of every frame in it.
 
     Args:
         root: the folder.
-        truth: write the masks of all frames instead of the given ones only.
+        truth: write the masks of all frames, not only the given ones.
     """
 
     def __init__(self, root: Path, truth: bool) -> None:
@@ -127,7 +127,7 @@ class Miniature:
 
 
 class Oracle:
-    """Steps like a tracker, answers with the true masks, and checks what it is given.
+    """A tracker that returns the true masks and checks its inputs.
 
     Args:
         answers: {decoded frame: true mask}.

@@ -1,7 +1,7 @@
 """Parity cases: results of the authors' PyTorch release, with the weights and clips that they were computed from.
 
-A case NAME is NAME.json (what was run) and NAME.npz (what came out). `OWN` is a small set in this folder, `FOLDERS`
-hold larger ones, each with real videos in its sibling folder `data`. AOT_PARITY_DIR names them, with `:` between.
+A case NAME is NAME.json (settings) and NAME.npz (results). `OWN` is the set in tests/figures; `FOLDERS`, named in
+AOT_PARITY_DIR and separated by `:`, hold larger ones, each with real videos in its sibling folder `data`.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The eval.py command, from a folder in DAVIS' layout to masks and scores; and the evaluation protocol with an oracle."""
+"""eval.py, from a folder in DAVIS' layout to masks and scores; and the evaluation protocol with an oracle."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Masks and images stored for training: TensorFlow decodes the ids that the masks mean and the images that viewers show."""
+"""Masks and images stored for training: TensorFlow decodes the masks' ids, and images as viewers show them."""
 
 import contextlib
 import io
