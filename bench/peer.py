@@ -24,14 +24,7 @@ from bench.measure import BenchError, Rulers
 
 HELP = "the authors' PyTorch code to time beside: an unpacked wheel of deaotpy, its installed package, or a checkout"
 SAMPLER = "spatial_correlation_sampler"
-PACKAGES = (
-    "aot",
-    "configs",
-    "networks",
-    "utils",
-    "dataloaders",
-    SAMPLER,
-)  # their top-level packages; some are ours too
+PACKAGES = ("aot", "configs", "networks", "utils", "dataloaders", SAMPLER)  # top-level, some shared with ours
 ENTRIES = ("configs/default.py", "networks/models/__init__.py", "networks/engines/__init__.py")
 NEVER = 9999  # gap that means "the reference only" in their code
 # Names of our configs in their code, where they differ.
