@@ -8,14 +8,15 @@ from aot_jax.io.video_stream import open_video, video_stream
 
 
 def packet_index(path: str | Path) -> list[tuple[int, int]] | None:
-    """Return (time stamp, time stamp of the key frame to decode from) of every frame, in display order.
+    """Return (time stamp, time stamp to seek to for the key frame to decode from) of every frame, in display order.
 
     None if that is unknown: time stamps are missing or not unique, or the file is broken.
     """
     stamps: list[int] = []
-    keys: list[int] = []
+    keys: list[tuple[int, int]] = []
     try:
         with open_video(path) as container:
+            shown = "matroska" in container.format.name  # seeks by time of presentation, others by that of decoding
             for packet in container.demux(video_stream(container)):
                 if packet.size == 0:
                     continue
@@ -23,16 +24,16 @@ def packet_index(path: str | Path) -> list[tuple[int, int]] | None:
                     return None
                 stamps.append(packet.pts)
                 if packet.is_keyframe:
-                    keys.append(packet.pts)
+                    keys.append((packet.pts, packet.pts if shown or packet.dts is None else packet.dts))
     except av.FFmpegError:
         return None
     stamps.sort()
     keys.sort()
-    if not keys or keys[0] != stamps[0] or len(set(stamps)) != len(stamps):
+    if not keys or keys[0][0] != stamps[0] or len(set(stamps)) != len(stamps):
         return None
     index, key = [], 0
     for stamp in stamps:
-        while key + 1 < len(keys) and keys[key + 1] <= stamp:
+        while key + 1 < len(keys) and keys[key + 1][0] <= stamp:
             key += 1
-        index.append((stamp, keys[key]))
+        index.append((stamp, keys[key][1]))
     return index

@@ -124,7 +124,7 @@ class VideoReader:
         with open_video(self.path) as container:
             stream = video_stream(container)
             container.seek(index[start][1], stream=stream)
-            for frame in self._decode(container, stream):
+            for frame in self._decode(container, stream, shown_from=index[start][0]):
                 number = numbers.get(frame.pts)
                 if number is not None and number >= start:
                     time = (frame_time(frame) or Fraction(0)) - self.start
@@ -200,7 +200,10 @@ class VideoReader:
             raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, begin anew")
         return found
 
-    def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    def _decode(
+        self, container: av.container.InputContainer, stream: av.VideoStream, shown_from: int | None = None
+    ) -> Iterator[av.VideoFrame]:
+        """Yield decoded frames; of those before time stamp `shown_from`, only the ones that others depend on."""
         stream.thread_type = "AUTO"
         packets, self._lost = container.demux(stream), []
         while True:
@@ -212,6 +215,8 @@ class VideoReader:
                 self._lost.append(reason_text(error))
                 packet = None  # flushes frames that the decoder still holds
             try:
+                if shown_from is not None and packet is not None and packet.pts is not None:
+                    stream.codec_context.skip_frame = "NONREF" if packet.pts < shown_from else "DEFAULT"
                 frames = stream.decode(packet)
             except Exception as error:
                 self._lost.append(reason_text(error))

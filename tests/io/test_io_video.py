@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from aot_jax.io.frames import FrameError
 from aot_jax.io.sound import Sound
 from aot_jax.io.sources import open_source
+from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.io.video_stream import upright
 from aot_jax.io.video_writer import VideoWriter
@@ -54,6 +55,12 @@ def test_frames_forward_and_backward(tmp_path, name, options):
     assert numbers(reader.frames(9)) == [9, 10, 11]
     assert list(reader.frames(12)) == list(reader.backward(0)) == []
     assert reader.count == 12
+    index = packet_index(tmp_path / name)
+    assert index is not None
+    for start in range(12):
+        for frame, again in zip(frames[start:], reader.seek(start, index), strict=True):
+            assert (frame.index, frame.time) == (again.index, again.time)
+            np.testing.assert_array_equal(frame.pixels, again.pixels)
 
 
 def test_going_backward_holds_no_more_than_its_buffer(tmp_path, monkeypatch):
