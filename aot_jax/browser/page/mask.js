@@ -3,6 +3,11 @@
 const HISTORY = 100; // most edits that can be undone
 const HISTORY_BYTES = 256 * 1024 * 1024; // largest size of the undo history, in bytes
 
+// The smallest rectangle [x0, y0, x1, y1] around two; the first may be null.
+export function union(a, b) {
+  return a ? [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])] : b;
+}
+
 export class Mask {
   constructor(width, height) {
     this.width = width;
@@ -34,9 +39,9 @@ export class Mask {
     x0 = Math.max(0, Math.floor(x0)); y0 = Math.max(0, Math.floor(y0));
     x1 = Math.min(this.width, Math.ceil(x1)); y1 = Math.min(this.height, Math.ceil(y1));
     if (x0 >= x1 || y0 >= y1) return null;
-    const d = this.dirty;
-    this.dirty = d ? [Math.min(d[0], x0), Math.min(d[1], y0), Math.max(d[2], x1), Math.max(d[3], y1)] : [x0, y0, x1, y1];
-    return [x0, y0, x1, y1];
+    const rect = [x0, y0, x1, y1];
+    this.dirty = union(this.dirty, rect);
+    return rect;
   }
 
   commit() {

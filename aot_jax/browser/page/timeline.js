@@ -1,8 +1,11 @@
 // A bar with the status of all frames and the current position; a slider for keyboards and screen readers.
 
-const NAMES = ["not tracked", "tracked", "given", "corrected", "an object lost"];
-const STYLES = ["--none", "--tracked", "--given", "--corrected", "--lost"];
-const RANK = [0, 1, 4, 3, 2]; // priority of each status if several frames share a column
+// Status of a frame, as session.py numbers it.
+const NOTHING = 0, TRACKED = 1, GIVEN = 2, CORRECTED = 3, LOST = 4;
+const NAMES = { [NOTHING]: "not tracked", [TRACKED]: "tracked", [GIVEN]: "given", [CORRECTED]: "corrected", [LOST]: "an object lost" };
+const STYLES = { [NOTHING]: "--none", [TRACKED]: "--tracked", [GIVEN]: "--given", [CORRECTED]: "--corrected", [LOST]: "--lost" };
+const RANKS = [NOTHING, TRACKED, LOST, CORRECTED, GIVEN]; // of frames that share a column, the last in this order is shown
+const isGiven = (status) => status === GIVEN || status === CORRECTED;
 
 export class Timeline {
   constructor(canvas, seek) {
@@ -36,7 +39,7 @@ export class Timeline {
   // The nearest frame with a given mask before (-1) or after (1) this one, or null.
   given(step) {
     for (let i = this.frame + step; i >= 0 && i < this.status.length; i += step) {
-      if (this.status[i] === 2 || this.status[i] === 3) return i;
+      if (isGiven(this.status[i])) return i;
     }
     return null;
   }
@@ -52,14 +55,14 @@ export class Timeline {
     const width = (canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio)));
     const height = (canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio)));
     const context = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
-    const colours = STYLES.map((name) => style.getPropertyValue(name).trim());
+    const colours = RANKS.map((kind) => style.getPropertyValue(STYLES[kind]).trim());
     const count = status.length;
     for (let x = 0; x < width; x++) {
       const first = Math.floor((x * count) / width), last = Math.max(first + 1, Math.floor(((x + 1) * count) / width));
-      let best = 0;
-      for (let i = first; i < last; i++) if (RANK[status[i]] > RANK[best]) best = status[i];
-      context.fillStyle = colours[best];
-      const tall = best === 2 || best === 3 ? 1 : 0.7; // distinguished by height as well as colour
+      let rank = 0;
+      for (let i = first; i < last; i++) rank = Math.max(rank, RANKS.indexOf(status[i]));
+      context.fillStyle = colours[rank];
+      const tall = isGiven(RANKS[rank]) ? 1 : 0.7; // distinguished by height as well as colour
       context.fillRect(x, height * (1 - tall), 1, height * tall);
     }
     const x = ((this.frame + 0.5) * width) / count;

@@ -1,5 +1,7 @@
 // View of the frame with its mask: zoom, pan, and the unfinished shapes of tools.
 
+import { union } from "./mask.js";
+
 const ZOOM = [0.05, 40]; // smallest and largest scale, in canvas pixels per frame pixel
 
 export class View {
@@ -21,6 +23,7 @@ export class View {
     this.overlay.height = mask.height;
     this.tints = this.overlay.getContext("2d", { willReadFrequently: false });
     new ResizeObserver(() => this.resize()).observe(canvas);
+    this.stale = null; // rectangle of the mask that the overlay does not show yet
     this.waiting = false;
   }
 
@@ -68,10 +71,19 @@ export class View {
     return [(x - this.left) / this.scale, (y - this.top) / this.scale];
   }
 
-  // Update a rectangle of the overlay from the mask; object edges are opaque.
+  // Show a rectangle of the mask that has changed, at the next repaint.
   tint(rect) {
     if (!rect) return;
-    const { width, height, data } = this.mask;
+    this.stale = union(this.stale, rect);
+    this.draw();
+  }
+
+  tintAll() { this.tint([0, 0, this.mask.width, this.mask.height]); }
+
+  // Update the stale rectangle of the overlay; object edges are opaque.
+  refresh() {
+    const { width, height, data } = this.mask, rect = this.stale;
+    this.stale = null;
     const x0 = Math.max(0, rect[0] - 1), y0 = Math.max(0, rect[1] - 1), x1 = Math.min(width, rect[2] + 1), y1 = Math.min(height, rect[3] + 1);
     const image = this.tints.createImageData(x1 - x0, y1 - y0), pixels = new Uint32Array(image.data.buffer);
     const table = new Uint32Array(256), edges = new Uint32Array(256);
@@ -91,10 +103,7 @@ export class View {
       }
     }
     this.tints.putImageData(image, x0, y0);
-    this.draw();
   }
-
-  tintAll() { this.tint([0, 0, this.mask.width, this.mask.height]); }
 
   // Schedule one repaint at the next animation frame.
   draw() {
@@ -104,6 +113,7 @@ export class View {
   }
 
   paint() {
+    if (this.stale) this.refresh();
     const { context, canvas, scale } = this, { width, height } = this.mask;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
