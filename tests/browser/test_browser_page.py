@@ -1,15 +1,8 @@
 """The page in headless Chromium: draw, track, correct, rename, export, and survive a server restart."""
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
+import zipfile
 
 import numpy as np
 import pytest
@@ -18,58 +11,15 @@ from PIL import Image
 
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import read_mask, write_mask
+from bench.chromium import CHROMIUM, PATIENCE, ROOT, Command, launch, on_frame, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
 FRAMES, H, W = 8, 96, 128
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
-PATIENCE = 180_000  # timeout of a step in milliseconds, enough for a busy machine
-
-
-class Command:
-    """Process of `track.py --browser` that can be killed and restarted."""
-
-    def __init__(self, folder, *given):
-        self.folder, self.given = folder, given or (str(folder / "clip"),)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.start()
-
-    def start(self):
-        command = [sys.executable, str(ROOT / "track.py"), *self.given, "--browser"]
-        command += ["--port", str(self.port), "--output", str(self.folder / "out"), "--config", "quickstart"]
-        command += ["--random_weights", "--max_frames", "4"]
-        environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self.folder, env=environment)
-        for line in self.process.stdout:
-            if "token=" in line:
-                self.address = line[line.index("http") :].split()[0]
-                break
-        while True:
-            try:
-                urllib.request.urlopen(self.address).close()
-                return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.2)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(timeout=60) in (0, 130)
-        self.process.stdout.close()
+NETWORK = ("--config", "quickstart", "--random_weights", "--max_frames", "4")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +28,7 @@ def command(tmp_path_factory):
     (folder / "clip").mkdir()
     for t, frame in enumerate(tiny.frames(FRAMES, H, W)):
         write_jpeg(folder / "clip" / f"{t:05d}.jpg", frame)
-    command = Command(folder)
+    command = Command(folder, str(folder / "clip"), *NETWORK)
     yield command
     command.kill()
 
@@ -86,7 +36,7 @@ def command(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = launch(driver)
         yield browser
         browser.close()
 
@@ -94,7 +44,7 @@ def browser():
 @pytest.fixture(scope="module")
 def page(browser, command):
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(1000 * PATIENCE)
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.goto(command.address)
@@ -104,18 +54,11 @@ def page(browser, command):
     page.close()
 
 
-def on_frame(page, x, y):
-    """Return the screen position of a pixel of the frame; the whole frame must be visible."""
-    box = page.locator("#view").bounding_box()
-    scale = min(box["width"] / W, box["height"] / H) * 0.98
-    return box["x"] + (box["width"] - W * scale) / 2 + x * scale, box["y"] + (box["height"] - H * scale) / 2 + y * scale
-
-
 def drag(page, *points):
-    page.mouse.move(*on_frame(page, *points[0]))
+    page.mouse.move(*on_frame(page, (H, W), *points[0]))
     page.mouse.down()
     for point in points[1:]:
-        page.mouse.move(*on_frame(page, *point), steps=4)
+        page.mouse.move(*on_frame(page, (H, W), *point), steps=4)
     page.mouse.up()
 
 
@@ -131,14 +74,6 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)
-
-
-def until(page, condition, seconds=PATIENCE / 1000):
-    """Poll until an expression is true; the page's security policy forbids `wait_for_function`."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, condition
-        page.wait_for_timeout(50)
 
 
 def finished(page):
@@ -183,7 +118,7 @@ def test_a_polygon_corrects_a_frame_and_only_what_follows_is_tracked_again(page,
     page.keyboard.press("1")
     page.keyboard.press("p")
     for point in ((60, 50), (90, 50), (90, 80), (60, 80)):
-        page.mouse.click(*on_frame(page, *point))
+        page.mouse.click(*on_frame(page, (H, W), *point))
     page.keyboard.press("Enter")
     wait_for(mask_of(command, 4, "given").exists)
     before = [mask_of(command, i).stat().st_mtime_ns for i in range(FRAMES)]
@@ -238,8 +173,6 @@ def test_the_zip_has_a_mask_for_every_frame_and_the_export(page):
     page.check("#exports input[value='davis']")
     with page.expect_download() as download:
         page.click("#zip")
-    import zipfile
-
     names = zipfile.ZipFile(download.value.path()).namelist()
     assert {f"masks/{i:05d}.png" for i in range(FRAMES)} <= set(names)
 
@@ -269,13 +202,13 @@ def test_nothing_is_cut_off(page, size):
 
 def test_the_page_raised_no_error(page, command):
     assert page.faults == []
-    command.stop()
+    assert command.stop() in (0, 130)
 
 
 def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_path):
     """Write docs/browser.png anew where AOT_JAX_PICTURES is set."""
     example = ROOT / "examples"
-    command = Command(tmp_path, str(example / "clip.mp4"), "--mask", str(example / "clip.png"))
+    command = Command(tmp_path, str(example / "clip.mp4"), "--mask", str(example / "clip.png"), *NETWORK)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(command.address)
     until(page, "document.querySelectorAll('#objects li').length === 2")
@@ -287,7 +220,7 @@ def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_pa
     picture = ROOT / "docs" / "browser.png" if os.environ.get("AOT_JAX_PICTURES") else tmp_path / "page.png"
     page.screenshot(path=picture)
     page.close()
-    command.stop()
+    assert command.stop() in (0, 130)
     shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
     blue = (shown[..., 2] > 120) & (shown[..., 2] - shown[..., 0] > 40)  # the tint of the first object
     assert blue[:, 150:1000].sum() > 5000

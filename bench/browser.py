@@ -1,0 +1,274 @@
+"""Measure the page of `track.py --browser` in headless Chromium: seeks, strokes, opening long and large clips, memory.
+
+    python -m bench.browser --config configs/aott.py
+
+All clips are generated, with key frames as far apart as x264 puts them (250 frames). While tracking runs the page does
+not draw, so that the picture is moved instead of a stroke drawn. Memory is the peak of the server, with as many frames
+tracked as looked at, less the peak of the plain command with as many frames tracked. Needs Linux and Chromium.
+"""
+
+import argparse
+import itertools
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
+
+if __name__ == "__main__":  # before anything else is loaded
+    from aot_jax.start import run as run_main
+
+import cv2
+import numpy as np
+
+from aot_jax.io.masks import write_mask
+from aot_jax.io.video_writer import H264, VideoWriter
+from bench.chromium import CHROMIUM, PATIENCE, ROOT, Command, launch, on_frame, until
+from bench.clip import Clip, generate_clip
+from bench.inference import ERRORS
+from bench.measure import BenchError, format_table, run
+from bench.network import add_network_flags, find_network
+
+ENCODING = replace(H264, options={"crf": "23", "preset": "veryfast"})  # with B-frames, as videos of the web have them
+PICTURES = 40  # distinct frames of every clip, repeated forward and backward
+RATE = 30  # frames a second of the clips
+SIZE = (480, 854)  # of the clip whose seeks and strokes are measured
+SECONDS = 4.0  # length of a stroke
+SEEK, STROKE, OPEN, MEMORY = 150.0, 50.0, 2.0, 500.0  # bars: ms at the 95th percentile, frames/s, s, MiB
+
+SEEK_TO = """async (index) => {
+  const start = performance.now(), bar = document.getElementById("timeline"), field = document.getElementById("frame");
+  field.value = index;
+  field.dispatchEvent(new Event("change"));
+  do await new Promise(requestAnimationFrame); while (bar.getAttribute("aria-valuenow") !== String(index));
+  return performance.now() - start;
+}"""
+FIRST_FRAME = """async () => {
+  const bar = document.getElementById("timeline");
+  do await new Promise(requestAnimationFrame); while (!bar.hasAttribute("aria-valuenow"));
+  return performance.now();
+}"""
+# Counts animation frames that follow a pointer event: the view is painted once in each.
+COUNT_FRAMES = """() => {
+  const count = (window.strokes = { frames: 0, first: 0, last: 0, on: true });
+  let moved = false;
+  document.getElementById("view").addEventListener("pointermove", () => { moved = true; });
+  const tick = (now) => {
+    if (moved) { count.frames++; count.first ||= now; count.last = now; moved = false; }
+    if (count.on) requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}"""
+FRAME_RATE = """() => { const c = window.strokes; c.on = false; return (c.frames - 1) / (c.last - c.first) * 1000; }"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.browser",
+        description=__doc__.splitlines()[0],
+        epilog="example: python -m bench.browser --config configs/aott.py --seeks 40",
+    )
+    add_network_flags(parser, "configs/aott.py")
+    parser.add_argument("--frames", type=int, default=600, metavar="N", help="of the 480p clip (default: %(default)s)")
+    parser.add_argument("--long", type=int, default=10_000, metavar="N", help="of the long clip (default: %(default)s)")
+    parser.add_argument("--seeks", type=int, default=40, metavar="N", help="(default: %(default)s)")
+    tracked = "frames tracked for the memory of the long and the 4K clip (default: %(default)s)"
+    parser.add_argument("--tracked", type=int, default=5, metavar="N", help=tracked)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code, 2 for input that cannot be used."""
+    return run("bench.browser", make_parser(), measure_page, ERRORS, argv)
+
+
+def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
+    """Measure and print everything."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise BenchError(f"{error}: pip install playwright") from error
+    if CHROMIUM is None:
+        raise BenchError("no Chromium on this machine: apt-get install chromium")
+    network = find_network(args, overrides)
+    flags = ["--config", args.config or args.default_config, "--random_weights"]
+    flags = [*(["--checkpoint", args.checkpoint] if args.checkpoint else flags), *overrides]
+    picture = generate_clip(2, PICTURES, *SIZE)
+    clips = {
+        "480p": (SIZE, args.frames),
+        "long": ((180, 320), args.long),
+        "4K": ((2160, 3840), 3 * PICTURES),
+    }
+    figures: dict = {"config": network.config.name, "chromium": version(), "open": []}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        browser = launch(driver)
+        for name, (size, count) in clips.items():
+            print(f"{name}: {count} frames of {size[1]}x{size[0]} …", file=sys.stderr, flush=True)
+            place = Path(folder, name)
+            given = [*write_clip(place, picture, size, count), *flags]
+            command = Command(place, *given)
+            try:
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                page.set_default_timeout(1000 * PATIENCE)
+                row = open_clip(command, page, name, size, count)
+                if name == "480p":
+                    figures["feel"] = measure_feel(page, size, args.seeks, count)
+                else:
+                    row |= measure_memory(command, page, given, args.tracked, count)
+                figures["open"].append(row)
+                print(row | {"feel": figures.get("feel")}, file=sys.stderr, flush=True)
+                page.close()
+            finally:
+                command.kill()
+        browser.close()
+    print("\n" + format_feel(figures["feel"]) + "\n\n" + format_open(figures["open"]))
+    return figures
+
+
+def version() -> str:
+    """Return Chromium's name and version."""
+    return subprocess.run([str(CHROMIUM), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def write_clip(folder: Path, picture: Clip, size: Sequence[int], count: int) -> list[str]:
+    """Write a clip and the mask of its first frame; returns the arguments that give both to `track.py`."""
+    folder.mkdir()
+    shape = size[1], size[0]
+    frames = [cv2.resize(frame, shape, interpolation=cv2.INTER_AREA) for frame in picture.frames]
+    order = itertools.cycle([*range(len(frames)), *range(len(frames) - 2, 0, -1)])
+    with VideoWriter(folder / "clip.mp4", RATE, encoding=ENCODING) as writer:
+        for t in itertools.islice(order, count):
+            writer.write(frames[t])
+    mask = cv2.resize(picture.mask, shape, interpolation=cv2.INTER_NEAREST)
+    write_mask(folder / "first.png", mask)
+    return [str(folder / "clip.mp4"), "--mask", str(folder / "first.png")]
+
+
+def open_clip(command: Command, page: Any, name: str, size: Sequence[int], count: int) -> dict:
+    """Open the page; returns the seconds until the server answered and until the page showed its first frame."""
+    page.goto(command.address)
+    shown = page.evaluate(FIRST_FRAME) / 1000
+    return {"clip": name, "size": list(size), "frames": count, "command": command.seconds, "page": shown}
+
+
+def measure_feel(page: Any, size: Sequence[int], seeks: int, count: int) -> list[dict]:
+    """Time seeks and follow the pointer, at rest and while tracking runs."""
+    rng = np.random.default_rng(0)
+    rows = [feel("at rest", seek(page, rng.integers(1, count, seeks)), follow(page, size, "b"))]
+    page.evaluate(SEEK_TO, 0)
+    page.uncheck("#follow")
+    page.locator("#view").focus()
+    page.keyboard.press("t")
+    until(page, "document.getElementById('progress').textContent.includes('frames a second')")
+    rows.append(feel("tracking", seek(page, rng.integers(1, count, seeks)), follow(page, size, "h")))
+    if page.evaluate("document.getElementById('stop').hidden"):
+        raise BenchError("tracking ended before the measurement: give more --frames")
+    return rows
+
+
+def feel(when: str, milliseconds: list[float], rate: float) -> dict:
+    """Return a row."""
+    p95 = float(np.percentile(milliseconds, 95))
+    return {"when": when, "seek": statistics.median(milliseconds), "seek_p95": p95, "follow": rate}
+
+
+def seek(page: Any, indices: Iterable[int]) -> list[float]:
+    """Return the milliseconds from each seek to the frame shown."""
+    return [page.evaluate(SEEK_TO, int(index)) for index in indices]
+
+
+def follow(page: Any, size: Sequence[int], tool: str) -> float:
+    """Drag the pointer in circles with a tool, given by its key; returns the frames a second that showed it moved."""
+    height, width = size
+    page.locator("#view").focus()
+    page.keyboard.press(tool)
+    angles = itertools.count(0, 0.05)
+    points = (
+        on_frame(page, size, width / 2 + height / 3 * np.cos(a), height / 2 + height / 3 * np.sin(a)) for a in angles
+    )
+    points = list(itertools.islice(points, 126))  # once around
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.evaluate(COUNT_FRAMES)
+    end = time.monotonic() + SECONDS
+    for point in itertools.cycle(points):
+        page.mouse.move(*point)
+        if time.monotonic() > end:
+            break
+    rate = page.evaluate(FRAME_RATE)
+    page.mouse.up()
+    if tool == "h":
+        page.keyboard.press("0")
+    return rate
+
+
+def measure_memory(command: Command, page: Any, given: Sequence[str], tracked: int, count: int) -> dict:
+    """Compare the peak memory of the server and of the plain command, in MiB, with as many frames tracked."""
+    page.uncheck("#follow")
+    page.locator("#view").focus()
+    page.keyboard.press("t")
+    wait_for_masks(command.folder / "out", tracked, command.process)
+    seek(page, np.linspace(count - 1, 0, 20).round().astype(int))
+    server = peak(command.process.pid)
+    plain = [sys.executable, str(ROOT / "track.py"), *given, "--output", "plain", "--quiet", "--no_overlay"]
+    with subprocess.Popen(plain, cwd=command.folder, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for_masks(command.folder / "plain", tracked, process)
+            return {"server": server, "plain": peak(process.pid)}
+        finally:
+            process.kill()
+
+
+def wait_for_masks(folder: Path, count: int, process: subprocess.Popen) -> None:
+    """Wait until a process has written masks of the first `count` frames.
+
+    Raises:
+        BenchError: it ended, or they did not come in time.
+    """
+    end = time.monotonic() + PATIENCE
+    while len(list((folder / "masks").glob("*.png"))) < count:
+        if process.poll() is not None or time.monotonic() > end:
+            raise BenchError(f"{folder} has no masks of {count} frames; track.py itself shows why")
+        time.sleep(0.1)
+
+
+def peak(pid: int) -> float:
+    """Return the peak resident memory of a process, in MiB."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found.group(1)) / 1024
+
+
+def format_feel(rows: list[dict]) -> str:
+    """Format the rows of seeks and strokes, below their bars."""
+    head = ("480p", "seek ms, median", "95th percentile", "pointer followed, frames/s")
+    return format_table(head, [["bar", None, SEEK, STROKE], *(list(row.values()) for row in rows)])
+
+
+def format_open(rows: list[dict]) -> str:
+    """Format the rows of opening and memory; the first clip shows what any clip takes."""
+    first = rows[0]
+    table: list[list] = [["bar", None, None, None, OPEN, None, None, MEMORY]]
+    for row in rows:
+        server, plain = row.get("server"), row.get("plain")
+        size = f"{row['size'][1]}x{row['size'][0]}"
+        opened = row["page"] + max(0.0, row["command"] - first["command"])
+        extra = None if server is None else server - plain
+        table.append(
+            [row["clip"], f"{row['frames']} of {size}", row["command"], row["page"], opened, server, plain, extra]
+        )
+    head = ("clip", "frames", "command s", "page s", "opened s", "server MiB", "plain MiB", "more MiB")
+    text = "opened: the page, and what the command took longer than for the first clip"
+    return format_table(head, table) + "\n" + text
+
+
+if __name__ == "__main__":
+    run_main(main)

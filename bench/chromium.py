@@ -1,0 +1,105 @@
+"""The page of `track.py --browser` in headless Chromium: start the server, open the page, act on it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PATIENCE = 180.0  # timeout of a step in seconds, enough for a busy machine
+MARGIN = 0.98  # share of the canvas that a fitted frame takes, as in view.js
+
+
+class Command:
+    """Process of `track.py` that serves the page, which can be killed and restarted.
+
+    Args:
+        folder: working directory; results go to its folder `out`.
+        given: arguments of `track.py` besides `--browser`, `--port` and `--output`.
+    """
+
+    def __init__(self, folder: Path, *given: str) -> None:
+        self.folder, self.given = folder, given
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers, for `seconds`."""
+        began = time.monotonic()
+        flags = ["--browser", "--port", str(self.port), "--output", str(self.folder / "out")]
+        environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "track.py"), *self.given, *flags],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=environment,
+        )
+        assert self.process.stdout is not None
+        self.address = next((line for line in self.process.stdout if "token=" in line), "").strip()
+        while self.process.poll() is None:
+            try:
+                urllib.request.urlopen(self.address).close()
+                self.seconds = time.monotonic() - began
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+        raise RuntimeError(f"track.py --browser ended with exit code {self.process.returncode}")
+
+    def kill(self) -> None:
+        """Kill the server, as a crash would."""
+        self.process.kill()
+        self._end()
+
+    def stop(self) -> int:
+        """Stop the server as Ctrl-C does; returns its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self._end()
+
+    def _end(self) -> int:
+        assert self.process.stdout is not None
+        code = self.process.wait(timeout=PATIENCE)
+        self.process.stdout.close()
+        return code
+
+
+def launch(driver: Any) -> Any:
+    """Start Chromium without a window; `driver` is Playwright's."""
+    return driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+
+
+def until(page: Any, condition: str, seconds: float = PATIENCE) -> None:
+    """Poll until an expression is true; the page's security policy forbids Playwright's `wait_for_function`.
+
+    Raises:
+        TimeoutError: it stayed false.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        if time.monotonic() > end:
+            raise TimeoutError(condition)
+        page.wait_for_timeout(50)
+
+
+def on_frame(page: Any, size: Sequence[int], x: float, y: float) -> tuple[float, float]:
+    """Return the screen position of a pixel of the frame, whose `size` is (h, w); the whole frame must be visible."""
+    box = page.locator("#view").bounding_box()
+    height, width = size
+    scale = min(box["width"] / width, box["height"] / height) * MARGIN
+    left = box["x"] + (box["width"] - width * scale) / 2
+    return left + x * scale, box["y"] + (box["height"] - height * scale) / 2 + y * scale
