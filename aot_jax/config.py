@@ -65,7 +65,9 @@ def has_stages(name: str) -> bool:
 def _find(given: str) -> tuple[Path, str]:
     """Return the file and the stage that `given` names; the stage is empty where it names none."""
     path, _, stage = given.rpartition(":") if ":" in given and not Path(given).is_file() else (given, "", "")
-    for file in (Path(path), Path("configs") / f"{path}.py", CONFIGS / f"{path}.py", CONFIGS.parent / path):
+    # "configs/NAME.py" is one that ships, wherever the command is run.
+    shipped = CONFIGS / Path(path).name if Path(path).parent == Path("configs") else CONFIGS.parent / path
+    for file in (Path(path), Path("configs") / f"{path}.py", CONFIGS / f"{path}.py", shipped):
         if file.suffix == ".py" and file.is_file():
             return file, stage
     stem, names = Path(path).stem, config_names()
@@ -83,12 +85,17 @@ def _get_config(path: Path) -> Any:
     assert spec, f"{path} ends in .py"
     assert spec.loader, f"{path} ends in .py"
     module = importlib.util.module_from_spec(spec)
-    if "configs" not in sys.modules:  # the package that variants import from, wherever its folder is
+    others = {name for name in sys.modules if name.partition(".")[0] == "configs"}  # of the program's own
+    if not others:  # what a file imports as `configs` is the folder that it is in, else those that ship
         package = ModuleType("configs")
         folders = (parent / "configs" for parent in path.resolve().parents)
         package.__path__ = [str(next((folder for folder in folders if (folder / "common.py").is_file()), CONFIGS))]
         sys.modules["configs"] = package
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "configs" and name not in others]:
+            del sys.modules[name]
     if not hasattr(module, "get_config"):
         raise ConfigError(f"{path} is not a config: it defines no get_config(); configs/aotb.py shows a short one")
     return module.get_config

@@ -6,6 +6,7 @@ Loads neither JAX nor the rest of the package by itself.
 import contextlib
 import hashlib
 import importlib
+import io
 import os
 import platform
 import re
@@ -45,6 +46,9 @@ def prepare_process() -> None:
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a command that is loaded and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with told():
@@ -205,8 +209,8 @@ def load_tensorflow() -> ModuleType:
     Raises:
         ImportError: it is not installed, or does not start.
     """
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
+    if module := sys.modules.get("tensorflow"):
+        return module
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said, os.fdopen(os.dup(2), "wb") as stderr:
         os.dup2(said.fileno(), 2)

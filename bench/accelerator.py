@@ -22,7 +22,7 @@ from bench.peer import HELP
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds of each part, of SECONDS in all; in this order, the most wanted first.
-SHARES = {"versions": 10, "speed": 95, "peer": 35, "train": 75, "memory": 20, "parity": 30, "forms": 25}
+SHARES = {"versions": 10, "speed": 115, "peer": 30, "train": 75, "memory": 15, "parity": 20, "forms": 25}
 SECONDS = 290
 GRACE = 3  # seconds more before a part is stopped
 WORKERS = 8  # programs compiled side by side

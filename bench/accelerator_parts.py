@@ -1,7 +1,6 @@
 """The parts of bench/accelerator.sh, each a function of that name."""
 
 import contextlib
-import functools
 import itertools
 import statistics
 import subprocess
@@ -79,7 +78,7 @@ def versions(part: Part) -> None:
 
 
 def speed(part: Part) -> None:
-    """Record frames a second with 1 and 10 objects, one video alone and several at once; then `Tracker.step`."""
+    """Record frames a second with 1 and 10 objects, one video alone and several at once; then of a `Tracker`."""
     clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
     clips = {1: clip.only(clip.ids[:1]), 10: clip}
     for networks, dtype in itertools.product(part.sizes.networks, DTYPES):
@@ -106,14 +105,19 @@ def speed(part: Part) -> None:
             part.record(error=f"no time for what comes after {networks} in {dtype}")
             return
     for name, depth in part.sizes.networks[0]:
-        tracker = Tracker(draw_model(name, DTYPES[0]), depth)
-        seconds = []
+        tracker, seconds = Tracker(draw_model(name, DTYPES[0]), depth), []
         for t, frame in enumerate(clip.frames):
             start = time.perf_counter()
             tracker.step(frame, clip.mask if t == 0 else None)
             seconds.append(time.perf_counter() - start)
-        case = {"config": name, "depth": depth, "dtype": DTYPES[0], "videos": "Tracker.step"}
-        part.record(**case, objects=10, frames_per_second=1 / statistics.median(seconds))
+        case = {"config": name, "depth": depth, "dtype": DTYPES[0], "objects": 10}
+        part.record(**case, videos="step by step", frames_per_second=1 / statistics.median(seconds))
+        tracker.reset()
+        labels = tracker.stream(clip.frames, {0: clip.mask})
+        next(labels)  # the reference
+        start = time.perf_counter()
+        count = sum(1 for _ in labels)
+        part.record(**case, videos="as a stream", frames_per_second=count / (time.perf_counter() - start))
 
 
 def peer(part: Part) -> None:
@@ -183,9 +187,9 @@ def memory(part: Part) -> None:
         program = jax.jit(lambda params, state: step(model.module, params, state, image))
         return program.lower(model.params, state).compile(), model.params, state
 
-    for fused, dtype in (("cuDNN", "bfloat16"), ("plain", "bfloat16"), ("plain", "float32")):
-        with ops_forms.choose(**({} if fused == "cuDNN" else {"fused": "cpu"})):
-            built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": fused, "frames": longest}])
+    for kind, dtype in (("fused", "bfloat16"), ("plain", "bfloat16"), ("plain", "float32")):
+        with ops_forms.choose(**({} if kind == "fused" else {"fused": "cpu"})):
+            built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
         for case, (program, params, state) in built:
             usage = program.memory_analysis()
             own = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20
@@ -232,9 +236,9 @@ def _forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
     yield "depthwise", depthwise_conv, [fine, draw(3, 3, 96).astype(jnp.float32)]
     yield "kernels", same_conv, [draw(1, 2 * height, 2 * width, 128), draw(3, 3, 128, 128)]
     up = ConvUp(128, align_corners=True, dtype=jnp.dtype(dtype))
-    held = {"params": {"kernel": draw(3, 3, 256, 128), "bias": draw(128)}}
+    held = [draw(3, 3, 256, 128), draw(128)]
     maps = [draw(1, height, width, 256), draw(1, 2 * height - 1, 2 * width - 1, 32), draw(32, 256), draw(256)]
-    yield "pyramid", functools.partial(up.apply, held), maps
+    yield "pyramid", lambda k, b, *maps: up.apply({"params": {"kernel": k, "bias": b}}, *maps), [*held, *maps]
     mask = jnp.asarray(random.integers(0, 11, (1, 16 * height - 15, 16 * width - 15)), jnp.int32)
     yield "patches", lambda kernel: embed_patches(mask, kernel), [draw(17, 17, 11, 256)]
 

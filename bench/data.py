@@ -3,16 +3,23 @@
     python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4
 
 One thread makes clips as training would (the full recipe, decoding and merging included); its processor time for each
-clip tells what one core delivers. The last lines scale that to a machine and compare it with a training step.
+clip tells what one core delivers, also on a busy machine. The last lines scale that to a machine and compare it with a
+training step.
 """
 
 import argparse
+import itertools
 import os
+import sys
 import time
 from pathlib import Path
 
-from aot_jax.start import load_tensorflow
 from configs.common import get_config
+from data_pipeline.errors import DataError
+from data_pipeline.pipeline import thread_batches
+from data_pipeline.samples import Samples, describe
+
+WARM_UP = 4  # clips
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["generated"],
         metavar="NAME",
-        help="as in config.data.datasets (default: generated)",
+        help="as in config.data.datasets; static in the video stage: moving clips (default: generated)",
     )
     parser.add_argument("--root", default="", metavar="DIR", help="raw data (default: $VOS_DATA or ./data)")
     parser.add_argument(
@@ -38,6 +45,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="of a clip (default: %(default)s)")
     parser.add_argument("--merge", type=float, metavar="P", help="merge probability (default: .3, static: 1.0)")
+    parser.add_argument(
+        "--augmentation", choices=("v1", "v2"), default="v1", help="recipe of colours (default: %(default)s)"
+    )
     parser.add_argument("--clips", type=int, default=60, metavar="N", help="clips to time (default: %(default)s)")
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="threads; more than 1 shows how they scale (default: 1)"
@@ -58,26 +68,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run one measurement and print it."""
+def main(argv: list[str] | None = None) -> int:
+    """Run one measurement and print it; returns the exit code, 2 for data that cannot be used."""
     arguments = make_parser().parse_args(argv)
-    # TensorFlow starts slowly: only after the flags are known to be good.
-    tf = load_tensorflow()
-    from data_pipeline.pipeline import Samples, describe, map_samples
-
     data = get_config().data
     merge = arguments.merge if arguments.merge is not None else (1.0 if arguments.stage == "static" else 0.3)
     data.update({"stage": arguments.stage, "root": arguments.root, "prepared": arguments.prepared})
-    data.update({"crop": arguments.crop, "merge_probability": merge})
+    data.update({"crop": arguments.crop, "merge_probability": merge, "augmentation": arguments.augmentation})
     data.datasets = tuple((name, 1) for name in arguments.datasets)
     begin = time.perf_counter()
-    samples = Samples(data, seed=0)
-    warm_up = 4
-    indices = tf.data.Dataset.range(warm_up + arguments.clips)
-    clips = iter(map_samples(samples, indices, arguments.workers))
-    for _ in range(warm_up):
-        next(clips)
-    print(f"{arguments.stage}, crop {data.crop}, merge {merge}: {describe(samples.table)}")
+    try:
+        samples = Samples(data, seed=0)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    data.prefetch = arguments.workers  # clips: a batch is one
+    clips = thread_batches(samples, range(WARM_UP + arguments.clips), 1, arguments.workers)
+    for _ in itertools.islice(clips, WARM_UP):
+        pass
+    print(
+        f"{arguments.stage}, crop {data.crop}, merge {merge}, colours {data.augmentation}: {describe(samples.table)}, "
+        f"from {'raw files' if samples.reader.sets[0].raw else 'records'}"
+    )
     print(f"start-up {time.perf_counter() - begin:.1f} s")
 
     read, disk = samples.reader.bytes_read, _bytes_of_process()
@@ -97,6 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"A step of {arguments.batch} clips in {arguments.step_seconds} s takes {need:.1f} clips a second.")
     print(f"{arguments.cores} cores x {count / cpu:.2f} = {have:.1f} clips a second: {have / need:.1f} times that.")
     print(f"Shortest step that {arguments.cores} cores keep ahead of: {arguments.batch / have:.2f} s.")
+    return 0
 
 
 def _bytes_of_process() -> int:
@@ -108,4 +121,4 @@ def _bytes_of_process() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -198,7 +198,7 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
         params,
         frame_kv,
         masks,
-        np.int32(stream.frame + 1),
+        np.int32(state.latest.index + 1),
         carry=True,
     )
     parts.time("output", lambda labels: slots.to_ids(labels.copy()), labels)

@@ -34,7 +34,6 @@ from aot_jax.flags import add_config_flags
 from aot_jax.io.generated import make_video
 from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
-from aot_jax.start import load_tensorflow
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import make_train_step, place
@@ -42,6 +41,7 @@ from aot_jax.typing import Params
 from bench import peer
 from bench.measure import BenchError, Compilations, Rulers, format_table, fresh_compilation, peak_rss, run
 from data_pipeline.errors import DataError
+from data_pipeline.pipeline import make_batches
 
 Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them
 
@@ -126,14 +126,9 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
     """Return the batches that `train.py` would train on.
 
     Raises:
-        DataError: if data are missing, or TensorFlow is.
+        DataError: if data are missing.
     """
-    try:
-        load_tensorflow()
-        from data_pipeline.pipeline import iterate, make_dataset
-    except ImportError as error:
-        raise DataError(f"the data pipeline cannot start ({error}): leave out --data") from error
-    return iterate(make_dataset(config.data, seed=config.seed, batch_size=config.train.batch_size))
+    return make_batches(config.data, seed=config.seed, batch_size=config.train.batch_size)
 
 
 def prepare(config: ConfigDict, params: Params) -> tuple[Callable, TrainState]:

@@ -77,6 +77,7 @@ def _data() -> ConfigDict:
     # Mixture of (name, repeat) or (name, repeat, root of its own, below data.root unless absolute); an epoch visits
     # each sequence `repeat` times. Names: davis16, davis17, youtube_vos18, youtube_vos19, static, videos (a user's
     # own), generated; "davis17:val": a split.
+    # In the video stage the images of static become moving clips, see `data.moving`.
     data.datasets = (("davis17", 5), ("youtube_vos19", 1))  # (release)
     data.stage = "video"  # video: clips in time; static: several views of one image (paper, section 5.1)
     data.frames = 5  # of a clip, reference included (paper, section 5.1)
@@ -94,6 +95,20 @@ def _data() -> ConfigDict:
     data.min_object_pixels = 100  # an object with no more pixels in the cropped or merged reference goes (release)
     data.max_objects = 10  # objects of a sample (paper, section 5.1)
     data.merge_probability = 0.3  # of dynamic merge; 1.0 in the static stage (paper, section 5.1)
+    # Colours. v1: each view of the static stage is jittered (below); clips in time keep theirs (paper, release).
+    # v2 (the release's later recipe): jitter, grey and blur as `data.v2` says, drawn for each view of the static stage,
+    # and once for all frames of a clip in time.
+    data.augmentation = "v1"
+    v2 = ConfigDict()
+    v2.jitter = 0.8  # probability of the four that follow
+    v2.brightness = 0.4  # factor within 1 -+ this
+    v2.contrast = 0.4  # the same
+    v2.saturation = 0.2  # the same
+    v2.hue = 0.1  # turn within -+ this share of the colour circle
+    v2.grey = 0.2  # probability of no colour
+    v2.blur = 0.3  # probability of a Gaussian blur
+    v2.sigma = (0.1, 2.0)  # pixels, of the blur
+    data.v2 = v2
     # Views of one image in the static stage (release).
     static = ConfigDict()
     static.area = (0.8, 1.0)  # of the resized crop, as a share of the image
@@ -108,6 +123,7 @@ def _data() -> ConfigDict:
     static.zoom = (0.9, 1.1)  # scale of a frame after the first
     static.shear = 10.0  # degrees within -+ this, in x only, of a frame after the first
     data.static = static
+    data.moving = _moving()
     # Procedural videos, for runs without data: see `aot_jax.io.generated.Recipe`.
     data.generated = ConfigDict()
     data.generated.seed = 0  # another seed: other shapes, textures and paths
@@ -121,6 +137,38 @@ def _data() -> ConfigDict:
     data.workers = 0  # threads that make clips; 0: one for each core this process may use
     data.prefetch = 2  # batches made ahead of the step
     return data
+
+
+def _moving() -> ConfigDict:
+    """Return the ranges of clips in time made of still images: "static" in `data.datasets` of the video stage.
+
+    An image is the background, seen through a moving window; objects cut from other images move over it.
+    """
+    moving = ConfigDict()
+    moving.objects = (1, 4)  # fewest and most that are cut out and pasted; look-alikes come on top
+    moving.min_pixels = 400  # an object with no more pixels in its image is not cut out
+    moving.lookalikes = 0.25  # probability that an object is pasted a second time, as another object
+    moving.lookalike_colour = 0.06  # factor of its red, green, blue and brightness, within 1 -+ this
+    moving.lookalike_size = 0.15  # of its size, within 1 -+ this
+    moving.size = (0.12, 0.45)  # square root of an object's area, as a share of the crop's side
+    moving.enlarge = 1.5  # largest enlargement of an object, over the background's
+    moving.outside = 0.05  # an object's centre starts in the crop, or up to this share of its side outside
+    moving.speed = (0.0, 0.09)  # of an object, as a share of the crop's side a frame
+    moving.bend = 0.25  # acceleration at most, as a share of the speed a frame
+    moving.meet = 0.5  # probability that an object heads for where another one will be in the middle of the clip
+    moving.growth = 0.04  # of an object's size, within -+ this share a frame
+    moving.turn = 20.0  # degrees within -+ this, of an object in the first frame
+    moving.spin = 5.0  # degrees a frame, within -+ this
+    moving.shear = 0.15  # largest amplitude of an object's shear, which swings (tangent of the angle)
+    moving.swing = (0.2, 1.0)  # radians a frame, of that swing
+    moving.window = (0.55, 0.9)  # side of the window, as a share of the background's short edge
+    moving.pan = 0.04  # speed of the background at most, as a share of the crop's side a frame
+    moving.camera_growth = 0.02  # of the background's size, within -+ this share a frame
+    moving.camera_turn = 5.0  # degrees within -+ this, of the background in the first frame
+    moving.camera_spin = 1.0  # degrees a frame, within -+ this
+    moving.blur = 0.3  # probability of motion blur
+    moving.shutter = (0.2, 0.7)  # share of a frame's time that the shutter is open, where there is blur
+    return moving
 
 
 def _train() -> ConfigDict:

@@ -37,7 +37,7 @@ class Findings:
     objects: int = 0  # summed over videos
     most_objects: int = 0  # of a video
     usable: int = 0  # videos to train on
-    notes: list[str] = field(default_factory=list)  # what was guessed about masks
+    notes: list[str] = field(default_factory=list)  # what was guessed about frames and masks
     problems: list[str] = field(default_factory=list)
 
     def lines(self, limit: int | None = None) -> list[str]:
@@ -48,7 +48,7 @@ class Findings:
             f"  {what} {self.videos}, usable {self.usable}; frames {self.frames}, with a mask {self.annotated}; "
             f"objects {self.objects}, at most {self.most_objects} in one",
         ]
-        lines += [f"  masks: {note}" for note in self.notes[:limit]]
+        lines += [f"  note: {note}" for note in self.notes[:limit]]
         lines.append(f"  problems: {len(self.problems) or 'none'}")
         lines += [f"    {problem}" for problem in self.problems[:limit]]
         if limit is not None and len(self.problems) > limit:

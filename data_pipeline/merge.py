@@ -1,30 +1,64 @@
-"""Dynamic merge: paste one clip's objects over another (paper, section 5.1; design, section 7), for `pipeline.py`."""
+"""The objects of a clip: count, choose and renumber them, and paste another clip's over them (paper, section 5.1)."""
 
-import tensorflow as tf
+from typing import NamedTuple
+
+import cv2
+import numpy as np
 
 from aot_jax.typing import VOID
-from data_pipeline.augment import Clip
-from data_pipeline.identities import are_objects, count_ids, renumber
-from data_pipeline.sampling import Seed
 
 
-def merge(below: Clip, above: Clip, seed: Seed, min_object_pixels: int, max_objects: int) -> Clip:
-    """Paste `above`'s objects over `below` in every frame and renumber.
+class Clip(NamedTuple):
+    """Frames of one sample; the first is the reference."""
+
+    images: np.ndarray  # (t, s, s, 3) uint8, RGB
+    masks: np.ndarray  # (t, s, s) uint8: 0 background, 1 .. n objects, 255 void
+    objects: int  # n
+
+
+def large_ids(mask: np.ndarray, above: int) -> np.ndarray:
+    """Return the ids, ascending, with more than `above` pixels in a mask (h, w) uint8; 0 and 255 are none."""
+    counts = np.bincount(mask.reshape(-1), minlength=256)
+    return 1 + np.flatnonzero(counts[1:VOID] > above)
+
+
+def renumber(
+    masks: np.ndarray, keep: np.ndarray, maximum: int, random: np.random.Generator, shuffle: bool = False
+) -> tuple[np.ndarray, int]:
+    """Give the kept objects the ids 1 .. n; the others become background, void stays.
 
     Args:
-      below: images (t, s, s, 3) uint8, masks (t, s, s) uint8 with ids 1 .. max_objects and void, object count.
-      above: the same; its void is not pasted.
-      seed: (2,) int64.
-      min_object_pixels: objects with no more pixels than this in the merged first frame become background.
-      max_objects: a random choice of this many stays.
+      masks: (t, h, w) uint8.
+      keep: ids to keep, ascending.
+      maximum: a random choice of this many stays where more are to be kept.
+      random: decides which.
+      shuffle: number them in random order instead of ascending.
 
     Returns:
-      images, masks and object count; void of `below` stays where nothing covers it.
+      masks (t, h, w) uint8 and n.
+    """
+    chosen = random.permutation(keep)[:maximum]
+    if not shuffle:
+        chosen = np.sort(chosen)
+    table = np.zeros(256, np.uint8)
+    table[chosen] = 1 + np.arange(len(chosen))
+    table[VOID] = VOID
+    return cv2.LUT(masks, table), len(chosen)
+
+
+def merge(below: Clip, above: Clip, random: np.random.Generator, min_object_pixels: int, max_objects: int) -> Clip:
+    """Paste `above`'s objects over `below` in every frame, in place, and renumber.
+
+    Args:
+      below: ids 1 .. max_objects; its void stays where nothing covers it.
+      above: the same; its void is not pasted.
+      random: decides which objects stay.
+      min_object_pixels: objects with no more pixels than this in the merged first frame become background.
+      max_objects: a random choice of this many stays.
     """
     images, masks, _ = below
-    over = (above[1] > 0) & (above[1] < VOID)
-    images = tf.where(over[..., None], above[0], images)
-    masks = tf.where(over, above[1] + tf.constant(max_objects, tf.uint8), masks)
-    keep = are_objects(count_ids(masks[0]), min_object_pixels)
-    masks, objects = renumber(masks, keep, max_objects, seed)
-    return images, masks, objects
+    for image, mask, top, ids in zip(images, masks, above.images, above.masks, strict=True):
+        over = ((ids > 0) & (ids < VOID)).view(np.uint8)
+        cv2.copyTo(top, over, image)
+        cv2.copyTo(ids + np.uint8(max_objects), over, mask)
+    return Clip(images, *renumber(masks, large_ids(masks[0], min_object_pixels), max_objects, random))

@@ -1,4 +1,6 @@
-"""Turn raw folders into prepared sets, once: random-access records and an index. `pipeline.py` calls it.
+"""Turn raw folders into prepared sets, once: random-access records and an index.
+
+Where TensorFlow or its datasets are not installed images stay where they are: see `scan.py`.
 
 A prepared set lives in FOLDER/NAME-SPLIT-FINGERPRINT. The fingerprint is of the raw files' names, sizes and times, so
 changed raw data is prepared anew beside the old set, and unchanged data never again. TFDS writes into a temporary
@@ -14,38 +16,26 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-
-import tensorflow_datasets as tfds
+from typing import Any
 
 from aot_jax.io import datasets
 from aot_jax.io.generated import VERSION, Recipe
-from aot_jax.start import cache_folder
-from data_pipeline.builders import Davis, FrameBuilder, Generated, OwnVideos, StaticImages, YoutubeVos
+from aot_jax.start import cache_folder, load_tensorflow
 from data_pipeline.errors import DataError
+from data_pipeline.records import PreparedSet
+from data_pipeline.scan import scan
+from data_pipeline.walk import check_on_bad_file
 
-_BUILDERS: dict[str, tuple[type[FrameBuilder], str | None]] = {
-    "static": (StaticImages, None),
-    "videos": (OwnVideos, None),
-    "generated": (Generated, None),
+# Class of `builders.py`, which needs TFDS, and its config.
+_BUILDERS: dict[str, tuple[str, str | None]] = {
+    "static": ("StaticImages", None),
+    "videos": ("OwnVideos", None),
+    "generated": ("Generated", None),
 }
-_BUILDERS |= {f"davis{year % 100}": (Davis, str(year)) for year in (2016, 2017)}
-_BUILDERS |= {f"youtube_vos{year % 100}": (YoutubeVos, str(year)) for year in (2018, 2019)}
-
-
-@dataclass(frozen=True)
-class PreparedSet:
-    """A set that is ready to be read."""
-
-    name: str
-    kind: str  # davis, youtube_vos, static, videos or generated
-    split: str
-    folder: Path  # of the records: `tfds.builder_from_directory` opens it
-    files: tuple[Path, ...]  # ArrayRecord files, in record order
-    lengths: tuple[int, ...]  # records in each
-    videos: tuple[dict, ...]  # name, group, frames and objects, see `builders.py`
-    left_out: tuple[dict, ...]  # file or video, and why
+_BUILDERS |= {f"davis{year % 100}": ("Davis", str(year)) for year in (2016, 2017)}
+_BUILDERS |= {f"youtube_vos{year % 100}": ("YoutubeVos", str(year)) for year in (2018, 2019)}
 
 
 def default_folder() -> Path:
@@ -61,6 +51,7 @@ def prepare(
     folder: Path | None = None,
     on_bad_file: str = "stop",
     recipe: Recipe | None = None,
+    raw: bool | None = None,
 ) -> PreparedSet:
     """Open a prepared set; write it first where it does not exist yet, with a progress bar.
 
@@ -71,36 +62,63 @@ def prepare(
       folder: of all prepared sets.
       on_bad_file: "stop" or "skip".
       recipe: of generated videos.
+      raw: leave images where they are, see `scan`; None: where records cannot be written and read.
 
     Raises:
       DataError: unknown name, no raw data, a bad file (named), or too little disk space.
     """
     if name not in _BUILDERS:
         raise DataError(f"unknown dataset {name!r}; use one of {', '.join(sorted(_BUILDERS))}")
+    check_on_bad_file(on_bad_file)
     root, folder = root or datasets.data_root(), folder or default_folder()
-    arguments: dict = {"on_bad_file": on_bad_file}
+    raw = not records_installed() if raw is None else raw
+    what: datasets.Dataset | Recipe | None = None
+    size = 0
     if name == "generated":
-        arguments["recipe"] = recipe or Recipe()
-        mark, size = _digest([str(VERSION), json.dumps(asdict(arguments["recipe"]))]), 0
+        what = recipe or Recipe()
+        mark = _digest([str(VERSION), json.dumps(asdict(what))])
     else:
         try:
-            arguments["source"] = datasets.find(name, root, split)
+            what = datasets.find(name, root, split)
         except DataError:
-            kept = sorted(folder.glob(f"{name}-{split}-*"))
-            kept = [path for path in kept if path.is_dir()]
-            if len(kept) != 1:
+            kept = [path for path in sorted(folder.glob(f"{name}-{split}-*")) if path.is_dir()]
+            if len(kept) != 1 or raw:
                 raise
-            mark, size = kept[0].name.rsplit("-", 1)[1], 0
+            mark = kept[0].name.rsplit("-", 1)[1]
         else:
-            mark, size = _fingerprint(arguments["source"], on_bad_file)
-    builder_class, config = _BUILDERS[name]
-    builder = builder_class(data_dir=str(folder / f"{name}-{split}-{mark}"), config=config, **arguments)
-    if not Path(builder.data_dir).is_dir():
-        _write(builder, size)
-    prepared = _open(builder, name, split)
+            mark, size = _fingerprint(what, on_bad_file)
+    target = folder / f"{name}-{split}-{mark}"
+    if raw and what:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder / ".lock"):
+            prepared = scan(name, split, what, folder / f"raw-{target.name}", on_bad_file)
+    else:
+        builder = _builder(name, what, data_dir=str(target), on_bad_file=on_bad_file)
+        if not Path(builder.data_dir).is_dir():
+            _write(builder, size)
+        prepared = _open(builder, name, split)
     if prepared.left_out:
         print(_total(prepared), file=sys.stderr)
     return prepared
+
+
+def records_installed() -> bool:
+    """Tell whether what writes and reads records is installed."""
+    try:
+        load_tensorflow()
+        import array_record
+        import tensorflow_datasets
+    except ImportError:
+        return False
+    return bool(array_record and tensorflow_datasets)
+
+
+def _builder(name: str, what: Any, **kwargs: Any) -> Any:
+    """Make the TFDS builder of a set."""
+    from data_pipeline import builders
+
+    class_name, config = _BUILDERS[name]
+    return getattr(builders, class_name)(source=what, config=config, **kwargs)
 
 
 def _total(prepared: PreparedSet) -> str:
@@ -113,7 +131,9 @@ def _total(prepared: PreparedSet) -> str:
     )
 
 
-def _write(builder: FrameBuilder, size: int) -> None:
+def _write(builder: Any, size: int) -> None:
+    import tensorflow_datasets as tfds
+
     target = Path(builder.data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
     # TFDS buckets the records in temporary files before it writes them: twice the size, for a while.
@@ -149,7 +169,9 @@ def _write(builder: FrameBuilder, size: int) -> None:
             tfds.enable_progress_bar()
 
 
-def _open(builder: FrameBuilder, name: str, split: str) -> PreparedSet:
+def _open(builder: Any, name: str, split: str) -> PreparedSet:
+    import tensorflow_datasets as tfds
+
     # Read from the files alone, as anybody's TFDS would: the builder object may be older than they are.
     stored = tfds.builder_from_directory(builder.data_dir)
     info = stored.info.splits[split]

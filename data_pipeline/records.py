@@ -1,25 +1,35 @@
-"""Read single records of prepared sets, from any thread; `pipeline.py` calls it inside tf.data.
-
-ArrayRecord has no TensorFlow op, so tf.data calls into Python for raw bytes and nothing else: one call a clip, which
-holds the interpreter for some tens of microseconds a record. Decoding stays in TensorFlow.
-"""
+"""Read the encoded frames of prepared sets, one by one, from any thread: records, or raw files."""
 
 import bisect
 import itertools
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
-from array_record.python import array_record_module
 
+from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
-from data_pipeline.prepare import PreparedSet
 
 # No read-ahead: a neighbouring record is seldom the next one wanted.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A set that is ready to be read."""
+
+    name: str
+    kind: str  # davis, youtube_vos, static, videos or generated
+    split: str
+    folder: Path  # of the records: `tfds.builder_from_directory` opens it; or of the raw files
+    files: tuple[Path, ...]  # ArrayRecord files, in record order
+    lengths: tuple[int, ...]  # records in each
+    videos: tuple[dict, ...]  # name, group, frames and objects, see `walk.py`
+    left_out: tuple[dict, ...]  # file or video, and why
+    raw: tuple[tuple[Path, Path], ...] = ()  # instead of records: image and mask of each frame
 
 
 class RecordReader:
@@ -31,32 +41,35 @@ class RecordReader:
     """
 
     def __init__(self, sets: Sequence[PreparedSet], on_bad_file: str = "stop"):
-        self._sets, self._on_bad_file = tuple(sets), on_bad_file
-        self._files = [(path, n) for data in sets for path, n in zip(data.files, data.lengths, strict=True)]
-        self._ends = list(itertools.accumulate(n for _, n in self._files))
+        self.sets, self._on_bad_file = tuple(sets), on_bad_file
+        # A part is a file of records, or a set of raw files.
+        self._parts: list[tuple[Path | tuple[tuple[Path, Path], ...], int]] = []
+        for data in sets:
+            self._parts += [(data.raw, len(data.raw))] if data.raw else zip(data.files, data.lengths, strict=True)
+        self._ends = list(itertools.accumulate(n for _, n in self._parts))
         # A reader must not be used by two threads at once in every version of the library: each file has a stack of
         # idle readers, as deep as the largest number of threads that ever read it at the same time.
-        self._idle: list[list] = [[] for _ in self._files]
+        self._idle: list[list] = [[] for _ in self._parts]
         self._lock = threading.Lock()
-        self._warned: set[str] = set()
+        self._warned: set[int] = set()
         self.bytes_read = 0  # of records, for the benchmark
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def read(self, records: np.ndarray) -> np.ndarray:
+    def read(self, records: np.ndarray) -> list[tuple[bytes, bytes]]:
         """Read records.
 
         Args:
           records: (t,) int64 numbers.
 
         Returns:
-          (t,) objects: serialized tf.train.Example of `image`, `mask`, `video`, `frame`.
+          image (JPEG or PNG) and mask (8-bit grey PNG) of each.
 
         Raises:
           DataError: a record cannot be read, and on_bad_file is "stop" or no record of the request can.
         """
-        found: list[bytes | None] = []
+        found: list[tuple[bytes, bytes] | None] = []
         for record in records.tolist():
             try:
                 found.append(self._read(record))
@@ -74,45 +87,55 @@ class RecordReader:
                 "delete its folder, and the set is prepared anew"
             )
         with self._lock:
-            self.bytes_read += sum(len(data) for data in found if data is not None)
-        return np.array([instead if data is None else data for data in found], dtype=object)
-
-    def read_tensor(self, records: tf.Tensor) -> tf.Tensor:
-        """Read records (t,) int64 inside a TensorFlow graph; returns (t,) strings."""
-        data = tf.numpy_function(self.read, [records], tf.string, stateful=False)
-        data.set_shape(records.shape)
-        return data
+            self.bytes_read += sum(len(part) for data in found if data is not None for part in data)
+        return [instead if data is None else data for data in found]
 
     def name(self, record: int) -> str:
         """Name a record: set, video, frame, and the file that holds it."""
-        path, _, _ = self._where(record)
-        for data in self._sets:
+        part, _, position = self._where(record)
+        for data in self.sets:
             for video in data.videos:
                 if record < len(video["frames"]):
+                    path = part if isinstance(part, Path) else part[position][0]
                     return f"{data.name} {video['name']}/{video['frames'][record]} in {path}"
                 record -= len(video["frames"])
         raise IndexError(record)
 
-    def _where(self, record: int) -> tuple[Path, int, int]:
-        file = bisect.bisect_right(self._ends, record)
-        path, length = self._files[file]
-        return path, file, record - (self._ends[file] - length)
+    def _where(self, record: int) -> tuple[Path | tuple[tuple[Path, Path], ...], int, int]:
+        number = bisect.bisect_right(self._ends, record)
+        part, length = self._parts[number]
+        return part, number, record - (self._ends[number] - length)
 
-    def _read(self, record: int) -> bytes:
-        path, file, position = self._where(record)
+    def _read(self, record: int) -> tuple[bytes, bytes]:
+        part, number, position = self._where(record)
+        if not isinstance(part, Path):
+            return _read_files(*part[position])
         try:
-            idle = self._idle[file]
-            try:
-                reader = idle.pop()
-            except IndexError:
-                reader = array_record_module.ArrayRecordReader(
-                    str(path), options=_OPTIONS, file_reader_buffer_size=32768
-                )
-            (data,) = reader.read([position])
+            data = self._read_record(part, number, position)
         except Exception as error:  # the library raises what its C++ layer gives it
             raise DataError(
                 f"{self.name(record)}, record {position}: cannot be read ({error}); "
                 "delete its folder, and the set is prepared anew"
             ) from error
-        idle.append(reader)
+        held = load_tensorflow().train.Example.FromString(data).features.feature
+        return held["image"].bytes_list.value[0], held["mask"].bytes_list.value[0]
+
+    def _read_record(self, path: Path, number: int, position: int) -> bytes:
+        from array_record.python.array_record_module import ArrayRecordReader
+
+        try:
+            reader = self._idle[number].pop()
+        except IndexError:
+            reader = ArrayRecordReader(str(path), options=_OPTIONS, file_reader_buffer_size=32768)
+        (data,) = reader.read([position])
+        self._idle[number].append(reader)
         return data
+
+
+def _read_files(image: Path, mask: Path) -> tuple[bytes, bytes]:
+    try:
+        return image.read_bytes(), mask.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: cannot be read ({error.strerror}); check the set and start again"
+        ) from error

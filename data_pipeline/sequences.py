@@ -5,15 +5,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aot_jax.typing import VOID
 from data_pipeline.errors import DataError
-
-if TYPE_CHECKING:  # check needs the rules below without TensorFlow
-    from data_pipeline.prepare import PreparedSet
+from data_pipeline.records import PreparedSet
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,7 @@ class SequenceTable:
     peers: np.ndarray  # (V,) int32: videos in the same dataset
     max_gap: np.ndarray  # (V,) int32: largest step between sampled frames
     binary: np.ndarray  # (V,) bool: its masks are 0/255 and 255 is the object
+    still: np.ndarray  # (V,) bool: it is an image of a set of still images
     record: np.ndarray  # (F,) int64: record of each frame, counted through all prepared sets
     pixels: np.ndarray  # (F,) int32: foreground pixels
     ids: np.ndarray  # (F, 4) int64: set of object ids, as 256 bits
@@ -47,7 +45,7 @@ class _Kept:
 
 
 def build_table(
-    sets: "list[PreparedSet]", repeats: list[int], max_gap: dict[str, int], shortest: int
+    sets: list[PreparedSet], repeats: list[int], max_gap: dict[str, int], clips: bool
 ) -> tuple[SequenceTable, list[str]]:
     """Join prepared sets.
 
@@ -55,7 +53,7 @@ def build_table(
       sets: in the mixture's order.
       repeats: how often an epoch visits each sequence of a set, >= 1.
       max_gap: frames, for each kind of set.
-      shortest: a video with fewer annotated frames is left out (2 for clips in time).
+      clips: for clips in time: a video needs two annotated frames.
 
     Returns:
       the table, and a line for every video left out, with the reason.
@@ -70,6 +68,7 @@ def build_table(
             raise DataError(f"dataset {data.name!r} is repeated {repeat!r} times; use a whole number from 1 up")
         videos = [(video, [_read_counts(frame) for frame in video["objects"]]) for video in data.videos]
         binary, start, here = binary_groups((video["group"], pixels) for video, pixels in videos), len(kept), []
+        shortest = 2 if clips and data.kind != "static" else 1
         for video, pixels in videos:
             is_binary = video["group"] in binary
             counts = [object_pixels(frame, is_binary) for frame in pixels]
@@ -96,6 +95,7 @@ def build_table(
         peers=np.array([video.peers for video in kept], np.int32),
         max_gap=np.array([max_gap[video.kind] for video in kept], np.int32),
         binary=np.array([video.binary for video in kept]),
+        still=np.array([video.kind == "static" for video in kept]),
         record=np.concatenate([video.record + np.arange(len(video.counts), dtype=np.int64) for video in kept]),
         pixels=np.array([sum(objects.values()) for objects in frames], np.int32),
         ids=np.packbits(ids, axis=1, bitorder="little").view(np.int64),

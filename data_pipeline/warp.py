@@ -1,118 +1,101 @@
-"""Resample images and masks together, as TensorFlow ops; `augment.py` chooses the parameters.
+"""Resample images and masks together with OpenCV.
 
 Conventions, the same for images and masks so that they stay aligned: pixel i covers [i, i + 1), its centre is i + 0.5.
-Images use Keys' cubic (a = -0.5) without antialiasing, masks the nearest pixel. Results stay float32 and unrounded.
+Places are (y, x). Images use OpenCV's cubic (a = -0.75) without antialiasing, masks the nearest pixel.
 """
 
-import tensorflow as tf
+import functools
 
-TAPS = 4  # of the cubic, a side
+import cv2
+import numpy as np
+
+_MARGIN = 2  # pixels that the cubic reads beyond a place
 
 
-def resample(images: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Scale images and cut a window.
+def resize_window(image: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int, fill: tuple) -> np.ndarray:
+    """Scale an image and cut a window.
 
     Args:
-      images: (t, h, w, c) uint8 or float32.
-      size: side of the window in output pixels.
-      scale: (2,) float32, output pixels for each input pixel, down and across.
-      offset: (2,) float32, the window's corner in the scaled image, in output pixels; may be negative.
+      image: (h, w, 3) uint8 or float32.
+      size: height and width to scale to.
+      offset: (2,) integers, the window's corner in the scaled image; may be negative. They overlap.
+      side: of the window in pixels.
+      fill: colour outside the image.
 
     Returns:
-      (t, size, size, c) float32; zero outside the image, which `inside` tells apart.
+      (side, side, 3) of the image's type.
     """
-    return tf.raw_ops.ScaleAndTranslate(
-        images=images,
-        size=[size, size],
-        scale=scale,
-        translation=-offset,
-        kernel_type="keyscubic",
-        antialias=False,
+    (top, bottom), (left, right) = _spans(size, offset, side)
+    inside = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)[top:bottom, left:right]
+    y, x = top - int(offset[0]), left - int(offset[1])  # of what is inside, in the window
+    below, beside = side - y - (bottom - top), side - x - (right - left)
+    return cv2.copyMakeBorder(inside, y, below, x, beside, cv2.BORDER_CONSTANT, value=fill)
+
+
+def resize_mask_window(mask: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int) -> np.ndarray:
+    """Scale a mask (h, w) uint8 and cut a window like `resize_window`; (side, side), 0 outside."""
+    window, spans = np.zeros((side, side), mask.dtype), _spans(size, offset, side)
+    rows, columns = (
+        np.floor((np.arange(*span) + 0.5) * (old / new)).astype(np.int64)
+        for span, old, new in zip(spans, mask.shape, size, strict=True)
     )
+    y, x = (low - int(o) for (low, _), o in zip(spans, offset, strict=True))
+    window[y : y + len(rows), x : x + len(columns)] = mask[rows][:, columns]
+    return window
 
 
-def resample_masks(masks: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Scale masks (t, h, w) uint8 and cut a window like `resample`; (t, size, size), 0 outside the image."""
-    rows, columns = _sources(masks, size, scale, offset)
-    limit = tf.shape(masks)[1:]
-    picked = tf.gather(masks, tf.clip_by_value(rows, 0, limit[0] - 1), axis=1)
-    picked = tf.gather(picked, tf.clip_by_value(columns, 0, limit[1] - 1), axis=2)
-    return tf.where(inside(masks, size, scale, offset), picked, tf.zeros([], masks.dtype))
+def _spans(size: tuple[int, int], offset: np.ndarray, side: int) -> list[tuple[int, int]]:
+    """Return the rows and the columns of the scaled image that a window shows."""
+    low = np.clip(offset, 0, size)
+    return list(zip(low.tolist(), np.clip(offset + side, low, size).tolist(), strict=True))
 
 
-def inside(images: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Tell which of the (size, size) output pixels have their centre on the image (t, h, w, ...)."""
-    rows, columns = _sources(images, size, scale, offset)
-    limit = tf.shape(images)[1:3]
-    return ((rows >= 0) & (rows < limit[0]))[:, None] & ((columns >= 0) & (columns < limit[1]))[None, :]
-
-
-def _sources(images: tf.Tensor, size: int, scale: tf.Tensor, offset: tf.Tensor) -> list[tf.Tensor]:
-    centres = tf.range(size, dtype=tf.float32) + 0.5
-    return [tf.cast(tf.floor((centres + offset[k]) / scale[k]), tf.int32) for k in range(2)]
-
-
-def cubic_taps(image: tf.Tensor) -> tf.Tensor:
-    """Lay out the 4 x 4 neighbours of every pixel of (h, w, 3) uint8 side by side: (h + 1, w + 1, 48).
-
-    Row (i, j) holds pixels i - 2 .. i + 1, j - 2 .. j + 1, borders repeated: a cubic between pixel centres becomes one
-    gather of 48 bytes. TensorFlow has no cubic affine op, and sixteen gathers take several times as long.
-    """
-    padded = image
-    for axis in (0, 1):
-        low, high = [tf.gather(padded, [at], axis=axis) for at in (0, tf.shape(image)[axis] - 1)]
-        padded = tf.concat([low, low, padded, high, high], axis=axis)
-    height, width = tf.shape(image)[0] + 1, tf.shape(image)[1] + 1
-    shifted = [padded[i : i + height, j : j + width] for i in range(TAPS) for j in range(TAPS)]
-    return tf.concat(shifted, axis=-1)
+@functools.lru_cache(maxsize=4)
+def _plain(shape: tuple[int, ...], fill: tuple) -> np.ndarray:
+    return np.full(shape, fill, np.float32)
 
 
 def affine(
-    taps: tf.Tensor, mask: tf.Tensor, size: int, matrix: tf.Tensor, shift: tf.Tensor, fill: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Warp one image and its mask by source = matrix @ output + shift, in (y, x) coordinates of pixel centres.
+    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, shift: np.ndarray, fill: tuple, view: np.ndarray
+) -> np.ndarray:
+    """Warp an image and its mask by source = matrix @ output + shift.
 
     Args:
-      taps: (h + 1, w + 1, 48) uint8, from `cubic_taps`.
-      mask: (h, w) uint8.
-      size: side of the output.
-      matrix: (2, 2) float32.
-      shift: (2,) float32.
-      fill: (3,) float32 colour for pixels whose source lies outside the image; their label is 0.
+      image: (h, w, 3) float32, from `with_margin`.
+      mask: (h, w) uint8, without a margin.
+      matrix: (2, 2).
+      shift: (2,).
+      fill: colour for pixels whose source lies outside the image; their label is 0.
+      view: gets the image (s, s, 3) float32, which may overshoot 0 .. 255.
 
     Returns:
-      image (size, size, 3) float32 and mask (size, size) uint8.
+      mask (s, s) uint8.
     """
-    limit = tf.shape(mask)
-    flat_mask, flat_taps = tf.reshape(mask, [-1]), tf.reshape(taps, [-1, TAPS * TAPS * 3])
-    columns = tf.range(size, dtype=tf.float32) + 0.5
-
-    def block(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        y, x = [matrix[k, 0] * rows[:, None] + matrix[k, 1] * columns[None, :] + shift[k] for k in range(2)]
-        y, x = tf.reshape(y, [-1]), tf.reshape(x, [-1])
-        row, column = tf.cast(tf.floor(y), tf.int32), tf.cast(tf.floor(x), tf.int32)
-        on = (row >= 0) & (row < limit[0]) & (column >= 0) & (column < limit[1])
-        row, column = tf.clip_by_value(row, 0, limit[0] - 1), tf.clip_by_value(column, 0, limit[1] - 1)
-        labels = tf.where(on, tf.gather(flat_mask, row * limit[1] + column), tf.zeros([], mask.dtype))
-        # Between centres: pixel floor(y - 0.5) and its neighbours; rows of taps start one early, to admit floor = -1.
-        y = tf.clip_by_value(y, 0, tf.cast(limit[0], tf.float32)) - 0.5
-        x = tf.clip_by_value(x, 0, tf.cast(limit[1], tf.float32)) - 0.5
-        top, left = tf.floor(y), tf.floor(x)
-        cell = (tf.cast(top, tf.int32) + 1) * (limit[1] + 1) + tf.cast(left, tf.int32) + 1
-        neighbours = tf.cast(tf.transpose(tf.gather(flat_taps, cell)), tf.float32)
-        across = cubic_weights(x - left)
-        weights = tf.stack([down * side for down in cubic_weights(y - top) for side in across])
-        colours = tf.reduce_sum(tf.reshape(neighbours, [TAPS * TAPS, 3, -1]) * weights[:, None], axis=0)
-        return tf.transpose(tf.where(on, colours, fill[:, None])), labels
-
-    # A few rows at a time: the 16 neighbours of a whole image leave the processor's cache, at twice the cost.
-    blocks = max(k for k in range(1, 33) if size % k == 0)
-    rows = tf.reshape(tf.range(size, dtype=tf.float32) + 0.5, [blocks, -1])
-    colours, labels = tf.map_fn(block, rows, fn_output_signature=(tf.float32, mask.dtype), parallel_iterations=1)
-    return tf.reshape(colours, [size, size, 3]), tf.reshape(labels, [size, size])
+    inverse, size, nearest = centred(matrix, shift), view.shape[:2], cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    wider = inverse + np.array([0, 0, _MARGIN])
+    cv2.warpAffine(image, wider, size, view, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderValue=fill)
+    corners = np.array([[0, 0], [0, size[0]], [size[0], 0], size]) @ matrix.T + shift
+    if (corners < 0).any() or (corners > mask.shape).any():
+        outside = cv2.warpAffine(np.zeros_like(mask), inverse, size, flags=nearest, borderValue=1)
+        cv2.copyTo(_plain(view.shape, tuple(fill)), outside, view)
+    return cv2.warpAffine(mask, inverse, size, flags=nearest)
 
 
-def cubic_weights(fraction: tf.Tensor) -> list[tf.Tensor]:
-    """Return Keys' weights, a = -0.5, of the pixels at -1, 0, 1, 2 for fractions (n,) in [0, 1)."""
-    f, g = fraction, 1 - fraction
-    return [-0.5 * f * g * g, 1 + f * f * (1.5 * f - 2.5), 1 + g * g * (1.5 * g - 2.5), -0.5 * g * f * f]
+def crop(image: np.ndarray, mask: np.ndarray, low: np.ndarray, high: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """Cut a window of whole pixels and scale it; arguments and result as of `affine`, low and high (2,) its corners."""
+    (top, left), (bottom, right) = np.rint(low).astype(int), np.maximum(np.rint(high), np.rint(low) + 1).astype(int)
+    inside = image[_MARGIN + top : _MARGIN + bottom, _MARGIN + left : _MARGIN + right]
+    cv2.resize(inside, view.shape[:2], dst=view, interpolation=cv2.INTER_CUBIC)
+    return resize_mask_window(mask[top:bottom, left:right], view.shape[:2], np.zeros(2, int), len(view))
+
+
+def with_margin(image: np.ndarray) -> np.ndarray:
+    """Repeat an image's border (h, w, 3) uint8 for the cubic's reach; returns float32."""
+    m = _MARGIN
+    return cv2.copyMakeBorder(image, m, m, m, m, cv2.BORDER_REPLICATE).astype(np.float32)
+
+
+def centred(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Write y' = matrix @ y + shift as OpenCV's (2, 3): x before y, and whole numbers at the centres of pixels."""
+    shift = shift + matrix @ [0.5, 0.5] - 0.5
+    return np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1)

@@ -145,6 +145,10 @@ class Oracle:
     def reset(self) -> None:
         self.known: set[int] = set()
 
+    def stream(self, frames):
+        for frame, mask in frames:
+            yield self.step(frame, mask)
+
     def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         self.steps += 1
         true = self.answers[frame.tobytes()]

@@ -8,10 +8,10 @@ import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 EXAMPLES = {
-    "aot_jax.evaluation.ground_truth": ["numbering_hint"],
     "aot_jax.checkpoint": ["half"],
     "aot_jax.network": ["load_model", "make_model"],
     "aot_jax.config": ["load_config", "fields"],
+    "aot_jax.io.datasets.listing": ["numbering_hint"],
     "aot_jax.io.frames": ["list_frames", "read_frame"],
     "aot_jax.io.masks": ["read_mask", "write_mask", "binarise"],
     "aot_jax.io.overlay": ["draw_overlay"],

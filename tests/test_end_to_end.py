@@ -186,6 +186,9 @@ class Oracle:
     def reset(self):
         self.started.append(0)
 
+    def stream(self, frames):
+        return (self.step(*pair) for pair in frames)
+
     def step(self, frame, mask=None):
         t = self.started[-1]
         labels = self.answers[len(self.started) - 1][t]
@@ -245,8 +248,8 @@ class Silent:
     def reset(self):
         pass
 
-    def step(self, frame, mask=None):
-        return np.zeros(frame.shape[:2], np.int32)
+    def stream(self, frames):
+        return (np.zeros(frame.shape[:2], np.int32) for frame, _ in frames)
 
 
 def test_a_first_mask_that_does_not_fit_is_named(data, checkpoint, tmp_path, capsys):

@@ -23,7 +23,6 @@ COMMANDS = {
     "-m aot_jax.metrics": "aot_jax.metrics.__main__",
     "-m aot_jax.weights": "aot_jax.weights.__main__",
     "-m data_pipeline.check": "data_pipeline.check",
-    "-m data_pipeline.pack": "data_pipeline.pack",
 }
 COMMANDS |= {
     f"-m bench.{path.stem}": f"bench.{path.stem}"

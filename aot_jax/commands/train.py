@@ -18,10 +18,10 @@ from aot_jax.convert import ConvertError
 from aot_jax.evaluation.held_out import finish, load_sets, score_sets
 from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
 from aot_jax.runs import RunError
-from aot_jax.start import join_hosts, load_tensorflow
+from aot_jax.start import join_hosts
 from aot_jax.training.loop import TrainError, train
 from data_pipeline.errors import DataError
-from data_pipeline.pack import read_batches
+from data_pipeline.pipeline import make_batches
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -33,12 +33,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
-    parser.add_argument(
-        "--packed",
-        type=Path,
-        metavar="FOLDER",
-        help="train on batches that python -m data_pipeline.pack wrote; needs no TensorFlow",
-    )
     add_distributed_flags(parser)
     return parser
 
@@ -54,16 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
     def batches(start: int, host: int, hosts: int) -> Iterator[dict[str, np.ndarray]]:
-        if args.packed:
-            return read_batches(args.packed, config, start, host, hosts)
-        # TensorFlow starts slowly: only after the config is known to be good.
-        try:
-            load_tensorflow()
-            from data_pipeline.pipeline import iterate, make_dataset
-        except ImportError as error:
-            remedy = "pip install -r requirements.txt, or train on batches packed elsewhere with --packed"
-            raise DataError(f"the data pipeline cannot start ({error}): {remedy}") from error
-        dataset = make_dataset(
+        return make_batches(
             config.data,
             seed=config.seed,
             batch_size=config.train.batch_size,
@@ -71,7 +56,6 @@ def main(argv: list[str] | None = None) -> int:
             host=host,
             hosts=hosts,
         )
-        return iterate(dataset)
 
     try:
         scored = config.train.evaluate_every or config.train.final_scores

@@ -15,7 +15,7 @@ from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
 from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.score import SetScores
-from aot_jax.evaluation.segment import StepTracker
+from aot_jax.evaluation.segment import VideoTracker
 from aot_jax.evaluation.splits import Split, load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import FrameError
@@ -112,7 +112,7 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
 
 
 def run_and_score(
-    make_trackers: Callable[[int], Sequence[StepTracker]],
+    make_trackers: Callable[[int], Sequence[VideoTracker]],
     split: Split,
     output: Path,
     settings: Mapping[str, object],

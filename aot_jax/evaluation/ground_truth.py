@@ -1,12 +1,11 @@
 """Pair predicted masks with ground truth, of a split or of two folders, and have them scored."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aot_jax.evaluation.score import SetScores, VideoPair, join_scores, score_videos
 from aot_jax.evaluation.splits import Split
-from aot_jax.io.datasets import DataError, list_folders, list_masks
+from aot_jax.io.datasets import DataError, list_folders, list_masks, numbering_hint
 from aot_jax.io.frames import order_frames
 from aot_jax.metrics import MetricsError
 
@@ -102,7 +101,7 @@ def score_folders(
         more = predicted if truth.keys() & predicted.keys() else {}
         frames = tuple(path.stem for path in order_frames({Path(f"{stem}.png") for stem in (*truth, *more)}))
         sparse = _is_sparse(frames, truth)
-        hint = numbering_hint(list(truth), list(predicted), sparse)
+        hint = numbering_hint(list(truth), list(predicted), more=sparse)
         videos.append(VideoPair(name, frames, truth, found, sparse, joining=sparse, binary=binary, hint=hint))
         warnings += [f"{found}: {hint}"] if hint else []
     results = list(score_videos(videos, workers, progress))
@@ -110,35 +109,6 @@ def score_folders(
         if not result.scores and not result.problems:
             result.problems.append(f"{result.video.folder}: {_why_none(result.video)}")
     return join_scores(results, problems, warnings)
-
-
-def numbering_hint(truth: Sequence[str], predicted: Sequence[str], sparse: bool = False) -> str:
-    """Say so where predictions look numbered from another first frame than the ground truth, or named otherwise.
-
-    Args:
-        truth: names of frames, in order.
-        predicted: the same.
-        sparse: there are more frames than the ground truth has.
-
-    Example:
-        >>> numbering_hint(["0", "1", "2"], ["1", "2", "3"])
-        'is numbered from 1, the ground truth from 0; frames are matched by name: if they show the same, rename one'
-    """
-    if not truth or not predicted or truth[0] == predicted[0]:
-        return ""
-    if not set(truth) & set(predicted):
-        return f"is named like {predicted[0]}, the ground truth like {truth[0]}; frames are matched by name: rename one"
-    ends = [re.search(r"\d+$", name) for name in (truth[0], predicted[0], truth[-1], predicted[-1])]
-    numbers = [int(end.group()) for end in ends if end]
-    if len(numbers) < 4:
-        return ""
-    shifted = numbers[1] - numbers[0] == numbers[3] - numbers[2]
-    if not shifted and not (sparse and truth[0] not in predicted and numbers[3] > numbers[2]):
-        return ""
-    return (
-        f"is numbered from {predicted[0]}, the ground truth from {truth[0]}; frames are matched by name: "
-        "if they show the same, rename one"
-    )
 
 
 def _is_sparse(frames: Sequence[str], truth: Mapping[str, Path]) -> bool:

@@ -1,7 +1,7 @@
 """Score a network on a split as eval.py does, and the baseline that copies the first mask."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.segment import StepTracker
+from aot_jax.evaluation.segment import VideoTracker
 from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.files import atomic_write
@@ -29,18 +29,17 @@ class CopyTracker:
     """Answers every frame with the first mask: what a video scores without any tracking."""
 
     def reset(self) -> None:
-        """Forget the video."""
-        self._mask = np.zeros((0, 0), np.uint8)
+        """Forget nothing: a stream begins anew by itself."""
 
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """Return the first mask (h, w)."""
-        del frame
-        if mask is not None:
-            self._mask = mask
-        return self._mask
+    def stream(self, frames: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
+        """Yield the latest mask (h, w) for each frame."""
+        latest = np.zeros((0, 0), np.int32)
+        for _, mask in frames:
+            latest = latest if mask is None else mask
+            yield latest
 
 
-def score_tracker(tracker: StepTracker, split: Split, folder: Path, title: str = "") -> Summary:
+def score_tracker(tracker: VideoTracker, split: Split, folder: Path, title: str = "") -> Summary:
     """Run a tracker over a split, write its masks to `folder`, return J, F and J&F."""
     run_split([tracker], split, folder, title=f"{split.name} {title}".strip())
     return summarise(score_split(split, folder, workers=1).scores)

@@ -35,7 +35,10 @@ def write_csv(path: str | Path, scores: Scores, timings: Timings | None = None) 
     if timings is None:
         summary = summarise(scores)
         rows.append(("mean", "", *(f"{figure:.6f}" for figure in (summary.J, summary.F, summary.JF))))
-    with atomic_write(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        atomic_write(Path(path)) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
+    ):
         csv.writer(stream).writerows([_header(timings), *rows])
 
 

@@ -14,7 +14,7 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from aot_jax.evaluation import splits
-from aot_jax.evaluation.segment import StepTracker, segment
+from aot_jax.evaluation.segment import VideoTracker, segment
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.files import clear_remains
 from aot_jax.io.mask_writer import MaskWriter
@@ -74,7 +74,7 @@ class FinishedVideos:
 
 
 def run_split(
-    trackers: Sequence[StepTracker],
+    trackers: Sequence[VideoTracker],
     split: splits.Split,
     output: Path,
     finished: FinishedVideos | None = None,
@@ -125,7 +125,7 @@ def run_split(
         with lock:
             bar.update()
 
-    def work(tracker: StepTracker) -> None:
+    def work(tracker: VideoTracker) -> None:
         with MaskWriter() as writer:
             while todo and not stop.is_set():
                 try:

@@ -127,7 +127,7 @@ def _score_video(video: VideoPair) -> VideoScores:
         shown = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
         result.problems.append(
             f"{video.prediction}: no mask for {len(missing)} of {len(video.truth)} frames: {shown}"
-            + (f" (it {video.hint})" if video.hint else "")
+            + (f" ({video.hint})" if video.hint else "")
         )
     result.warnings += [*truth.notes, *found.notes]
     if late and not video.objects:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -21,14 +21,14 @@ from aot_jax.tracker.tracker import TrackError
 from aot_jax.typing import VOID
 
 
-class StepTracker(Protocol):
-    """What a split is run with: `Tracker`, or anything that steps like one."""
+class VideoTracker(Protocol):
+    """What a split is run with: `Tracker`, or anything that streams like one."""
 
     def reset(self) -> None:
         """Forget the video before."""
 
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """Segment the next frame."""
+    def stream(self, frames: Iterator[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
+        """Segment frames, each with its mask or None; yields labels."""
 
 
 class CompileCount:
@@ -102,7 +102,7 @@ class GivenMasks:
 
 
 def segment(
-    tracker: StepTracker,
+    tracker: VideoTracker,
     sequence: Sequence,
     folder: Path,
     writer: MaskWriter,
@@ -133,33 +133,44 @@ def segment(
     """
     began = time.perf_counter()
     given = GivenMasks(sequence, binary)
-    tracker.reset()
-    seconds, frames, tracking = 0.0, 0, False
-    for path, frame, mask in read_ahead(
-        (path, read_frame(path), given.at(t)) for t, path in enumerate(sequence.frames)
-    ):
-        if stop is not None and stop.is_set():
-            return None
-        compiled, start = CompileCount.value(), time.perf_counter()
-        if tracking or mask is not None:
-            labels = _step(tracker, sequence, path, frame, mask)
-            elapsed = time.perf_counter() - start
-            if tracking and CompileCount.value() == compiled:
-                seconds, frames = seconds + elapsed, frames + 1
-            tracking = True
-        else:
-            labels = np.zeros(frame.shape[:2], np.int32)
+    inputs = read_ahead((path, read_frame(path), given.at(t)) for t, path in enumerate(sequence.frames))
+    handed: list[Path] = []  # frames that the tracker has seen
+    reading = 0.0  # seconds that it waited for them
+
+    def hand_over() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        nonlocal reading
+        start = time.perf_counter()
+        for path, frame, mask in inputs:
+            reading += time.perf_counter() - start
+            if handed or mask is not None:
+                handed.append(path)
+                yield frame, mask
+            else:
+                write(path, np.zeros(frame.shape[:2], np.int32))
+            start = time.perf_counter()
+
+    def write(path: Path, labels: np.ndarray) -> None:
         writer.write(folder / f"{path.stem}.png", labels)
         tick()
+
+    tracker.reset()
+    seconds, frames, written = 0.0, 0, 0
+    answers = tracker.stream(hand_over())
+    while True:
+        compiled, start, seen = CompileCount.value(), time.perf_counter() - reading, len(handed)
+        try:
+            labels = next(answers, None)
+        except TrackError as error:
+            mask = sequence.masks.get(handed[-1].stem)
+            raise TrackError(f"{handed[-1]}{f' with mask {mask}' if mask else ''}: {error}") from None
+        if written and CompileCount.value() == compiled:  # not the first frames, which memorise the mask
+            seconds += time.perf_counter() - reading - start
+            frames += len(handed) - seen
+        if labels is None:
+            break
+        write(handed[written], labels)
+        written += 1
+        if stop is not None and stop.is_set():
+            return None
     writer.flush()
     return Timing(frames, seconds, len(sequence.frames), time.perf_counter() - began, given.warnings())
-
-
-def _step(
-    tracker: StepTracker, sequence: Sequence, path: Path, frame: np.ndarray, mask: np.ndarray | None
-) -> np.ndarray:
-    try:
-        return tracker.step(frame, mask)
-    except TrackError as error:
-        files = path if mask is None else f"{path} with mask {sequence.masks[path.stem]}"
-        raise TrackError(f"{files}: {error}") from None

@@ -16,7 +16,7 @@ import numpy as np
 from aot_jax.figures import speed
 from aot_jax.figures.attention import carried_masks, draw_maps
 from aot_jax.figures.page import FigureError, make_page, save_page
-from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_masks, track_clip
+from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_results, track_clip
 from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.network import Model, NetworkChoice, find_network
 from aot_jax.start import run
@@ -169,7 +169,7 @@ def draw_strips_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figur
     clip = open_clip(args.video, args.mask)
     times = choose_times(args.times, clip.count)
     frames = read_frames(clip, times)
-    rows = {title: read_masks(folder, clip, times) for title, folder in titled(args.masks)}
+    rows = {title: read_results(folder, clip, times) for title, folder in titled(args.masks)}
     if args.checkpoint or args.config or args.random_weights or not rows:
         model = load_network(args, overrides, args.checkpoint)
         for depth in args.depth or [model.config.model.depth]:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from aot_jax.figures.page import FigureError, make_page, show_frame
 from aot_jax.io.generated import make_video, plan_video
+from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import read_mask
 from aot_jax.io.sources import open_source
 from aot_jax.network import Model
@@ -76,7 +77,7 @@ def open_clip(video: Sequence[str | Path], mask: str | Path | None) -> Clip:
     return Clip(
         str(video[0]),
         source.expected,
-        read_mask(mask, source.size),
+        read_masks(mask, source, frame=0)[0],
         source.label,
         lambda: (frame.pixels for frame in source.frames()),
     )
@@ -120,7 +121,7 @@ def track_clip(model: Model, clip: Clip, times: Sequence[int], depth: int | None
     return [labels[t] for t in times]
 
 
-def read_masks(folder: str | Path, clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
+def read_results(folder: str | Path, clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
     """Read the masks of the frames `times` from a folder where they are named like the frames.
 
     Raises:

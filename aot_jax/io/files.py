@@ -39,6 +39,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def empty_folder(folder: Path, *patterns: str) -> None:
+    """Make a folder; files in it that fit a pattern, as of a longer run before, are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in patterns:
+        for old in folder.glob(pattern):
+            old.unlink()
+
+
 def clear_remains(folder: str | Path) -> None:
     """Remove what a killed run has left of files that it was writing to a folder, which may be missing."""
     for path in Path(folder).glob(".*.tmp"):

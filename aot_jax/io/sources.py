@@ -3,7 +3,7 @@
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -113,7 +113,7 @@ class ImageSource:
         return Frame(index, index / self.rate, pixels)
 
 
-def read_ahead(frames: Iterator[T]) -> Iterator[T]:
+def read_ahead(frames: Iterator[T]) -> Generator[T, None, None]:
     """Yield frames, or what comes with them, while a thread decodes the next few."""
     with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
         waiting = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
@@ -156,7 +156,7 @@ def open_source(
     if rate is not None and not 0 < rate < math.inf:
         raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
     source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
-    if source.expected == 1:
+    if source.count == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")
     return source
 

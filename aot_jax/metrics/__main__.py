@@ -9,6 +9,7 @@ from aot_jax.evaluation.ground_truth import score_folders
 from aot_jax.evaluation.report import format_table, write_csv
 from aot_jax.io.datasets import DataError, read_names
 from aot_jax.metrics import MetricsError, summarise
+from aot_jax.start import run
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -58,4 +59,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

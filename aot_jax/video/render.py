@@ -5,6 +5,7 @@ They come after the masks, since masks may come backward, and in several runs.
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def render(
             for frame in read_ahead(source.frames()):
                 labels = read_mask(mask_path(folder, source, frame.index))
                 for sink in sinks:
-                    sink.add(frame.index, _at_size_of(labels, frame.pixels), labels)
+                    sink.add(replace(frame, pixels=_at_size_of(labels, frame.pixels)), labels)
                 if writer is not None:
                     large = np.asarray(resize_nearest(labels, frame.pixels.shape[:2]))
                     writer.write(draw_overlay(frame.pixels, large, void=None), frame.time, frame.duration)
@@ -94,7 +95,7 @@ def render(
         raise
     except av.FFmpegError as error:
         raise RenderError(
-            f"{folder}: the overlay cannot be encoded ({error}); leave it out with --no_overlay"
+            f"{folder}: a video cannot be encoded ({error}); leave out the overlay with --no_overlay, or the export"
         ) from error
     if intervals and intervals[-1] > UNEVEN * intervals[0]:
         slow, fast = float(1 / intervals[-1]), float(1 / intervals[0])

@@ -8,8 +8,11 @@ Masks are on disk before the record counts their frames, and a state before the 
 any moment can go on. Nothing here holds more than a few frames.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -25,17 +28,21 @@ from aot_jax.tracker.tracker import TrackError
 from aot_jax.video.prompts import Prompts
 
 STAGES = ("forward", "backward", "done")
-RESULTS = ("masks/*.png", "state-*", "overlay.mp4", "coco.json")  # files of a run, removed where another begins anew
+# Files of a run, removed where another begins anew.
+RESULTS = (
+    *("masks/*.png", "state-*", "overlay.mp4"),
+    *("coco.json", "coco_images/*", "binary/*/*", "mattes/*.*", "mattes/*/*"),
+)
 
 
 class StepTracker(Protocol):
-    """What a video is run with: `Tracker`, or anything that steps like one."""
+    """What a video is run with: `Tracker`, or anything that streams like one."""
 
     def reset(self) -> None:
         """Forget the video before."""
 
-    def step(self, frame: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """Segment the next frame."""
+    def stream(self, frames: Iterator[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
+        """Segment frames that come with their masks; where they end, the state is that of the last one."""
 
     def save_state(self, path: Path) -> None:
         """Write what `load_state` needs."""
@@ -169,30 +176,51 @@ class _Walk:
         warn: Callable[[str], None],
     ) -> None:
         self.tracker, self.source, self.prompts, self.run = tracker, source, prompts, run
+        self.counted = source.count is not None
+        self.halted = False
         self.writer, self.bar, self.save_every, self.stopped, self.warn = writer, bar, save_every, stopped, warn
 
     def stage(self, name: str) -> bool:
         """Track one way; returns False if stopped."""
         self.tracker.reset()
-        last, since = self._restore(name), 0
-        for frame in read_ahead(self._frames(name, last)):
-            given = name == "forward" or frame.index == self.prompts.first
-            labels = self.tracker.step(frame.pixels, self.prompts.at(frame.index) if given else None)
-            if name == "forward" or frame.index < self.prompts.first:
-                self.writer.write(mask_path(self.run.folder, self.source, frame.index), labels)
-                self.bar.update()
-            last, since = frame.index, since + 1
-            stop = self.stopped()
-            if since >= self.save_every or stop:
+        last = self._restore(name)
+        with closing(read_ahead(self._frames(name, last))) as frames:
+            more = True
+            while more:
+                last, more = self._part(name, frames, last)
                 self.writer.flush()
-                save_progress(self.run, name, last, self.tracker.save_state)
-                since = 0
-            if stop:
-                return False
-        self.writer.flush()
+                if more:
+                    save_progress(self.run, name, last, self.tracker.save_state)
+                if self.halted:
+                    return False
         if name == "forward":
             self._check_reached(last)
         return True
+
+    def _part(self, name: str, frames: Iterator[Frame], last: int | None) -> tuple[int | None, bool]:
+        """Track the next `save_every` frames, or up to a stop, so that the tracker is at the last one.
+
+        Returns:
+            The last frame, and whether there may be more.
+        """
+        given: deque[int] = deque()
+        count = 0
+
+        def hand_over() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+            for frame in islice(frames, self.save_every):
+                masked = name == "forward" or frame.index == self.prompts.first
+                given.append(frame.index)
+                yield frame.pixels, self.prompts.at(frame.index) if masked else None
+                if self.stopped():
+                    self.halted = True
+                    return
+
+        for labels in self.tracker.stream(hand_over()):
+            last, count = given.popleft(), count + 1
+            if name == "forward" or last < self.prompts.first:
+                self.writer.write(mask_path(self.run.folder, self.source, last), labels)
+                self.bar.update()
+        return last, self.halted or count == self.save_every
 
     def leave_empty(self) -> bool:
         """Write masks without objects for the frames before the first mask."""
@@ -231,7 +259,7 @@ class _Walk:
                 f"the first mask is for frame {self.prompts.first}, but {self.source.name} has only "
                 f"{self.source.count} frames, numbered from 0: name a frame that it has"
             )
-        if last == 0:
-            self.warn(f"{self.source.name} has one frame, so nothing is tracked: give a video, or all of its frames")
+        if last == 0 and not self.counted:
+            self.warn(f"{self.source.name}: a single frame, so there is nothing to track through")
         if self.prompts.last > last:
             self.warn(f"masks for frames after {last}, the last of {self.source.name}, were not used")

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from configs.common import get_config
 from data_pipeline import augment
-from data_pipeline.identities import renumber
-from data_pipeline.sampling import fold
-
-SEED = tf.constant([8, 2], tf.int64)
-_TRACED = {}
+from data_pipeline.colour import Colour, draw_colour
+from data_pipeline.merge import renumber
+from data_pipeline.sampling import generator
 
 
 def fields(**static):
@@ -33,18 +30,15 @@ def fit(image, mask):
 
 
 def static_views(grid, data, count):
-    run = tf.function(
-        lambda k: augment.static(grid, tf.ones(grid.shape[:2], tf.uint8), fold(SEED, k), data), autograph=False
-    )
     for k in range(count):
-        images, masks, objects = run(tf.constant(k, tf.int64))
+        images, masks, objects = augment.static(grid, np.ones(grid.shape[:2], np.uint8), generator(8, 2, k), data)
         assert objects == 1
-        yield images.numpy(), masks.numpy()
+        yield images, masks
 
 
 def test_the_affine_of_later_frames_spans_its_ranges_and_frame_zero_has_none(grid):
     data = fields(area=(1.0, 1.0), ratio=(1.0, 1.0))
-    image = tf.constant(grid[:, :200])
+    image = grid[:, :200]
     angles, shears, zooms, shifts, flips = [], [], [], [], []
     for images, masks in static_views(image, data, 40):
         matrix, shift = fit(images[0], masks[0])
@@ -81,7 +75,7 @@ def test_the_affine_of_later_frames_spans_its_ranges_and_frame_zero_has_none(gri
 def test_the_resized_crop_spans_its_ranges(grid):
     data = fields(degrees=0.0, shear=0.0, shift=0.0, zoom=(1.0, 1.0))
     areas, ratios = [], []
-    for images, masks in static_views(tf.constant(grid), data, 30):
+    for images, masks in static_views(grid, data, 30):
         assert (masks == 1).all()
         for image in images:
             matrix, shift = fit(image, np.ones(image.shape[:2]))
@@ -101,44 +95,96 @@ def test_the_resized_crop_spans_its_ranges(grid):
 
 
 def test_a_long_image_gets_the_largest_window_in_the_middle():
-    corner, extent = augment.resized_crop(SEED, tf.constant([100.0, 400.0]), fields().static)
+    corner, extent = augment.resized_crop(generator(8, 2, 0), np.array([100.0, 400.0]), fields().static)
     np.testing.assert_allclose(extent, [100, 400 / 3], rtol=1e-6)
     np.testing.assert_allclose(corner, [0, 400 / 3], rtol=1e-6)
 
 
+def jittered(image, k, **ranges):
+    return draw_colour(generator(8, 2, k), fields(**ranges), static=True)(image.copy())
+
+
 def test_colour_jitter_stays_within_its_ranges():
-    image = tf.constant(np.random.default_rng(1).uniform(60, 190, (20, 20, 3)), tf.float32)
-    means = []
-    for k in range(60):
-        only = fields(brightness=0.1).static
-        means.append(float(tf.reduce_mean(augment.jitter(image, fold(SEED, k), only))) / float(tf.reduce_mean(image)))
+    image = np.random.default_rng(1).uniform(60, 190, (20, 20, 3)).astype(np.float32)
+    means = [jittered(image, k, brightness=0.1).mean() / image.mean() for k in range(60)]
     assert 0.899 < min(means) < 0.93
     assert 1.07 < max(means) < 1.101
-    contrast = augment.jitter(image, SEED, fields(contrast=0.1).static).numpy()
-    grey = image.numpy() @ [0.299, 0.587, 0.114]
-    factor = (contrast - grey.mean()) / (image.numpy() - grey.mean())
+    contrast = jittered(image, 0, contrast=0.1)
+    grey = image @ [0.299, 0.587, 0.114]
+    factor = (contrast - grey.mean()) / (image - grey.mean())
     assert 0.9 <= np.median(factor) <= 1.1
     assert np.median(factor) != 1
     np.testing.assert_allclose(factor, np.median(factor), rtol=0.05)
-    saturation = augment.jitter(image, SEED, fields(saturation=0.1).static).numpy()
+    saturation = jittered(image, 0, saturation=0.1)
     np.testing.assert_allclose(saturation @ [0.299, 0.587, 0.114], grey, atol=0.05)
-    assert np.abs(saturation - image.numpy()).max() > 1
-    hue = augment.jitter(image, SEED, fields(hue=0.03).static).numpy()
-    np.testing.assert_allclose(hue.max(-1), image.numpy().max(-1), atol=0.05)  # hue keeps HSV's value
-    assert 0.5 < np.abs(hue - image.numpy()).max() < 190 * 0.03 * 6
+    assert np.abs(saturation - image).max() > 1
+    hue = jittered(image, 0, hue=0.03)
+    np.testing.assert_allclose(hue.max(-1), image.max(-1), atol=0.05)  # hue keeps HSV's value
+    assert 0.5 < np.abs(hue - image).max() < 190 * 0.03 * 6
+
+
+def test_a_third_of_the_hue_circle_turns_red_to_green():
+    red = np.full((2, 2, 3), (200, 40, 40), np.float32)
+    np.testing.assert_allclose(Colour(hue=1 / 3)(red.copy())[0, 0], (40, 200, 40), atol=0.1)
+    np.testing.assert_allclose(Colour(hue=-1 / 3)(red.copy())[0, 0], (40, 40, 200), atol=0.1)
+
+
+def test_the_second_recipe_spans_its_ranges_with_its_probabilities():
+    data = fields()
+    data.augmentation = "v2"
+    drawn = [draw_colour(generator(8, 2, k), data, static=False) for k in range(600)]
+    jitter = [c for c in drawn if c.brightness != 1]
+    assert 0.74 < len(jitter) / 600 < 0.86
+    colourful = [c for c in jitter if c.saturation]
+    for name, low, high, group in (
+        ("brightness", 0.6, 1.4, jitter),
+        ("contrast", 0.6, 1.4, jitter),
+        ("saturation", 0.8, 1.2, colourful),
+        ("hue", -0.1, 0.1, colourful),
+        ("sigma", 0.1, 2.0, [c for c in drawn if c.sigma]),
+    ):
+        values = [getattr(c, name) for c in group]
+        assert low <= min(values) < low + 0.1 * (high - low)
+        assert high - 0.1 * (high - low) < max(values) <= high
+    assert 0.15 < np.mean([c.saturation == 0 for c in drawn]) < 0.25
+    assert 0.24 < np.mean([c.sigma > 0 for c in drawn]) < 0.36
+    data.augmentation = "v1"
+    assert draw_colour(generator(8, 2, 0), data, static=False) is None
+
+
+def test_grey_has_no_colour_and_blur_keeps_the_mean(grid):
+    image = grid.astype(np.float32)
+    grey = Colour(saturation=0.0)(image.copy())
+    np.testing.assert_allclose(grey, np.repeat((image @ [0.299, 0.587, 0.114])[..., None], 3, 2), atol=0.01)
+    noise = np.random.default_rng(0).uniform(0, 255, (60, 60, 3)).astype(np.float32)
+    blurred = Colour(sigma=1.5)(noise.copy())
+    assert abs(blurred.mean() - noise.mean()) < 2
+    assert blurred.std() < 0.4 * noise.std()
+
+
+def test_the_second_recipe_changes_all_frames_of_a_video_clip_alike(grid):
+    images, masks = np.stack([grid] * 3), np.ones((3, *grid.shape[:2]), np.uint8)
+    changed = 0
+    for k in range(12):
+        _, (plain, _, _) = video_view(images, masks, k)
+        _, (out, labels, _) = video_view(images, masks, k, augmentation="v2")
+        assert (labels == 1).any()
+        np.testing.assert_array_equal(out[1], out[0])
+        np.testing.assert_array_equal(out[2], out[0])
+        changed += (out != plain).any()
+    assert changed > 6
 
 
 def test_identities_of_a_static_clip_are_shuffled_and_at_most_ten(grid):
-    mask = tf.constant(np.repeat(np.arange(1, 21, dtype=np.uint8), 10)[:, None] * np.ones((1, 240), np.uint8))
-    run = tf.function(lambda k: augment.static(tf.constant(grid), mask, fold(SEED, k), fields()), autograph=False)
+    mask = np.repeat(np.arange(1, 21, dtype=np.uint8), 10)[:, None] * np.ones((1, 240), np.uint8)
     orders = set()
     for k in range(4):
-        images, masks, objects = run(tf.constant(k, tf.int64))
+        images, masks, objects = augment.static(grid, mask, generator(8, 2, k), fields())
         assert objects == 10
         assert set(np.unique(masks[0])) == set(range(11))
         assert set(np.unique(masks)) == set(range(11))
         # The label belongs to the band of rows that the colours name.
-        rows = images[0, :, :, 0].numpy() // 10
+        rows = images[0, :, :, 0] // 10
         orders.add(tuple(int(np.median(rows[masks[0] == number])) for number in range(1, 11)))
     assert len(orders) == 4
     assert any(list(order) != sorted(order) for order in orders)
@@ -147,15 +193,12 @@ def test_identities_of_a_static_clip_are_shuffled_and_at_most_ten(grid):
 def video_view(images, masks, k, **changes):
     data = get_config().data
     data.update({"crop": 100, "short_edge": 100, **changes})
-    key = (images.shape, tuple(changes.items()))
-    if key not in _TRACED:  # traced once: eager TensorFlow is slower
-        _TRACED[key] = tf.function(lambda i, m, s: augment.video(i, m, s, data), autograph=False)
-    return data, [part.numpy() for part in _TRACED[key](images, masks, fold(SEED, k))]
+    return data, augment.video(list(images), list(masks), generator(8, 2, k), data)
 
 
 def test_a_video_clip_is_scaled_cropped_or_padded_and_flipped_alike_in_every_frame(grid):
-    images = tf.constant(np.stack([grid] * 3))
-    masks = tf.ones(images.shape[:3], tf.uint8)
+    images = np.stack([grid] * 3)
+    masks = np.ones(images.shape[:3], np.uint8)
     zooms, flips, padded, places = [], [], 0, []
     for k in range(40):
         data, (out, labels, objects) = video_view(images, masks, k)
@@ -207,16 +250,15 @@ def test_masks_move_with_their_images(grid):
             if owner and owner != {0}:
                 assert not (labels[outside] == owner.pop()).any()
 
-    clip = tf.constant(np.stack([grid] * 3)), tf.constant(np.stack([mask] * 3))
+    clip = np.stack([grid] * 3), np.stack([mask] * 3)
     seen = 0
-    views = tf.function(lambda k: augment.static(clip[0][0], clip[1][0], fold(SEED, k), fields()), autograph=False)
     for k in range(10):
         _, (images, masks, objects) = video_view(*clip, k)
         agree(images[1], masks[1])
         seen += int(objects)
-        static_images, static_masks, n = views(tf.constant(k, tf.int64))
+        static_images, static_masks, n = augment.static(grid, mask, generator(8, 2, k), fields())
         for t in range(3):
-            agree(static_images[t].numpy(), static_masks[t].numpy())
+            agree(static_images[t], static_masks[t])
         assert n == 3
     assert seen >= 15
 
@@ -227,10 +269,10 @@ def test_small_objects_of_the_cropped_reference_go_and_void_stays(grid):
     mask[:, 110:113, 100:103] = 17  # 9 pixels, and fewer after scaling
     mask[1:, 120:150, 100:200] = 200  # large, but not in the reference
     mask[:, 180:] = 255
-    images = tf.constant(np.stack([grid] * 3))
+    images = np.stack([grid] * 3)
     voids = 0
     for k in range(12):
-        _, (out, labels, objects) = video_view(images, tf.constant(mask), k)
+        _, (out, labels, objects) = video_view(images, mask, k)
         assert objects == 1
         assert set(np.unique(labels)) <= {0, 1, 255}
         rows = out[0, :, :, 0].astype(int)
@@ -245,10 +287,10 @@ def test_small_objects_of_the_cropped_reference_go_and_void_stays(grid):
 def test_the_window_is_moved_until_it_holds_an_object(grid):
     mask = np.zeros((2, 200, 240), np.uint8)
     mask[:, 150:175, 190:215] = 1
-    images = tf.constant(np.stack([grid] * 2))
+    images = np.stack([grid] * 2)
 
     def hits(**changes):
-        return sum(int(video_view(images, tf.constant(mask), k, crop=60, **changes)[1][2]) for k in range(60))
+        return sum(int(video_view(images, mask, k, crop=60, **changes)[1][2]) for k in range(60))
 
     once, five = hits(crop_tries=1), hits(crop_tries=5)
     assert 2 < once < 40
@@ -256,12 +298,11 @@ def test_the_window_is_moved_until_it_holds_an_object(grid):
 
 
 def test_renumbering_keeps_a_random_ten_and_void():
-    masks = tf.constant(np.arange(256, dtype=np.uint8).reshape(1, 16, 16))
-    keep = tf.constant((np.arange(256) % 5 == 0) & (np.arange(256) > 0) & (np.arange(256) < 255))
+    masks = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     chosen = set()
     for k in range(5):
-        out, count = renumber(masks, keep, 10, fold(SEED, k))
-        out = out.numpy().ravel()
+        out, count = renumber(masks, np.arange(5, 255, 5), 10, generator(8, 2, k))
+        out = out.ravel()
         assert count == 10
         kept = np.flatnonzero((out > 0) & (out < 255))
         assert (kept % 5 == 0).all()
@@ -273,11 +314,11 @@ def test_renumbering_keeps_a_random_ten_and_void():
 
 @pytest.mark.parametrize("shape", [(40, 300), (33, 20)])
 def test_any_shape_of_frame_gives_the_fixed_shape(shape):
-    images = tf.zeros((2, *shape, 3), tf.uint8)
-    masks = tf.ones((2, *shape), tf.uint8)
+    images = np.zeros((2, *shape, 3), np.uint8)
+    masks = np.ones((2, *shape), np.uint8)
     _, (out, labels, _) = video_view(images, masks, 0)
     assert out.shape == (2, 100, 100, 3)
     assert labels.shape == (2, 100, 100)
-    out, labels, _ = augment.static(images[0], masks[0], SEED, fields())
+    out, labels, _ = augment.static(images[0], masks[0], generator(8, 2, 0), fields())
     assert out.shape == (3, 150, 150, 3)
     assert labels.shape == (3, 150, 150)

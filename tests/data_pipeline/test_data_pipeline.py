@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from PIL import Image
 
-from data_pipeline import pipeline
 from data_pipeline.errors import DataError
-from data_pipeline.pipeline import Samples, iterate, make_dataset, map_samples
+from data_pipeline.merge import Clip
+from data_pipeline.pipeline import make_batches, thread_batches
 from data_pipeline.prepare import prepare
+from data_pipeline.samples import Samples, describe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def take(dataset, count):
-    return list(itertools.islice(dataset.as_numpy_iterator(), count))
+def take(batches, count):
+    return list(itertools.islice(batches, count))
 
 
 def digests(batches):
@@ -33,21 +34,22 @@ def digests(batches):
 
 @pytest.fixture(scope="module")
 def fields(make_config):
-    """Return config.data of both stages, with merges in about half of the samples."""
+    """Return config.data of both stages, with merges in about half of the samples, and of moving clips."""
     mixture = (("davis17", 2), ("youtube_vos19", 1))
     return {
         "video": make_config(datasets=mixture, merge_probability=0.5),
-        "static": make_config(stage="static", datasets=(("static", 1),), merge_probability=0.5),
+        "static": make_config(stage="static", datasets=(("static", 1),), merge_probability=0.5, augmentation="v2"),
+        "moving": make_config(datasets=(("static", 2), ("davis17", 1)), augmentation="v2"),
     }
 
 
 @pytest.fixture(scope="module")
 def batches(fields):
     """Return four batches of four of each stage, from seed 1: what other ways of making them must equal."""
-    return {stage: take(make_dataset(data, seed=1, batch_size=4), 4) for stage, data in fields.items()}
+    return {stage: take(make_batches(data, seed=1, batch_size=4), 4) for stage, data in fields.items()}
 
 
-@pytest.fixture(params=["video", "static"])
+@pytest.fixture(params=["video", "static", "moving"])
 def stage(request):
     return request.param
 
@@ -70,21 +72,24 @@ def test_batches_have_fixed_shapes_and_sound_labels(stage, batches):
 def test_a_sample_is_the_same_in_any_order_worker_count_and_batch(stage, fields, batches):
     known = digests(batches[stage])
     assert len(set(known.values())) == 16
-    indices = tf.data.Dataset.from_tensor_slices(np.array([7, 2, 11, 0, 2]))
-    samples = map_samples(Samples(fields[stage], 1), indices, workers=1 if stage == "video" else 3)
-    assert digests(take(samples.batch(1), 5)).items() < known.items()
-    other = digests(take(make_dataset(fields[stage], seed=2, batch_size=2), 3))
+    samples, batch = Samples(fields[stage], 1), batches[stage]
+    for index in (7, 2, 11, 0, 2):
+        clip = samples(index)
+        np.testing.assert_array_equal(clip.images, batch[index // 4]["images"][index % 4])
+        np.testing.assert_array_equal(clip.masks, batch[index // 4]["masks"][index % 4])
+        assert clip.objects == batch[index // 4]["objects"][index % 4]
+    other = digests(take(make_batches(fields[stage], seed=2, batch_size=2), 3))
     assert not set(other.values()) & set(known.values())
 
 
 def test_resuming_from_a_step_gives_the_tail(fields, batches):
-    tail = take(make_dataset(fields["video"], seed=1, batch_size=4, start_step=2), 2)
+    tail = take(make_batches(fields["video"], seed=1, batch_size=4, start_step=2), 2)
     assert [b["index"].tolist() for b in tail] == [[8, 9, 10, 11], [12, 13, 14, 15]]
     assert digests(tail) == digests(batches["video"][2:])
 
 
 def test_two_hosts_share_the_samples_of_each_step(fields, batches):
-    shards = [take(make_dataset(fields["video"], seed=1, batch_size=4, host=host, hosts=2), 3) for host in range(2)]
+    shards = [take(make_batches(fields["video"], seed=1, batch_size=4, host=host, hosts=2), 3) for host in range(2)]
     for step in range(3):
         one, two = (shard[step]["index"].tolist() for shard in shards)
         assert not set(one) & set(two)
@@ -93,22 +98,133 @@ def test_two_hosts_share_the_samples_of_each_step(fields, batches):
     assert digests(shards[0]) | digests(shards[1]) == digests(batches["video"][:3])
 
 
+def test_threads_and_raw_files_make_the_same_bytes_as_tensorflow_and_records(stage, fields, batches):
+    samples = Samples(fields[stage], 1, raw=True)
+    assert not any(data.files for data in samples.reader.sets)
+    for workers in (1, 3):
+        made = take(thread_batches(samples, range(4, 10**9), 4, workers), 3)
+        assert [b["index"].tolist() for b in made] == [[4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
+        assert digests(made) == digests(batches[stage][1:])
+        assert {k: (v.shape, v.dtype) for k, v in made[0].items()} == {
+            k: (v.shape, v.dtype) for k, v in batches[stage][0].items()
+        }
+
+
+def test_threads_stop_where_the_indices_end_and_work_ahead_no_further_than_asked(fields):
+    made = []
+
+    class Counted(Samples):
+        def __call__(self, index):
+            made.append(index)
+            return super().__call__(index)
+
+    samples = Counted(fields["video"], 1, raw=True)
+    batches = thread_batches(samples, range(11), 2, 1)
+    next(batches)
+    batches.close()
+    assert len(made) <= 2 * (fields["video"].prefetch + 1)
+    whole = [b["index"].tolist() for b in thread_batches(samples, range(1, 12, 2), 2, 2)]
+    assert whole == [[1, 3], [5, 7], [9, 11]]
+
+
+def test_a_pool_of_threads_serves_where_tensorflow_is_missing(fields, batches, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    made = take(make_batches(fields["video"], seed=1, batch_size=4, start_step=1), 2)
+    assert digests(made) == digests(batches["video"][1:3])
+    said = [line for line in capsys.readouterr().err.splitlines() if "TensorFlow" in line]
+    assert len(said) == 1
+    assert said[0].startswith("clips are made in a pool of 2 threads")
+
+
+def test_procedural_videos_need_no_tensorflow(make_config, tmp_path):
+    data = make_config(datasets=(("generated", 1),), prepared=str(tmp_path))
+    data.generated.update({"videos": 2, "frames": 5, "height": 48, "width": 64})
+    records = digests(take(make_batches(data, seed=1, batch_size=2), 2))
+    for _ in range(2):  # drawn, and found again
+        assert digests(take(thread_batches(Samples(data, 1, raw=True), range(4), 2, 2), 2)) == records
+
+
+def test_raw_files_are_counted_once_and_again_when_one_changes(make_config, raw, tmp_path, monkeypatch):
+    shutil.copytree(raw / "Videos", tmp_path / "v")
+    data = make_config(root=str(tmp_path / "v"), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
+    first = Samples(data, 0, raw=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("data_pipeline.frames.encode_image", lambda *_: pytest.fail("counted twice"))
+        assert Samples(data, 0, raw=True).table.pixels.tolist() == first.table.pixels.tolist()
+    (tmp_path / "v" / "Annotations" / "clip0" / "00001.png").unlink()
+    assert len(Samples(data, 0, raw=True).table.pixels) == len(first.table.pixels) - 1
+    (tmp_path / "v" / "Annotations" / "clip0" / "00002.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"clip0/00002.png: .*on_bad_file=skip"):
+        Samples(data, 0, raw=True)
+    data.on_bad_file = "skip"
+    assert len(Samples(data, 0, raw=True).table.pixels) == len(first.table.pixels) - 2
+
+
+def test_raw_files_of_every_kind_are_read_as_records_hold_them(make_config, raw, tmp_path):
+    """An image that EXIF turns, one of another kind, and masks whose values are no ids."""
+    root = tmp_path / "v"
+    shutil.copytree(raw / "Videos", root)
+    for path in sorted((root / "JPEGImages" / "clip1").iterdir()):
+        image = Image.open(path).transpose(Image.Transpose.ROTATE_90)
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(path, exif=exif)
+    for path in sorted((root / "JPEGImages" / "clip2").iterdir()):
+        Image.open(path).save(path.with_suffix(".webp"))
+        path.unlink()
+    colours = np.array([[10, 20, 30], [200, 0, 0], [0, 150, 7], [9, 9, 90], [80, 0, 80]], np.uint8)
+    for path in (root / "Annotations" / "clip3").iterdir():
+        Image.fromarray(colours[np.asarray(Image.open(path))]).save(path)
+    data = make_config(root=str(root), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
+    records, files = Samples(data, 3), Samples(data, 3, raw=True)
+    numbers = np.arange(len(records.reader))
+    assert len(files.reader) == len(numbers)
+    assert files.reader.read(numbers) == records.reader.read(numbers)
+    assert files.table.pixels.tolist() == records.table.pixels.tolist()
+    own = {image.relative_to(root).parts[1] for image, _ in files.reader.sets[0].raw if image.is_relative_to(root)}
+    assert own == {"clip0", "clip3"}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"kind": "videos", "videos": [1], "left_out": []}', "no mask"])
+def test_a_damaged_index_of_raw_files_is_made_anew(make_config, raw, tmp_path, damage):
+    data = make_config(root=str(raw / "Videos"), prepared=str(tmp_path), datasets=(("videos", 1),))
+    known = Samples(data, 0, raw=True)
+    (index,) = tmp_path.glob("raw-videos-train-*/index.json")
+    if damage == "no mask":
+        known.reader.sets[0].raw[5][1].unlink()
+    else:
+        index.write_text(damage)
+    again = Samples(data, 0, raw=True)
+    assert again.reader.sets == known.reader.sets
+    assert all(mask.is_file() for _, mask in again.reader.sets[0].raw)
+
+
+def test_a_raw_file_that_went_away_is_named(make_config, raw, tmp_path):
+    shutil.copytree(raw / "Videos", tmp_path / "v")
+    data = make_config(root=str(tmp_path / "v"), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
+    samples = Samples(data, 0, raw=True)
+    shutil.rmtree(tmp_path / "v" / "JPEGImages" / "clip1")
+    with pytest.raises(DataError, match=r"JPEGImages/clip1/0.*\.jpg: cannot be read \(No such file"):
+        take(thread_batches(samples, range(100), 2, 2), 20)
+
+
 _SCRIPT = """
 import hashlib
 from configs.common import get_config
-from data_pipeline.pipeline import iterate, make_dataset
+from data_pipeline.samples import Samples
 for fields in {fields!r}:
     data = get_config().data
     data.update(fields)
-    for batch in make_dataset(data, seed=1, batch_size=2).take(2).as_numpy_iterator():
-        for i in range(2):
-            print(hashlib.sha256(b"".join(batch[k][i].tobytes() for k in ("images", "masks", "objects"))).hexdigest())
+    for i in range(4):
+        clip = Samples(data, 1)(i)
+        parts = clip.images.tobytes(), clip.masks.tobytes(), clip.objects.to_bytes(4, "little")
+        print(hashlib.sha256(b"".join(parts)).hexdigest())
 """
 
 
 def test_another_process_makes_the_same_bytes(fields, batches):
-    known = [digests(batches[stage]) for stage in ("video", "static")]
-    script = _SCRIPT.format(fields=[fields[stage].to_dict() for stage in ("video", "static")])
+    known = [digests(batches[stage]) for stage in ("video", "moving")]
+    script = _SCRIPT.format(fields=[fields[stage].to_dict() for stage in ("video", "moving")])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [digest[index] for digest in known for index in range(4)]
@@ -119,19 +235,15 @@ def test_a_clip_without_objects_is_always_merged(make_config, raw, tmp_path):
     data = make_config(datasets=(("davis17", 1),), merge_probability=0.0, prepared=str(tmp_path))
     samples = Samples(data, 0)
     clips = samples._clip
-    bare = tf.constant(1)
 
-    def without(video, seed):
-        images, masks, objects = clips(video, seed)
-        hidden = tf.cast(video != bare, tf.uint8)
-        return images, masks * hidden, objects * tf.cast(hidden, tf.int32)
+    def without(video, random):
+        clip = clips(video, random)
+        return Clip(clip.images, 0 * clip.masks, 0) if video == 1 else clip
 
     samples._clip = without
-    run = tf.function(samples, autograph=False)
     found = {True: [], False: []}
     for index in range(24):
-        video = int(samples.sampler.place(pipeline.fold(samples._seed, 0), tf.constant(index, tf.int64)))
-        found[video == 1].append(int(run(tf.constant(index, tf.int64))["objects"]))
+        found[samples.sampler.place(index) == 1].append(samples(index).objects)
     assert sum(n > 0 for n in found[True]) >= 5
     assert len(found[True]) == 6
     # The others, not merged, have no more than their own objects.
@@ -141,23 +253,22 @@ def test_a_clip_without_objects_is_always_merged(make_config, raw, tmp_path):
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_merging_happens_with_its_probability(make_config, probability):
     data = make_config(datasets=(("davis17", 1),), merge_probability=probability)
-    batches = take(make_dataset(data, seed=0, batch_size=4), 4)
+    batches = take(make_batches(data, seed=0, batch_size=4), 4)
     one_object_clip = np.concatenate([b["objects"] for b in batches])
     assert (one_object_clip.max() > 4) == (probability == 1.0)  # a video here has four objects at most
 
 
 def test_mixture_repeats_are_seen_in_an_epoch(make_config):
     samples = Samples(make_config(datasets=(("davis17", 3), ("youtube_vos19", 1))), 0)
-    seed = pipeline.fold(samples._seed, 0)
-    epoch = [int(samples.sampler.place(seed, tf.constant(k, tf.int64))) for k in range(16)]
+    epoch = [samples.sampler.place(k) for k in range(16)]
     assert np.bincount(epoch).tolist() == [3] * 4 + [1] * 4
     assert samples.table.max_gap.tolist() == [12] * 4 + [3] * 4
-    assert "8 videos, 96 frames, 16 samples an epoch" in pipeline.describe(samples.table)
+    assert "8 videos, 96 frames, 16 samples an epoch" in describe(samples.table)
 
 
 def test_a_folder_of_its_own_and_own_videos_need_no_code(make_config, raw, tmp_path):
     data = make_config(root="", prepared=str(tmp_path), datasets=(("videos", 1, str(raw / "Videos")),))
-    batch = take(make_dataset(data, seed=0, batch_size=2), 1)[0]
+    batch = take(make_batches(data, seed=0, batch_size=2), 1)[0]
     assert batch["objects"].min() >= 1
 
 
@@ -174,7 +285,7 @@ def test_masks_of_0_and_255_train_as_one_object_and_one_frame_videos_are_left_ou
     for path in sorted((root / "Annotations" / "clip1").iterdir())[1:]:
         path.unlink()
     data = make_config(root=str(root), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
-    batches = take(make_dataset(data, seed=0, batch_size=2), 3)
+    batches = take(make_batches(data, seed=0, batch_size=2), 3)
     assert "clip1 has 1 annotated frame(s)" in caplog.text
     for batch in batches:
         assert batch["objects"].tolist() == [1, 1]
@@ -189,7 +300,7 @@ def test_ids_with_gaps_are_renumbered(make_config, raw, tmp_path):
         ids = np.asarray(Image.open(path))
         Image.fromarray(np.array([0, 3, 50, 51, 254], np.uint8)[ids]).save(path)
     data = make_config(root=str(tmp_path / "v"), prepared=str(tmp_path / "p"), datasets=(("videos", 1),))
-    for batch in take(make_dataset(data, seed=0, batch_size=4), 2):
+    for batch in take(make_batches(data, seed=0, batch_size=4), 2):
         for masks, objects in zip(batch["masks"], batch["objects"], strict=True):
             assert set(np.unique(masks)) - {0} == set(range(1, objects + 1))
 
@@ -207,25 +318,26 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
         DataError,
         match=r"^davis17 clip3/00006 in [^\n]*cannot be read[^\n]*; delete its folder, and the set is prepared anew$",
     ):
-        list(iterate(make_dataset(data, seed=0, batch_size=2).take(30)))
+        take(make_batches(data, seed=0, batch_size=2), 30)
     data.on_bad_file = "skip"
     folder = file.parents[3]
     # "skip" is part of the fingerprint, as it decides what is stored: put the damaged set where it will be looked for.
     skipping = prepare("davis17", root=tmp_path / "raw", folder=tmp_path / "p", on_bad_file="skip")
     assert skipping.files[0].parents[3] != folder
     skipping.files[0].write_bytes(content)
-    assert len(take(make_dataset(data, seed=0, batch_size=2), 30)) == 30
+    assert len(take(make_batches(data, seed=0, batch_size=2), 30)) == 30
 
 
 @pytest.mark.parametrize(
     ("changes", "arguments", "message"),
     [
-        ({"stage": "movie"}, {}, "data.stage is 'movie'"),
+        ({"stage": "movie"}, {}, "data.stage is 'movie'; use 'video' or 'static'"),
+        ({"augmentation": "v3"}, {}, "data.augmentation is 'v3'; use 'v1' or 'v2'"),
         ({"frames": 1}, {}, "data.frames 1 must be 2 or more"),
         ({"datasets": ()}, {}, "data.datasets is empty"),
         ({"datasets": (("davis17",),)}, {}, r"\('davis17',\) should be \(name, repeat\)"),
-        ({"datasets": (("davis17:test", 1),)}, {}, r"test\.txt does not exist; splits there: .*2017/train\.txt"),
-        ({"root": "/nowhere"}, {}, "not found; looked in /nowhere"),
+        ({"datasets": (("davis17:test", 1),)}, {}, r"test\.txt does not exist; lists there: .*2017/train\.txt"),
+        ({"root": "/nowhere"}, {}, "/nowhere/DAVIS/ImageSets does not exist"),
         ({}, {"batch_size": 3, "hosts": 2}, "batch_size 3 must be a positive multiple of hosts 2"),
         ({}, {"host": 2, "hosts": 2}, "host 2"),
     ],
@@ -233,18 +345,18 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
 def test_wrong_fields_are_named(make_config, tmp_path, changes, arguments, message):
     data = make_config(**{"prepared": str(tmp_path), **changes})
     with pytest.raises(DataError, match=message):
-        make_dataset(data, **{"seed": 0, "batch_size": 2, **arguments})
+        make_batches(data, **{"seed": 0, "batch_size": 2, **arguments})
 
 
 def test_real_clips_of_both_stages(make_config, real, tmp_path):
     common = {"prepared": str(tmp_path), "frames": 5, "crop": 161, "short_edge": 166, "min_object_pixels": 100}
     data = make_config(**common, root=str(real / "davis_train_288"), datasets=(("davis16", 1),), merge_probability=0.5)
-    batch = take(make_dataset(data, seed=0, batch_size=4), 1)[0]
+    batch = take(make_batches(data, seed=0, batch_size=4), 1)[0]
     assert batch["images"].shape == (4, 5, 161, 161, 3)
     assert batch["objects"].min() >= 1
     fill = (batch["images"] == (124, 116, 104)).all(-1).mean(axis=(1, 2, 3))
     assert fill.max() > 0.05  # a clip smaller than the crop is padded
-    data = make_config(**common, root=str(real / "static_288"), datasets=(("static", 1),), stage="static")
-    batch = take(make_dataset(data, seed=0, batch_size=2), 1)[0]
+    data = make_config(**common, root=str(real / "static_240"), datasets=(("static", 1),), stage="static")
+    batch = take(make_batches(data, seed=0, batch_size=2), 1)[0]
     assert batch["objects"].max() <= 10
     assert batch["objects"].min() >= 1

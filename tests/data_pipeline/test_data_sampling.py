@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from data_pipeline.errors import DataError
-from data_pipeline.prepare import PreparedSet
-from data_pipeline.sampling import Sampler, fold, reflect
+from data_pipeline.records import PreparedSet
+from data_pipeline.sampling import Sampler, generator, reflect
 from data_pipeline.sequences import build_table
 
-SEED = tf.constant([3, 1], tf.int64)
 GAPS = {"davis": 4, "youtube_vos": 2}
 
 
@@ -20,36 +18,30 @@ def prepared(name, kind, videos):
     return PreparedSet(name, kind, "train", None, (), (), tuple(listed), ())
 
 
-def table(*sets, repeats=None, shortest=2):
-    return build_table(list(sets), repeats or [1] * len(sets), GAPS, shortest)
+def table(*sets, repeats=None, clips=True):
+    return build_table(list(sets), repeats or [1] * len(sets), GAPS, clips)
 
 
 def plain(frames):
     return [{"1": 500}] * frames
 
 
-@pytest.fixture(scope="module")
-def clips():
-    """Return a function (sampler, video, count) -> (count, t) frames."""
-
-    def draw(sampler, video, count):
-        function = tf.function(lambda k: sampler.clip_frames(fold(SEED, k), tf.constant(video)), autograph=False)
-        return np.stack([function(tf.constant(k, tf.int64)).numpy() for k in range(count)])
-
-    return draw
+def draw(sampler, video, count):
+    """Draw clips (count, t) of frames."""
+    return np.stack([sampler.clip_frames(generator(3, 1, k), video) for k in range(count)])
 
 
 def test_reflection_at_both_ends():
-    positions = tf.range(-4, 12)
-    assert reflect(positions, tf.constant(4)).numpy().tolist() == [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1]
-    assert reflect(positions, tf.constant(1)).numpy().tolist() == [0] * 16
+    positions = np.arange(-4, 12)
+    assert reflect(positions, 4).tolist() == [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1]
+    assert reflect(positions, 1).tolist() == [0] * 16
 
 
-def test_gaps_lie_within_the_sets_own_range_in_both_directions(clips):
+def test_gaps_lie_within_the_sets_own_range_in_both_directions():
     long, _ = table(prepared("a", "davis", [plain(400)]), prepared("b", "youtube_vos", [plain(400)]))
-    sampler = Sampler(long, 5)
+    sampler = Sampler(long, 0, 5)
     for video, largest in ((0, 4), (1, 2)):
-        drawn = clips(sampler, video, 60) - 400 * video
+        drawn = draw(sampler, video, 60) - 400 * video
         inner = drawn[(drawn > 30).all(1) & (drawn < 370).all(1)]
         steps = np.diff(inner, axis=1)
         assert set(np.abs(steps).ravel()) == set(range(1, largest + 1))
@@ -59,52 +51,53 @@ def test_gaps_lie_within_the_sets_own_range_in_both_directions(clips):
         assert drawn.max() < 400
 
 
-def test_a_short_video_is_played_to_and_fro(clips):
+def test_a_short_video_is_played_to_and_fro():
     short, _ = table(prepared("a", "davis", [plain(3)]))
-    drawn = clips(Sampler(short, 5), 0, 30)
+    drawn = draw(Sampler(short, 0, 5), 0, 30)
     assert set(drawn.ravel()) == {0, 1, 2}
 
 
-def test_the_reference_has_foreground_and_every_later_object(clips):
+def test_the_reference_has_foreground_and_every_later_object():
     objects = [{"1": 150}] * 10 + [{"1": 300}] * 10 + [{"1": 300, "7": 50}] * 10
     one, _ = table(prepared("a", "davis", [objects]))
-    drawn = clips(Sampler(one, 4), 0, 100)
+    drawn = draw(Sampler(one, 0, 4), 0, 100)
     assert (drawn[:, 0] >= 10).all()
     fresh = (drawn[:, 0] < 20) & (drawn[:, 1:] >= 20).any(1)
-    careless = clips(Sampler(one, 4, consistency_tries=1), 0, 100)
+    careless = draw(Sampler(one, 0, 4, consistency_tries=1), 0, 100)
     assert ((careless[:, 0] < 20) & (careless[:, 1:] >= 20).any(1)).sum() > 8
     assert fresh.sum() < 4  # five tries leave hardly any
 
 
-def test_without_a_good_reference_the_last_try_stands(clips):
+def test_without_a_good_reference_the_last_try_stands():
     faint, _ = table(prepared("a", "davis", [[{"1": 5}] * 8]))
-    assert clips(Sampler(faint, 3), 0, 10).shape == (10, 3)
+    assert draw(Sampler(faint, 0, 3), 0, 10).shape == (10, 3)
 
 
 def test_an_epoch_visits_each_place_once_in_an_order_of_its_own():
     mixed, _ = table(
         prepared("a", "davis", [plain(4)] * 3), prepared("b", "youtube_vos", [plain(4)] * 5), repeats=[5, 1]
     )
-    sampler = Sampler(mixed, 3)
+    sampler = Sampler(mixed, 0, 3)
     assert sampler.epoch_length == 20
-    epochs = [[int(sampler.place(SEED, tf.constant(20 * e + k, tf.int64))) for k in range(20)] for e in range(3)]
+    epochs = [[sampler.place(20 * e + k) for k in range(20)] for e in range(3)]
     for epoch in epochs:
         assert np.bincount(epoch).tolist() == [5, 5, 5, 1, 1, 1, 1, 1]
     assert epochs[0] != epochs[1] != epochs[2]
+    assert [Sampler(mixed, 1, 3).place(k) for k in range(20)] != epochs[0]
 
 
 def test_one_place_alone_is_an_epoch():
     one, _ = table(prepared("a", "davis", [plain(4)]))
-    assert [int(Sampler(one, 3).place(SEED, tf.constant(k, tf.int64))) for k in range(3)] == [0, 0, 0]
+    assert [Sampler(one, 0, 3).place(k) for k in range(3)] == [0, 0, 0]
 
 
 def test_a_peer_is_another_video_of_the_same_set():
     sets = prepared("a", "davis", [plain(4)] * 3), prepared("b", "youtube_vos", [plain(4)] * 4)
-    sampler = Sampler(table(*sets)[0], 3)
+    sampler = Sampler(table(*sets)[0], 0, 3)
     for video in range(7):
-        peers = {int(sampler.peer(fold(SEED, k), tf.constant(video))) for k in range(40)}
+        peers = {sampler.peer(generator(3, 1, k), video) for k in range(40)}
         assert peers == set(range(3) if video < 3 else range(3, 7)) - {video}
-    assert not Sampler(table(prepared("a", "davis", [plain(4)]))[0], 3).has_peer(tf.constant(0))
+    assert not Sampler(table(prepared("a", "davis", [plain(4)]))[0], 0, 3).has_peer(0)
 
 
 def test_the_table_keeps_counts_and_records_and_says_what_it_leaves_out():

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aot_jax.evaluation.ground_truth import numbering_hint, score_folders
+from aot_jax.evaluation.ground_truth import score_folders
 from aot_jax.evaluation.report import format_table, write_csv
+from aot_jax.io.datasets import numbering_hint
 from aot_jax.io.masks import write_mask
 from aot_jax.metrics import (
     MetricsError,
@@ -362,19 +363,19 @@ def test_predictions_numbered_from_another_frame_are_told(folders, tmp_path, cap
     both = ["--ground_truth", str(truth), "--prediction", str(tmp_path / "shifted"), "--sequences", "dog"]
     assert main([*both, "--workers", "1"]) == 0
     assert capsys.readouterr().err == (
-        f"warning: {shifted}: is numbered from 00001, the ground truth from 00000; frames are matched by name: "
+        f"warning: {shifted}: numbered from 00001, the ground truth from 00000; frames are matched by name: "
         "if they show the same, rename one\n"
     )
     for t in (5, 4, 3, 2, 1):
         (shifted / f"{t:05d}.png").rename(shifted / f"frame_{t:04d}.png")
     assert main([*both, "--workers", "1"]) == 2
     message = capsys.readouterr().err
-    assert "no mask for 3 of 5 frames: 00001, 00002, 00003 (it is named like frame_0001, the ground truth" in message
+    assert "no mask for 3 of 5 frames: 00001, 00002, 00003 (named like frame_0001, the ground truth" in message
     names = [f"{t:05d}" for t in range(10)]
     assert numbering_hint(names, names[1:-1]) == ""  # the ends need no prediction
     assert numbering_hint(names, names[1:]) == ""
-    assert numbering_hint(names[::5], names[1:], sparse=True).startswith("is numbered from 00001")
-    assert numbering_hint(names[::5], names, sparse=True) == ""
+    assert numbering_hint(names[::5], names[1:], more=True).startswith("numbered from 00001")
+    assert numbering_hint(names[::5], names, more=True) == ""
 
 
 def test_every_nth_frame_with_ground_truth_is_scored_and_counted(folders, capsys):
@@ -397,6 +398,21 @@ def test_command_line_ends_with_the_figures(folders, tmp_path):
     assert run.stdout.splitlines()[-1] == "J&F 0.8333  J 0.8333  F 0.8333"
     assert len(run.stdout.splitlines()) == 6
     assert (tmp_path / "scores.csv").read_text().splitlines()[-1] == "mean,,0.833333,0.833333,0.833333"
+
+
+def test_names_that_the_locale_does_not_have_are_printed_and_written(folders, tmp_path):
+    for folder in folders:
+        (folder / "dog").rename(folder / "\u00e9t\u00e9")
+    (tmp_path / "val.txt").write_bytes("\ufeff\u00e9t\u00e9\r\n".encode())
+    command = [sys.executable, "-m", "aot_jax.metrics", "--ground_truth", folders[0], "--prediction", folders[1]]
+    options = ["--workers", "1", "--csv", tmp_path / "scores.csv", "--sequences", tmp_path / "val.txt"]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = subprocess.run(
+        [*map(str, [*command, *options])], cwd=ROOT, capture_output=True, timeout=900, env=os.environ | ascii_only
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == b"J&F 0.8333  J 0.8333  F 0.8333"
+    assert "\u00e9t\u00e9,7," in (tmp_path / "scores.csv").read_text(encoding="utf-8")
 
 
 def test_command_line_takes_names_and_lists(folders, tmp_path, capsys):

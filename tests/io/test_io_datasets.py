@@ -102,3 +102,14 @@ def test_masks_are_listed_whatever_kind_of_image_they_are(tmp_path):
     Image.new("L", (8, 8), 1).save(tmp_path / "Annotations/clip/1.TIFF")
     (tmp_path / "Annotations/clip/1.png").unlink()
     assert [path.name for path in datasets.list_masks(tmp_path / "Annotations/clip").values()] == ["0.png", "1.TIFF"]
+
+
+def test_masks_numbered_from_another_frame_than_the_images_are_told(tmp_path):
+    save(tmp_path, "clip", [f"{t:05d}.jpg" for t in range(4)], [f"{t:05d}.png" for t in range(1, 5)])
+    save(tmp_path, "late", [f"{t:05d}.jpg" for t in range(4)], ["00002.png"])
+    shifted, late = datasets.own_videos(tmp_path).videos
+    assert shifted.notes == (
+        f"{tmp_path}/Annotations/clip: numbered from 00001, the images from 00000; frames are matched by name: "
+        "if they show the same, rename one",
+    )
+    assert late.notes == ()

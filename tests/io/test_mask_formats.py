@@ -103,6 +103,14 @@ def test_images_of_other_kinds(tmp_path, kind):
     np.testing.assert_array_equal(found, boxes(90, 180) if kind == "webp" else boxes(1, 2))
 
 
+def test_a_tiff_of_floats(tmp_path):
+    Image.fromarray(boxes(2, 7).astype(np.float32)).save(tmp_path / "m.tif")
+    np.testing.assert_array_equal(one(tmp_path / "m.tif")[0], boxes(2, 7))
+    Image.fromarray(boxes(2).astype(np.float32) / 4).save(tmp_path / "m.tif")
+    with pytest.raises(MaskError, match=r"m\.tif: holds fractions"):
+        one(tmp_path / "m.tif")
+
+
 def test_a_stack_of_pages(tmp_path, frames):
     pages = [Image.fromarray(boxes(*ids).astype(np.uint8)) for ids in ((5,), (5, 6), (0, 6), (6,))]
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
@@ -286,7 +294,7 @@ def test_exports_are_read_back(tmp_path, frames, name):
     source, shown = open_source([frames]), [boxes(3), boxes(3, 12), boxes(0, 12), boxes(0, 12, 3)]
     with open_export(name, tmp_path / "out", source, (3, 12)) as export:
         for frame, labels in zip(source.frames(), shown, strict=True):
-            export.add(frame.index, frame.pixels, labels)
+            export.add(frame, labels)
     there = {"coco": "coco.json", "yolo": "yolo", "davis": "DAVIS"}[name]
     masks = read_masks(tmp_path / "out" / there, source)
     assert masks.ids == (3, 12)

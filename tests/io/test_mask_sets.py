@@ -1,9 +1,14 @@
 """Sets of masks: one meaning for all masks of a video, whatever tool has drawn them, and what is told of it."""
 
+import io
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from aot_jax import read_masks
@@ -274,3 +279,32 @@ def test_masks_are_found_by_name_path_and_number(tmp_path):
     assert masks.get(99) is None
     with pytest.raises(MaskError, match="the mask is 3x2, but 64x48"):
         read_masks(save(tmp_path, "first", scene()[:2, :3]), frames)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["PNG", "TIFF", "BMP", "WebP", "JPEG"]),
+    st.sampled_from(["P", "L", "RGB", "RGBA", "1"]),
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=6),
+    st.integers(0, 4000),
+)
+def test_any_bytes_give_masks_or_a_mask_error(tmp_path_factory, kind, mode, changes, length):
+    stream = io.BytesIO()
+    image = Image.fromarray(scene(size=(24, 32)) * np.uint8(90)).convert(mode)
+    image = image.convert("RGB") if kind == "JPEG" or (kind == "WebP" and mode in "P1") else image
+    image.save(stream, kind)
+    data = bytearray(stream.getvalue()[: length + 8])
+    for position, value in changes:
+        data[position % len(data)] = value
+    path = Path(tmp_path_factory.getbasetemp()) / f"any_{os.getpid()}.{kind.lower()}"
+    path.write_bytes(data)
+    try:
+        mask = next(iter(read_masks(path).values()))
+    except MaskError as refusal:
+        mask, message = None, str(refusal)
+    if mask is None:
+        assert message.startswith(str(path))
+        assert "\n" not in message
+    else:
+        assert mask.dtype == np.int32
+        assert mask.min() >= 0

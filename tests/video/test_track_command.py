@@ -78,6 +78,9 @@ class Painter:
         self.labels = self.labels if mask is None else mask
         return self.labels
 
+    def stream(self, frames):
+        return (self.step(frame, mask) for frame, mask in frames)
+
     def save_state(self, path):
         np.save(path.with_name(path.name + ".npy"), self.labels)
         path.with_name(path.name + ".npy").rename(path)
@@ -118,7 +121,7 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
     assert printed.out.splitlines() == [f"masks: {out}/masks", f"overlay: {out}/overlay.mp4"]
     assert printed.err == ""
     assert sorted(path.name for path in out.iterdir()) == [
-        "DAVIS", "coco.json", "masks", "overlay.mp4", "progress.json", "yolo",
+        "DAVIS", "coco.json", "coco_images", "masks", "overlay.mp4", "progress.json", "yolo",
     ]  # fmt: skip
     files = sorted((out / "masks").iterdir())
     assert [file.name for file in files] == [f"{i:05d}.png" for i in range(COUNT)]
@@ -155,11 +158,15 @@ def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, 
     steps = []
 
     class Interrupted(Tracker):
-        def step(self, frame, mask=None):
-            steps.append(mask is not None)
-            if len(steps) in (3, 6):
-                signal.raise_signal(signal.SIGINT)
-            return super().step(frame, mask)
+        def stream(self, frames):
+            def watched():
+                for frame, mask in frames:
+                    steps.append(mask is not None)
+                    if len(steps) in (3, 6):
+                        signal.raise_signal(signal.SIGINT)
+                    yield frame, mask
+
+            return super().stream(watched())
 
     monkeypatch.setattr(command, "Tracker", Interrupted)
     out = tmp_path / "parts"

@@ -1,8 +1,10 @@
-"""Exports read back: COCO run lengths, YOLO polygons, a DAVIS tree that the evaluation finds."""
+"""Exports read back: COCO run lengths, YOLO polygons, a DAVIS tree that the evaluation finds, mattes with alpha."""
 
 import json
 
+import av
 import clips
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,9 +16,9 @@ from aot_jax.evaluation.splits import load_split
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.sources import ImageSource
+from aot_jax.io.video_reader import VideoReader
 from aot_jax.video.exports import EXPORTS, open_export
 from aot_jax.video.exports.polygons import outlines
-from aot_jax.video.exports.rle import encode, run_lengths
 
 SIZE = (40, 60)
 IDS = (2, 300)
@@ -47,47 +49,17 @@ def fill(polygons, size):
     return np.asarray(image)[4::8, 4::8]
 
 
-def test_run_lengths_go_down_columns_and_begin_with_zeros():
-    assert run_lengths(np.array([[0, 1, 1], [0, 1, 0]])).tolist() == [2, 3, 1]
-    assert run_lengths(np.ones((2, 2))).tolist() == [0, 4]
-    assert run_lengths(np.zeros((2, 2))).tolist() == [4]
-
-
-def test_published_encodings():
-    """Strings of the COCO API."""
-    assert encode(np.array([[0, 1, 1], [0, 1, 0]], bool)) == {"size": [2, 3], "counts": "231"}
-    assert encode(np.ones((2, 2), bool))["counts"] == "04"
-    assert encode(np.zeros((100, 90), bool))["counts"] == "Xi8"
-
-
-@settings(max_examples=100, deadline=None)
-@given(arrays.arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 30))), st.integers(1, 20))
-def test_what_is_encoded_is_decoded(mask, factor):
-    mask = np.kron(mask, np.ones((factor, 1), bool)).astype(bool)
-    np.testing.assert_array_equal(decode(encode(mask)), mask)
-
-
 @settings(max_examples=100, deadline=None)
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_exact_outlines_fill_to_their_mask(mask):
-    """What cannot be reached from outside, diagonally neither, is filled."""
-    filled = fill(outlines(mask, tolerance=0), mask.shape)
-    assert (filled | ~mask).all()
-    background = np.pad(~mask, 1, constant_values=True)
-    outside = np.zeros_like(background)
-    outside[0, 0] = True
-    for _ in range(background.size):
-        grown = outside.copy()
-        for axis in (0, 1):
-            for shift in (1, -1):
-                grown |= np.roll(outside, shift, axis)
-        diagonal = np.roll(np.roll(outside, 1, 0), 1, 1) | np.roll(np.roll(outside, 1, 0), -1, 1)
-        diagonal |= np.roll(np.roll(outside, -1, 0), 1, 1) | np.roll(np.roll(outside, -1, 0), -1, 1)
-        grown = (grown | diagonal) & background
-        if (grown == outside).all():
-            break
-        outside = grown
-    np.testing.assert_array_equal(filled, ~outside[1:-1, 1:-1])
+    """What cannot be reached from outside of a part, but through corners, is filled."""
+    wanted = np.zeros_like(mask)
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    for part in range(1, count):
+        around = np.pad((parts != part).astype(np.uint8), 1, constant_values=1)
+        cv2.floodFill(around, None, (0, 0), 2, flags=4)
+        wanted |= (around != 2)[1:-1, 1:-1]
+    np.testing.assert_array_equal(fill(outlines(mask, tolerance=0), mask.shape), wanted)
 
 
 def test_outlines_by_hand():
@@ -125,14 +97,14 @@ def exported(tmp_path):
     for name in EXPORTS:
         with open_export(name, tmp_path / "out", source, IDS) as sink:
             for frame, labels in zip(source.frames(), masks, strict=True):
-                sink.add(frame.index, frame.pixels, labels)
+                sink.add(frame, labels)
     return tmp_path / "out", masks
 
 
 def test_coco(exported):
     out, masks = exported
     content = json.loads((out / "coco.json").read_text())
-    assert [image["file_name"] for image in content["images"]] == ["f0.jpg", "f1.jpg", "f2.jpg"]
+    assert [image["file_name"] for image in content["images"]] == ["f0.png", "f1.png", "f2.png"]
     assert {(image["height"], image["width"]) for image in content["images"]} == {SIZE}
     assert [category["id"] for category in content["categories"]] == list(IDS)
     rebuilt = np.zeros_like(masks)
@@ -187,22 +159,75 @@ def test_a_shorter_video_leaves_nothing_of_a_longer_one(tmp_path):
         for name in EXPORTS:
             with open_export(name, tmp_path / "out", source, IDS) as sink:
                 for frame in source.frames():
-                    sink.add(frame.index, frame.pixels, np.ones(SIZE, np.int32) * 2)
+                    sink.add(frame, np.ones(SIZE, np.int32) * 2)
     written = [path for path in (tmp_path / "out").rglob("f*") if path.is_file()]
     assert sorted({path.stem for path in written}) == ["f0", "f1"]
-    assert len(written) == 8
+    assert len(written) == 16  # yolo 4, DAVIS 4, mattes 4, binary 4
     split = load_split("davis17", tmp_path / "out" / "DAVIS")  # a name with blanks is found again
     assert [(sequence.name, len(sequence.frames)) for sequence in split.sequences] == [("my_clip", 2)]
 
 
 def test_an_export_that_fails_leaves_no_half_json(tmp_path):
-    source = type("S", (), {"name": "s", "label": staticmethod(str)})()
+    Image.fromarray(clips.picture(0, *SIZE)).save(tmp_path / "f0.png")
+    source = ImageSource([tmp_path / "f0.png"], "s")
 
     def fail():
-        with open_export("coco", tmp_path, source, (1,)) as sink:
-            sink.add(0, None, np.ones((2, 2), np.int32))
+        with open_export("coco", tmp_path / "out", source, (1,)) as sink:
+            sink.add(next(source.frames()), np.ones(SIZE, np.int32))
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_frames_of_a_video_that_coco_names_are_there(tmp_path):
+    source = VideoReader(clips.write_clip(tmp_path / "a.mp4", 3, SIZE))
+    with open_export("coco", tmp_path / "out", source, (1,)) as sink:
+        for frame in source.frames():
+            sink.add(frame, np.ones(SIZE, np.int32))
+    images = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
+    assert [clips.number_of(read_frame(tmp_path / "out" / image["file_name"])) for image in images] == [0, 1, 2]
+
+
+def test_binary(exported):
+    out, masks = exported
+    assert sorted(path.name for path in (out / "binary").iterdir()) == ["2", "300"]
+    for i in IDS:
+        for t in range(3):
+            with Image.open(out / "binary" / str(i) / f"f{t}.png") as image:
+                assert image.mode == "L"
+                np.testing.assert_array_equal(np.asarray(image), (masks[t] == i) * 255)
+
+
+def test_mattes(exported):
+    out, masks = exported
+    assert sorted(path.name for path in (out / "mattes").iterdir()) == [
+        *("cutout", "cutout.mov", "cutout.webm", "matte", "matte.mp4"),
+    ]
+    shown = [frame.pixels for frame in VideoReader(out / "mattes" / "matte.mp4").frames()]
+    assert len(shown) == 3
+    for t, labels in enumerate(masks):
+        with Image.open(out / "mattes" / "matte" / f"f{t}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), (labels != 0) * 255)
+        with Image.open(out / "mattes" / "cutout" / f"f{t}.png") as image:
+            cutout = np.asarray(image)
+        np.testing.assert_array_equal(cutout[..., 3], (labels != 0) * 255)
+        np.testing.assert_array_equal(cutout[..., :3], clips.picture(t, *SIZE) * (labels != 0)[..., None])
+        np.testing.assert_array_equal(shown[t].min(axis=-1) > 127, labels != 0)
+
+
+@pytest.mark.parametrize(("name", "decoder"), [("cutout.webm", "libvpx-vp9"), ("cutout.mov", "prores")])
+def test_cutouts_have_alpha(exported, name, decoder):
+    out, masks = exported
+    path = out / "mattes" / name
+    with av.open(str(path)) as container:
+        codec = av.CodecContext.create(decoder, "r")  # FFmpeg's own of VP9 leaves alpha out
+        found = [frame for packet in container.demux(video=0) if packet.size for frame in codec.decode(packet)]
+        found += codec.decode(None)
+    assert len(found) == 3
+    for t, (frame, labels) in enumerate(zip(found, masks, strict=True)):
+        pixels = frame.to_ndarray(format="rgba").astype(int)
+        np.testing.assert_array_equal(pixels[..., 3] > 127, labels != 0)
+        assert np.abs(pixels[..., :3] - clips.picture(t, *SIZE))[labels != 0].sum() <= 18 * (labels != 0).sum()
+    assert VideoReader(path).rate == 24

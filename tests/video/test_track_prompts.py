@@ -47,6 +47,7 @@ def test_a_single_mask_belongs_to_the_first_frame_or_to_the_one_it_is_named_by(t
     ("name", "frame", "told"),
     [
         ("frame_000012.png", 12, "put on frame 12 by its number (the first is 0)"),
+        ("Frame (12).png", 12, "put on frame 12 by its number"),
         ("frame12.png", 12, "put on frame 12 by its number"),
         ("clip_00012.png", 12, "put on frame 12 by its number"),
         ("clip12.png", 12, "put on frame 12 by its number"),

@@ -16,6 +16,7 @@ from aot_jax.io.datasets.listing import (
     data_root,
     list_folders,
     list_masks,
+    numbering_hint,
     read_names,
 )
 from aot_jax.io.datasets.meta_json import lvos, seen_categories, youtube_vos
@@ -34,6 +35,7 @@ __all__ = [
     "list_masks",
     "lvos",
     "mose",
+    "numbering_hint",
     "own_videos",
     "read_names",
     "seen_categories",

@@ -1,6 +1,7 @@
 """What a raw data set holds, as values, and how folders and lists of names are read for every layout."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,7 @@ def read_names(path: Path) -> list[str]:
     names = []
     for line in filter(None, map(str.strip, lines)):
         parts = line.strip("/").split("/")
-        names.append(parts[-2] if len(parts) > 1 else parts[0])
+        names.append(os.fsdecode((parts[-2] if len(parts) > 1 else parts[0]).encode()))  # as folders are listed
     check_names(path, names)
     return list(dict.fromkeys(names))
 
@@ -135,9 +136,43 @@ def list_video(
     every = None if only is None and not stills else FRAME_SUFFIXES
     found, labels = _files(images, every, notes.append), list_masks(masks)
     names = set(found.keys() | labels.keys() if only is None else only)
+    if not stills and (hint := numbering_hint(list(found), list(labels), whose="the images")):
+        notes.append(f"{masks}: {hint}")
     order = [path.stem for path in order_frames(Path(f"{stem}.png") for stem in names)]
     pairs = tuple(FramePair(stem, found.get(stem), labels.get(stem)) for stem in order)
     return Video(name, images, masks, pairs, name, objects or {}, tuple(notes))
+
+
+def numbering_hint(
+    names: Sequence[str], others: Sequence[str], whose: str = "the ground truth", more: bool = False
+) -> str:
+    """Say so where other files look numbered from another first frame than a video's, or named otherwise.
+
+    Args:
+        names: of frames, in order.
+        others: of the other files.
+        whose: the names are.
+        more: there are more frames than these.
+
+    Example:
+        >>> numbering_hint(["0", "1", "2"], ["1", "2", "3"])
+        'numbered from 1, the ground truth from 0; frames are matched by name: if they show the same, rename one'
+    """
+    if not names or not others or names[0] == others[0]:
+        return ""
+    if not set(names) & set(others):
+        return f"named like {others[0]}, {whose} like {names[0]}; frames are matched by name: rename one"
+    ends = [re.search(r"[0-9]+$", name) for name in (names[0], others[0], names[-1], others[-1])]
+    numbers = [int(end.group()) for end in ends if end]
+    if len(numbers) < 4:
+        return ""
+    shifted = numbers[1] - numbers[0] == numbers[3] - numbers[2]
+    if not shifted and not (more and names[0] not in others and numbers[3] > numbers[2]):
+        return ""
+    return (
+        f"numbered from {others[0]}, {whose} from {names[0]}; frames are matched by name: "
+        "if they show the same, rename one"
+    )
 
 
 def list_masks(folder: Path) -> dict[str, Path]:

@@ -93,7 +93,7 @@ def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
     if not groups:
         return None
     for match in groups:
-        word = re.search("[a-zA-Z]*$", stem[: match.start()].rstrip(" _.-"))
+        word = re.search("[a-zA-Z]*$", stem[: match.start()].rstrip(" _.-=#("))
         if word and word.group().lower() in FRAME_WORDS:
             return int(match.group()), True
     padded = [match for match in groups if len(match.group()) >= PADDED]

@@ -89,6 +89,11 @@ def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGE
         if values.min() < 0:
             raise MaskError(f"{path}: holds negative values; ids are 0 or more")
         return Stored(values, "ids")
+    if image.mode == "F":
+        numbers = np.asarray(image)
+        if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any() or numbers.min() < 0:
+            raise MaskError(f"{path}: holds fractions or negative values; ids are whole numbers from 0")
+        return Stored(numbers.astype(np.int32), "ids")
     if image.has_transparency_data and image.mode in ("L", "RGB"):
         image = image.convert("RGBA")
     if image.mode not in ("L", "LA", "RGB", "RGBA"):

@@ -7,16 +7,19 @@ from typing import Protocol
 import numpy as np
 
 from aot_jax.io.sources import Source
+from aot_jax.io.video_reader import Frame
+from aot_jax.video.exports.binary import BinaryExport
 from aot_jax.video.exports.coco import CocoExport
 from aot_jax.video.exports.davis import DavisExport
+from aot_jax.video.exports.mattes import MattesExport, ProresExport
 from aot_jax.video.exports.yolo import YoloExport
 
 
 class Export(Protocol):
     """Writes one format."""
 
-    def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Take a frame (h, w, 3) uint8 with its labels (h, w) int32, in order."""
+    def add(self, frame: Frame, labels: np.ndarray) -> None:
+        """Take a frame with its labels (h, w) int32, of one size, in order."""
 
     def __enter__(self) -> "Export":
         """Begin."""
@@ -26,9 +29,12 @@ class Export(Protocol):
 
 
 EXPORTS: dict[str, Callable[[Path, Source, tuple[int, ...]], Export]] = {
+    "binary": BinaryExport,
     "coco": CocoExport,
-    "yolo": YoloExport,
     "davis": DavisExport,
+    "mattes": MattesExport,
+    "prores": ProresExport,
+    "yolo": YoloExport,
 }
 
 

@@ -2,19 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
+from pycocotools.mask import area, encode, toBbox
 
-from aot_jax.io.files import beside
-from aot_jax.io.sources import Source
-from aot_jax.video.exports.rle import encode
+from aot_jax.io.files import beside, empty_folder
+from aot_jax.io.frames import write_jpeg
+from aot_jax.io.sources import ImageSource, Source
+from aot_jax.io.video_reader import Frame
+
+IMAGES = "coco_images"  # folder of the frames of a video
 
 
 class CocoExport:
     """Writes `folder`/coco.json annotation by annotation, so that a long video takes no memory.
 
-    Every object is a category of its own, numbered by its id. Image files are named like the masks, as `LABEL.jpg`.
+    Every object is a category of its own, numbered by its id. A folder of images is named file by file; frames of a
+    video are written beside the JSON, as coco_images/LABEL.jpg.
     """
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
@@ -23,32 +28,48 @@ class CocoExport:
         self._source = source
         self._ids = ids
         self._stream: TextIO  # from __enter__ on
-        self._images: list[tuple[int, int, int]] = []  # index, height, width
+        self._images: list[dict[str, Any]] = []
         self._count = 0
 
-    def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
-        """Take a frame's labels (h, w) int32."""
-        self._images.append((index, *labels.shape))
+    def add(self, frame: Frame, labels: np.ndarray) -> None:
+        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        self._images.append(
+            {
+                "id": frame.index + 1,
+                "file_name": self._file_name(frame),
+                "height": labels.shape[0],
+                "width": labels.shape[1],
+                "frame_id": frame.index,
+            }
+        )
         for i in np.unique(labels[labels != 0]).tolist():
-            mask = labels == i
-            ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            box = [int(xs[0]), int(ys[0]), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1)]
+            runs = encode(np.asfortranarray(labels == i, np.uint8))
             self._stream.write(",\n" if self._count else "\n")
             self._count += 1
             annotation = {
                 "id": self._count,
-                "image_id": index + 1,
+                "image_id": frame.index + 1,
                 "category_id": i,
                 "track_id": i,
-                "segmentation": encode(mask),
-                "area": int(mask.sum()),
-                "bbox": box,
+                "segmentation": runs | {"counts": runs["counts"].decode()},
+                "area": int(area(runs)),
+                "bbox": [int(value) for value in toBbox(runs)],
                 "iscrowd": 0,
             }
             json.dump(annotation, self._stream)
 
+    def _file_name(self, frame: Frame) -> str:
+        if isinstance(self._source, ImageSource):
+            return self._source.paths[frame.index].name
+        name = f"{IMAGES}/{self._source.label(frame.index)}.jpg"
+        write_jpeg(self._path.parent / name, frame.pixels)
+        return name
+
     def __enter__(self) -> "CocoExport":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(self._source, ImageSource):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            empty_folder(self._path.parent / IMAGES, "*.jpg")
         self._stream = self._temporary.open("w")
         self._stream.write('{"annotations": [')
         return self
@@ -65,15 +86,7 @@ class CocoExport:
 
     def _finish(self) -> None:
         self._stream.write('\n],\n"images": [')
-        for position, (index, height, width) in enumerate(self._images):
-            image = {
-                "id": index + 1,
-                "file_name": f"{self._source.label(index)}.jpg",
-                "height": height,
-                "width": width,
-                "frame_id": index,
-            }
-            self._stream.write((",\n" if position else "\n") + json.dumps(image))
+        self._stream.write(",\n".join(map(json.dumps, self._images)))
         categories = [{"id": i, "name": f"object {i}", "supercategory": "object"} for i in self._ids]
         self._stream.write('\n],\n"categories": ' + json.dumps(categories))
         self._stream.write(',\n"info": ' + json.dumps({"description": self._source.name}) + "}\n")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from aot_jax.io.files import empty_folder
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import write_mask
 from aot_jax.io.sources import Source
+from aot_jax.io.video_reader import Frame
 
 RESOLUTION = "480p"  # the folder's usual name, whatever the size
 
@@ -19,20 +21,18 @@ class DavisExport:
         self._source = source
         self._name = "_".join(source.name.split())  # lists of sequences part at blanks
 
-    def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
+    def add(self, frame: Frame, labels: np.ndarray) -> None:
         """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
-        label = self._source.label(index)
-        write_jpeg(self._of("JPEGImages") / f"{label}.jpg", pixels)
+        label = self._source.label(frame.index)
+        write_jpeg(self._of("JPEGImages") / f"{label}.jpg", frame.pixels)
         write_mask(self._of("Annotations") / f"{label}.png", labels)
 
     def _of(self, kind: str) -> Path:
         return self._root / kind / RESOLUTION / self._name
 
     def __enter__(self) -> "DavisExport":
-        for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
-            self._of(kind).mkdir(parents=True, exist_ok=True)
-            for old in self._of(kind).glob(f"*.{suffix}"):  # of a longer run that is overwritten
-                old.unlink()
+        empty_folder(self._of("JPEGImages"), "*.jpg")
+        empty_folder(self._of("Annotations"), "*.png")
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from aot_jax.io.files import empty_folder
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.sources import Source
+from aot_jax.io.video_reader import Frame
 from aot_jax.video.exports.polygons import outlines
 
 
@@ -21,7 +23,7 @@ class YoloExport:
         self._source = source
         self._classes = {i: number for number, i in enumerate(ids)}
 
-    def add(self, index: int, pixels: np.ndarray, labels: np.ndarray) -> None:
+    def add(self, frame: Frame, labels: np.ndarray) -> None:
         """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         size = np.array(labels.shape[::-1])
         lines = [
@@ -29,15 +31,13 @@ class YoloExport:
             for i in np.unique(labels[labels != 0]).tolist()
             for outline in outlines(labels == i)
         ]
-        label = self._source.label(index)
+        label = self._source.label(frame.index)
         (self._folder / "labels" / f"{label}.txt").write_text("".join(f"{line}\n" for line in lines))
-        write_jpeg(self._folder / "images" / f"{label}.jpg", pixels)
+        write_jpeg(self._folder / "images" / f"{label}.jpg", frame.pixels)
 
     def __enter__(self) -> "YoloExport":
-        for name, suffix in (("images", "jpg"), ("labels", "txt")):
-            (self._folder / name).mkdir(parents=True, exist_ok=True)
-            for old in (self._folder / name).glob(f"*.{suffix}"):  # of a longer run that is overwritten
-                old.unlink()
+        empty_folder(self._folder / "images", "*.jpg")
+        empty_folder(self._folder / "labels", "*.txt")
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:

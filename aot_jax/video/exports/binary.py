@@ -1,0 +1,33 @@
+"""Export masks as black-and-white PNGs, a folder for each object."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from aot_jax.io.files import empty_folder
+from aot_jax.io.sources import Source
+from aot_jax.io.video_reader import Frame
+
+
+class BinaryExport:
+    """Writes `folder`/binary/ID/: for each frame a grey PNG, 255 where the object is and 0 elsewhere."""
+
+    def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
+        self._folder = folder / "binary"
+        self._source = source
+        self._ids = ids
+
+    def add(self, frame: Frame, labels: np.ndarray) -> None:
+        """Take a frame's labels (h, w) int32."""
+        name = f"{self._source.label(frame.index)}.png"
+        for i in self._ids:
+            Image.fromarray((labels == i).astype(np.uint8) * 255).save(self._folder / str(i) / name)
+
+    def __enter__(self) -> "BinaryExport":
+        for i in self._ids:
+            empty_folder(self._folder / str(i), "*.png")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass

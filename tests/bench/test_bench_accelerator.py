@@ -1,0 +1,74 @@
+"""bench/accelerator.py: results are written at once, parts that fail cost nothing else, forms are those of ops/."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aot_jax.ops.forms import NAMES
+from bench import accelerator, accelerator_parts
+from bench.accelerator import SHARES, TINY, Part, run_part
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def part(tmp_path):
+    return Part("speed", tmp_path, TINY, None, time.monotonic() + 60)
+
+
+def rows(out):
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_results_are_written_at_once_and_put_beside_the_peers(part, tmp_path):
+    case = {"config": "aott", "dtype": "bfloat16", "videos": 1, "objects": 10}
+    part.record(**case, frames_per_second=300.0)
+    assert "300" in (tmp_path / "table.txt").read_text()
+    part._replace(name="peer").record(config="aott", frames_per_second=40.0)
+    part._replace(name="peer").record(config="aost_r50", error="not there")
+    assert [row["part"] for row in rows(tmp_path)] == ["speed", "peer", "peer"]
+    assert (tmp_path / "table.txt").read_text().splitlines()[-1].split()[-1] == "7.50"
+
+
+def test_a_case_that_fails_is_recorded_and_left_out(part, tmp_path):
+    def build(case):
+        if case["n"] == 2:
+            raise MemoryError("too\nlarge")
+        return -case["n"]
+
+    assert part.compile(build, [{"n": n} for n in (1, 2, 3)]) == [({"n": 1}, -1), ({"n": 3}, -3)]
+    assert rows(tmp_path) == [{"part": "speed", "n": 2, "error": "MemoryError: too large"}]
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "error"),
+    [
+        ("raise SystemExit('no such device')", 60, "exit code 1: no such device"),
+        ("import time; time.sleep(99)", 0, "sto"),
+    ],
+)
+def test_a_part_that_fails_or_is_too_slow_is_recorded(code, seconds, error, part, tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerator, "GRACE", 0.2 if not seconds else 3)
+    start = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda command, **kwargs: start([sys.executable, "-c", code], **kwargs))
+    run_part(part._replace(deadline=time.monotonic() + seconds), [])
+    (row,) = rows(tmp_path)
+    assert row["error"].startswith(error)
+
+
+def test_every_part_has_a_function_and_every_form_is_compared(part):
+    assert all(callable(getattr(accelerator_parts, name)) for name in SHARES)
+    assert {name for name, _, _ in accelerator_parts._forms(part, "float32")} == set(NAMES)
+
+
+def test_the_script_runs_a_part_as_a_process(tmp_path):
+    command = ["bench/accelerator.sh", str(tmp_path), "--tiny", "--parts", "versions", "--seconds", "300"]
+    environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    (row,) = rows(tmp_path)
+    assert row["platform"] == "cpu"
+    assert row["cudnn"] is False

@@ -1,0 +1,67 @@
+"""The package that is installed: its commands, its configs beside a program's own, what each use needs."""
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from aot_jax.config import CONFIGS, config_names, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize(("command", "target"), PROJECT["project"]["scripts"].items())
+def test_commands_can_be_called(command, target):
+    module, function = target.split(":")
+    assert callable(getattr(importlib.import_module(module), function)), command
+
+
+def test_a_program_may_have_a_package_configs_of_its_own(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "__init__.py").write_text("mine = 1\n")
+    program = (
+        f"import sys\nsys.path.append({str(ROOT)!r})\nimport configs\nfrom aot_jax.config import load_config\n"
+        f"names = [load_config(name).name for name in {config_names()}]\nprint(len(names), configs.mine)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert (process.stdout.split(), process.stderr) == ([str(len(config_names())), "1"], "")
+
+
+def test_configs_are_modules_of_the_package():
+    module = importlib.import_module("aot_jax.configs.quickstart")
+    assert Path(module.__file__).parent == CONFIGS
+    assert module.get_config().name == "quickstart"
+
+
+def test_a_config_that_ships_has_the_name_that_it_has_in_the_repository(tmp_path, monkeypatch):
+    (tmp_path / "files").mkdir()  # as in an installed package
+    (tmp_path / "files" / "mine.py").write_text("from aot_jax.configs.quickstart import get_config\n")
+    monkeypatch.setattr("aot_jax.config.CONFIGS", tmp_path / "files")
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "configs/mine.py"):
+        assert load_config(name).name == "quickstart"
+
+
+def requirements(name):
+    lines = (ROOT / name).read_text().splitlines()
+    return {re.split("[<>=;]", line)[0] for line in lines if line and not line.startswith(("#", "-r"))}
+
+
+def test_tracking_needs_nothing_of_training():
+    dynamic = PROJECT["tool"]["setuptools"]["dynamic"]
+    assert dynamic["dependencies"]["file"] == ["requirements-track.txt"]
+    track, train = requirements("requirements-track.txt"), requirements("requirements-train.txt")
+    assert not track & train
+    assert {"tensorflow", "tensorflow-datasets", "array-record", "tensorboard"} <= train
+    assert (ROOT / "requirements.txt").read_text().split()[-4:] == [
+        *("-r", "requirements-track.txt"),
+        *("-r", "requirements-train.txt"),
+    ]
+    program = "import sys\nimport aot_jax.commands.track, aot_jax.commands.eval\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"tensorflow", "tensorflow_datasets", "array_record", "tensorboard"} & set(loaded.stdout.split())
