@@ -108,7 +108,11 @@ def write_table(out: Path) -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(prog="bench/accelerator.sh", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.accelerator",
+        description="Measure everything on one accelerator, within minutes.",
+        epilog="example: python -m bench.accelerator results/h100 --peer deaotpy. bench/accelerator.sh does the same.",
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument("--peer", type=Path, metavar="PATH", help=HELP)
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="N", help="in all (default: %(default)s)")

@@ -204,7 +204,7 @@ def _fingerprint(source: datasets.Dataset, on_bad_file: str) -> tuple[str, int]:
 
 
 def _digest(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(["1", *lines]).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(["2", *lines]).encode()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
