@@ -18,7 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import run, use_huge_pages
+    from aot_jax.start import run as run_main
+    from aot_jax.start import use_huge_pages
 
     use_huge_pages()
 
@@ -172,4 +173,4 @@ def _row(name: str, figures: dict) -> list:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

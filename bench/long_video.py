@@ -17,7 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import run, use_huge_pages
+    from aot_jax.start import run as run_main
+    from aot_jax.start import use_huge_pages
 
     use_huge_pages()
 
@@ -160,4 +161,4 @@ def format_sizes(rows: list[dict], again: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)
