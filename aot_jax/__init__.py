@@ -11,7 +11,7 @@ __all__ = ["Tracker", "load_model", "read_masks"]
 
 
 def __getattr__(name: str) -> object:
-    # On demand, so that tools which need no network (aot_jax.metrics) start without JAX.
+    # Lazy imports: tools that need no network (aot_jax.metrics) start without JAX.
     if name == "load_model":
         from aot_jax.network import load_model
 

@@ -1,9 +1,9 @@
-"""Files of parameters: a folder written by orbax, or one file of half precision. Nothing is ever unpickled.
+"""Checkpoints of parameters: a folder written by orbax, or one .safetensors file in float16. Nothing is unpickled.
 
 DIR/params/         orbax, the parameters
 DIR/model.json      config, and where the weights came from
-FILE.safetensors    parameters, float16 where that keeps them; its metadata: config, and where they came from
-FILE.sha256         the file's checksum; where it lies beside, it must match
+FILE.safetensors    parameters, in float16 where `half` allows it; metadata: config, and their source
+FILE.sha256         checksum of that file, checked if present
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from safetensors.numpy import load, save
 from aot_jax.io.files import atomic_write
 from aot_jax.typing import Params
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells of every file otherwise
+logging.getLogger("absl").setLevel(logging.WARNING)  # otherwise orbax logs every file
 
 SUFFIX = ".safetensors"
-KEPT = ("name", "seed", "model", "memory", "inference")  # parts of a config in a file of weights
-HALF_ERROR = 1e-3  # largest relative error of an array in float16; that of rounding alone is 3e-4
-MAX_NAMES = 5  # of parameters that one error lists
+KEPT = ("name", "seed", "model", "memory", "inference")  # config sections stored in a .safetensors file
+HALF_ERROR = 1e-3  # largest relative error (L2) of an array in float16; rounding alone gives 3e-4
+MAX_NAMES = 5  # parameter names listed in one error
 
 
 class CheckpointError(ValueError):
@@ -41,10 +41,10 @@ class CheckpointError(ValueError):
 
 
 def find_params(path: str | Path) -> Path:
-    """Return the parameters that `path` names: a file or folder itself, or a training run's final or best weights.
+    """Return the checkpoint at `path`: the file or folder itself, or a training run's final, else best weights.
 
     Raises:
-        CheckpointError: if there are none.
+        CheckpointError: if there is none.
     """
     path = Path(path)
     if path.suffix == SUFFIX and path.is_file():
@@ -66,17 +66,17 @@ def save_params(
     source: dict[str, Any] | None = None,
     replace: bool = False,
 ) -> None:
-    """Write parameters to the folder `path`, whole or not at all.
+    """Write parameters to the folder `path`, through a temporary folder.
 
     Args:
         path: a folder that does not exist yet, or an empty one.
         params: nested dicts of arrays.
         config: of the network.
-        source: where the weights came from, kept in the JSON.
-        replace: take the place of a checkpoint that is there already.
+        source: where the weights came from, stored in model.json.
+        replace: replace a checkpoint at `path`.
 
     Raises:
-        CheckpointError: if the folder holds something, or cannot be written.
+        CheckpointError: if the folder is not empty (without `replace`) or cannot be written.
     """
     path = Path(path).absolute()
     if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
@@ -89,7 +89,7 @@ def save_params(
             f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
         ) from error
     try:
-        # This process alone writes, whether or not there are others.
+        # Only this process writes, even in a run of several.
         own = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(
             primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"params{own}"
@@ -118,7 +118,7 @@ def _umask() -> int:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of itself: its network's config, with a dict `model`, and the weights' source.
+    """Read a checkpoint's description: `config` of its network, with a dict `model`, and `source` of the weights.
 
     Raises:
         CheckpointError: if it is not readable.
@@ -147,7 +147,7 @@ def read_params(path: Path, target: Params) -> Params:
 
     Args:
         path: as `find_params` returns it.
-        target: their shapes.
+        target: tree of arrays or shapes, as the network has them.
 
     Raises:
         CheckpointError: if the checkpoint is damaged or has other shapes.
@@ -159,7 +159,7 @@ def read_params(path: Path, target: Params) -> Params:
     path = path.absolute()
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            # Compared first, since orbax breaks off in the middle of reading a tensor of another shape.
+            # Check shapes first: orbax fails midway through a tensor of another shape.
             _check_shapes(path, checkpointer.metadata(path / "params").item_metadata.tree, target)
             return checkpointer.restore(path / "params", target)
     except CheckpointError:
@@ -187,13 +187,13 @@ def _read_file(path: Path, target: Params) -> Params:
 
 
 def write_file(path: str | Path, params: Params, config: ConfigDict, source: Mapping[str, str]) -> None:
-    """Write parameters to one .safetensors file, float16 where that keeps them, and its SHA-256 beside it.
+    """Write parameters to a .safetensors file, in float16 where `half` allows it, and its SHA-256 beside it.
 
     Args:
-        path: of the file; one that is there is replaced.
+        path: the file; an existing one is replaced.
         params: nested dicts of arrays.
-        config: of the network; only what makes the network is kept, none of its paths.
-        source: what else is to be known of the weights, kept in the file's metadata.
+        config: of the network; only the sections of `KEPT` are stored, no paths.
+        source: origin of the weights (data, licence ...), stored in the file's metadata.
 
     Raises:
         OSError: if it cannot be written.
@@ -209,7 +209,7 @@ def write_file(path: str | Path, params: Params, config: ConfigDict, source: Map
 
 
 def half(x: np.ndarray) -> np.ndarray:
-    """Round an array to float16 where that keeps it to a thousandth; vectors, such as variances, stay as they are.
+    """Round an array to float16 if the relative error is at most HALF_ERROR; vectors, such as variances, are kept.
 
     Example:
         >>> half(np.ones((2, 2))).dtype, half(np.full((2, 2), 1e-7)).dtype, half(np.full((2, 2), 1e5)).dtype

@@ -1,4 +1,4 @@
-"""Load a config file, apply overrides, refuse unknown fields; list the files there are."""
+"""Load and list config files; apply overrides, refuse unknown fields."""
 
 import ast
 import difflib
@@ -14,12 +14,12 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
 _HERE = Path(__file__).resolve().parent
-# Folder of the configs: inside the package where it is installed, beside it in the repository.
+# Folder of the configs: inside an installed package, beside the package in the repository.
 CONFIGS = _HERE / "configs" / "files" if (_HERE / "configs" / "files").is_dir() else _HERE.parent / "configs"
 
 
 class ConfigError(ValueError):
-    """A config, or an override of one of its fields, that cannot be used."""
+    """A config or an override that cannot be used."""
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
@@ -27,7 +27,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
 
     Args:
         path: a config file such as `configs/aost_r50.py`; a bare name (`aost_r50`) means one of `configs/`. Either
-            may end in a stage, which `get_config` is called with: `configs/aost_r50.py:pretrain`.
+            may end in a stage, the argument of `get_config`: `configs/aost_r50.py:pretrain`.
         overrides: strings `field=value`, as in `model.depth=2`.
 
     Raises:
@@ -47,13 +47,13 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ConfigDict:
         raise ConfigError(f"{path} has one stage: its get_config() takes no argument; leave :{stage} out")
     try:
         config = get_config(stage) if stage else get_config()
-    except ValueError as error:  # of a stage that it does not have
+    except ValueError as error:  # unknown stage
         raise ConfigError(f"{path}: {error}") from None
     return override(config, overrides).lock()
 
 
 def config_names() -> list[str]:
-    """List the configs of `configs/`, by name."""
+    """List the names of the configs in `configs/`."""
     return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem not in ("__init__", "common"))
 
 
@@ -65,13 +65,13 @@ def has_stages(name: str) -> bool:
 def _find(given: str) -> tuple[Path, str]:
     """Return the file and the stage that `given` names; the stage is empty where it names none."""
     path, _, stage = given.rpartition(":") if ":" in given and not Path(given).is_file() else (given, "", "")
-    # "configs/NAME.py" is one that ships, wherever the command is run.
+    # "configs/NAME.py" means the shipped file, whatever the working directory.
     shipped = CONFIGS / Path(path).name if Path(path).parent == Path("configs") else CONFIGS.parent / path
     for file in (Path(path), Path("configs") / f"{path}.py", CONFIGS / f"{path}.py", shipped):
         if file.suffix == ".py" and file.is_file():
             return file, stage
     stem, names = Path(path).stem, config_names()
-    if Path(path).parent.name == "pretrain" and stem in names:  # as before stages were arguments
+    if Path(path).parent.name == "pretrain" and stem in names:  # path of a first stage in earlier versions
         print(f"note: {given} is {stem}:pretrain now", file=sys.stderr)
         return CONFIGS / f"{stem}.py", "pretrain"
     near = difflib.get_close_matches(stem, names, n=3, cutoff=0.5)
@@ -85,8 +85,8 @@ def _get_config(path: Path) -> Any:
     assert spec, f"{path} ends in .py"
     assert spec.loader, f"{path} ends in .py"
     module = importlib.util.module_from_spec(spec)
-    others = {name for name in sys.modules if name.partition(".")[0] == "configs"}  # of the program's own
-    if not others:  # what a file imports as `configs` is the folder that it is in, else those that ship
+    others = {name for name in sys.modules if name.partition(".")[0] == "configs"}  # the program's own modules
+    if not others:  # `configs` in a config file is the folder above it, else the shipped one
         package = ModuleType("configs")
         folders = (parent / "configs" for parent in path.resolve().parents)
         package.__path__ = [str(next((folder for folder in folders if (folder / "common.py").is_file()), CONFIGS))]
@@ -102,7 +102,7 @@ def _get_config(path: Path) -> Any:
 
 
 def override(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
-    """Set fields of a config by strings `field=value`, each to the type of its field; returns the config.
+    """Set fields of a config from strings `field=value`, parsed to the field's type; returns the config.
 
     Raises:
         ConfigError: if a field does not exist, or a value does not fit it.

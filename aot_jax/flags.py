@@ -27,9 +27,9 @@ def add_network_flags(
     """Add the flags that `network_choice` reads to a parser or a group of flags.
 
     Args:
-        parser: gets them.
-        checkpoints: "+" where a list of several is taken.
-        more: help on that.
+        parser: parser or group to extend.
+        checkpoints: "+" if --checkpoint takes several paths.
+        more: text appended to the help of --checkpoint.
     """
     weights = (
         "weights: a folder, a training run's, or a .safetensors file (default: checkpoints/CONFIG, else runs/CONFIG, "
@@ -46,7 +46,7 @@ def add_network_flags(
 
 
 def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --distributed and the flags for clusters that JAX does not recognise; `start.join_hosts` takes them."""
+    """Add --distributed and the flags for clusters that JAX does not recognise; see `start.join_hosts`."""
     parser.add_argument(
         "--distributed",
         action="store_true",
@@ -59,8 +59,8 @@ def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> NetworkChoice:
-    """Return what the flags of `add_network_flags` and the overrides of config fields say of the network."""
-    inference = {name: getattr(args, name, None) for name in ("max_long_edge", "dtype")}  # flags of some commands
+    """Build a `NetworkChoice` from the flags of `add_network_flags` and the overrides of config fields."""
+    inference = {name: getattr(args, name, None) for name in ("max_long_edge", "dtype")}  # not in every command
     own = (f"inference.{name}={value}" for name, value in inference.items() if value is not None)
     return NetworkChoice(args.config, args.checkpoint, args.random_weights, (*overrides, *own))
 
@@ -68,7 +68,7 @@ def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> Networ
 def parse_args(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
 ) -> tuple[argparse.Namespace, list[str]]:
-    """Parse a command line, taking `--config.FIELD=VALUE` (or `--config.FIELD VALUE`) apart as overrides."""
+    """Parse a command line; return `--config.FIELD=VALUE` (or `--config.FIELD VALUE`) separately, as overrides."""
     argv = list(sys.argv[1:] if argv is None else argv)
     rest, overrides = [], []
     while argv:
@@ -86,7 +86,7 @@ def parse_args(
 
 
 def at_least(low: int) -> Callable[[str], int]:
-    """Return a type for argparse: whole numbers from `low` up."""
+    """Return an argparse type for integers from `low` up."""
 
     def number(text: str) -> int:
         try:
@@ -101,7 +101,7 @@ def at_least(low: int) -> Callable[[str], int]:
 
 
 def above_zero(text: str) -> float:
-    """Read a positive number for argparse."""
+    """Parse a positive finite number; an argparse type."""
     try:
         value = float(text)
     except ValueError:

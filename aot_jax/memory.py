@@ -1,8 +1,7 @@
-"""The memory that a video's recurrence carries: fixed capacity, valid slots, writes and shifts (paper, section 4.2).
+"""Long-term and short-term memory of a video: fixed capacity, valid slots, writes and shifts (paper, section 4.2).
 
-What a layer keeps of a frame is a tree of arrays, which its block decides; nothing here knows its leaves. Nothing here
-has parameters. All shapes are fixed, so one compiled program serves every frame; a tracker grows the capacity through
-a few sizes with `grow`.
+What a layer stores for a frame is a tree of arrays that its block defines; no function here depends on its leaves or
+has parameters. All shapes are fixed, so one compiled program serves every frame; `grow` raises the capacity.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +16,17 @@ from jax import lax
 from aot_jax.models.lstt import LayerMemory
 from aot_jax.typing import Array
 
-EMPTY = -1  # frame index of a slot that holds nothing
-SLOTS = 2  # axis of slots in memory, which a frame's own arrays (b, n, h, w, d) lack
+EMPTY = -1  # frame index of an empty slot
+SLOTS = 2  # axis of slots in memory; a frame's own arrays (b, n, h, w, d) lack it
 
 
 @struct.dataclass
 class Memory:
-    """What each layer keeps of past frames, identities attached. b is the batch, or groups of objects."""
+    """Past frames in each layer, with identities attached. b is the batch, or the groups of objects."""
 
     long: tuple[Any, ...]  # for each layer a tree of (b, n, k, h, w, d); (1, n, k, h, w, d) where samples share it
     long_valid: Array  # (b, k) bool: the slot holds a frame in which this sample's objects existed
-    long_frame: Array  # (k,) int32: frame index of each slot, EMPTY where nothing is
+    long_frame: Array  # (k,) int32: frame index of each slot, or EMPTY
     long_pinned: Array  # (k,) bool: a reference, never evicted
     long_depth: Array  # (k,) int32: layers that hold this frame; deeper ones were not run on it
     short: tuple[Any, ...]  # for each layer a tree of (b or 1, n, t, h, w, d), the latest frame first
@@ -55,7 +54,7 @@ def empty_memory(frame: Sequence[Any], capacity: int, short_frames: int) -> Memo
     """Make a memory without frames.
 
     Args:
-        frame: for each layer what it would keep of a frame, a tree of (b, n, h, w, d); arrays or shapes.
+        frame: for each layer what it stores for a frame, a tree of arrays or shapes (b, n, h, w, d).
         capacity: long-term slots, k.
         short_frames: short-term slots, t.
     """
@@ -87,24 +86,24 @@ def write(
     """Store a frame with its identities.
 
     It becomes the latest short-term frame; with `keep` it also enters long-term memory, where it takes a free slot,
-    else that of the oldest frame that is no reference. Where references fill every slot, a predicted frame is not kept.
+    else that of the oldest frame that is not a reference. If references fill every slot, a predicted frame is not kept.
     A reference is always kept and restarts short-term memory. Layers that were not run keep their last short-term
-    frames and do not see the new long-term one. Samples that the memory lacks are new: they have no earlier frames.
+    frames and do not see the new long-term one. Samples that the memory lacks are added, without earlier frames.
 
     Args:
         memory: the memory before.
-        frame: for each layer that was run what it keeps of the frame, a tree of (b, n, h, w, d).
-        index: of the frame in its video, above those stored.
+        frame: for each layer that was run what it stores for the frame, a tree of (b, n, h, w, d).
+        index: of the frame in its video, higher than those stored.
         keep: whether it enters long-term memory.
         reference: the mask is given, not predicted.
         present: (b,) bool, samples for which the frame holds their objects; None: all.
 
     Returns:
-        The memory after; its capacity is unchanged.
+        The new memory, of the same capacity.
     """
     memory = _add_samples(memory, frame)
     present = jnp.ones((memory.batch,), bool) if present is None else present
-    # Free slots are EMPTY = -1 and so come first; references never.
+    # Free slots (EMPTY = -1) come first, references never.
     slot = jnp.argmin(jnp.where(memory.long_pinned, jnp.iinfo(jnp.int32).max, memory.long_frame))
     due = jnp.bool_(True) if reference else keep & ~memory.long_pinned.all()
 
@@ -137,12 +136,12 @@ def write(
 
 
 def rewrite(memory: Memory, frame: Sequence[Any], slot: Array | int | None) -> Memory:
-    """Put a frame in the place of what is stored of it, with other identities.
+    """Replace a stored frame, to give it other identities.
 
     Args:
         memory: the memory before.
-        frame: for each layer what it keeps of the frame, a tree of (b, n, h, w, d).
-        slot: of long-term memory; None: the latest short-term frame.
+        frame: for each layer what it stores for the frame, a tree of (b, n, h, w, d).
+        slot: its slot of long-term memory; None: the latest short-term frame.
     """
 
     def put(slots: Array, new: Array) -> Array:
@@ -157,7 +156,7 @@ def rewrite(memory: Memory, frame: Sequence[Any], slot: Array | int | None) -> M
 
 
 def drop_predicted(memory: Memory, samples: Array) -> Memory:
-    """Leave only references in the long-term memory of `samples`, (b,) bool."""
+    """Invalidate the long-term frames of `samples`, (b,) bool, that are not references."""
     return replace(memory, long_valid=memory.long_valid & (memory.long_pinned | ~samples[:, None]))
 
 
@@ -181,7 +180,7 @@ def grow(memory: Memory, capacity: int) -> Memory:
 
 
 def _add_samples(memory: Memory, frame: Sequence[Any]) -> Memory:
-    """Add empty samples up to those of `frame`; arrays that samples share stay so where the frame's are shared."""
+    """Add empty samples up to the batch of `frame`; a shared array stays shared if the frame's is."""
 
     def widen(slots: Array, new: Array) -> Array:
         return _pad(slots, 0, new.shape[0] - slots.shape[0])
@@ -197,7 +196,7 @@ def _add_samples(memory: Memory, frame: Sequence[Any]) -> Memory:
 
 
 def _batch(frame: Sequence[Any]) -> int:
-    """Return b: of the arrays that samples do not share."""
+    """Return b, the largest batch of the arrays; those that samples share have 1."""
     return max(x.shape[0] for x in jax.tree.leaves(tuple(frame)))
 
 
@@ -207,6 +206,6 @@ def _pad(x: Array, axis: int, count: int, fill: float = 0) -> Array:
 
 
 def _each(change: Callable[[Array, Array], Array], slots: tuple[Any, ...], frame: Sequence[Any]) -> tuple[Any, ...]:
-    """Change the slots of the first layers, for which there is something new."""
+    """Apply `change` to the slots and the new arrays of the layers that were run; keep the other layers."""
     run = len(frame)
     return jax.tree.map(change, slots[:run], tuple(frame)) + slots[run:]

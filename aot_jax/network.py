@@ -1,4 +1,4 @@
-"""Which network runs: build it from a config, draw or load its parameters, find config and checkpoint."""
+"""Networks: build from a config, initialise or load parameters, find config and checkpoint."""
 
 import functools
 import zlib
@@ -36,7 +36,7 @@ class Model:
 
     @functools.cached_property
     def checksum(self) -> str:
-        """Return a checksum of the parameters, by which a saved state knows its network."""
+        """Return the CRC-32 of the parameters; a tracker's saved state must have the same."""
         crc = 0
         for leaf in jax.tree.leaves(self.params):
             crc = zlib.crc32(np.asarray(leaf).tobytes(), crc)
@@ -45,7 +45,7 @@ class Model:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """What a person says of the network to run; what is None is found from the rest, see `find_network`."""
+    """The user's choice of a network; `find_network` fills in the fields that are None."""
 
     config: str | None = None  # file or name
     checkpoint: str | None = None  # folder, run or .safetensors file
@@ -55,11 +55,11 @@ class NetworkChoice:
 
 @dataclass(frozen=True)
 class FoundNetwork:
-    """The config and the checkpoint of the network to run; its text says which they are and why."""
+    """The config and checkpoint of the network to run; `str()` says which, and how they were found."""
 
     config: ConfigDict
     checkpoint: Path | None  # None: random weights
-    why: str
+    why: str  # how they were found
 
     def load(self, dtype: str | None = None) -> Model:
         """Build the network and load its parameters; see `load_model`."""
@@ -70,7 +70,7 @@ class FoundNetwork:
 
 
 def check_model(model: ConfigDict) -> None:
-    """Raise ConfigError for a field of `config.model` with a value that no network has."""
+    """Raise ConfigError if a field of `config.model` has an invalid value."""
     choices: dict[str, Collection[str]] = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
     for name, allowed in choices.items():
         if model[name] not in allowed:
@@ -94,7 +94,7 @@ def check_model(model: ConfigDict) -> None:
 
 
 def check_crop(config: ConfigDict) -> None:
-    """Raise ConfigError unless the network takes clips of the size that `config.data` makes."""
+    """Raise ConfigError unless `data.crop` is an input size of the network."""
     crop, aligned = config.data.crop, config.model.align_corners
     near, _ = inference_size(crop, crop, align_corners=aligned)
     if crop != near:
@@ -105,10 +105,10 @@ def check_crop(config: ConfigDict) -> None:
 
 
 def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:
-    """Build the network of a config, with arithmetic in `dtype` (default: `config.inference.dtype`).
+    """Build the network of a config, computing in `dtype` (default: `config.inference.dtype`).
 
     Raises:
-        ConfigError: for a value that no network has.
+        ConfigError: for an invalid field or dtype.
 
     Example:
         >>> model = make_model(load_config("aost"), "bfloat16")
@@ -123,8 +123,8 @@ def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:
 
 
 def init_params(model: AOT, seed: int = 0) -> Params:
-    """Draw a network's initial parameters."""
-    # Hundreds of draws that run once: on the CPU, optimising them takes far longer than running them.
+    """Initialise a network's parameters at random."""
+    # Runs once: on the CPU, optimising these hundreds of random draws takes far longer than executing them.
     cpu = jax.default_backend() == "cpu"
     options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} if cpu else None
     return jax.jit(model.init, compiler_options=options)(jax.random.key(seed), *_example(model))["params"]
@@ -141,14 +141,14 @@ def _example(model: AOT) -> tuple[Array, Array]:
 
 
 def load_params(path: str | Path, config: ConfigDict) -> Params:
-    """Read the parameters of a config's network, float32.
+    """Read the float32 parameters of a config's network from a checkpoint.
 
     Raises:
         CheckpointError: if there is no checkpoint at `path`, it cannot be read, or it belongs to another network.
     """
     path = find_params(path)
     saved = read_description(path)["config"]
-    theirs = deciding(saved, "weights")  # may lack fields that are newer; then shapes tell
+    theirs = deciding(saved, "weights")  # an older checkpoint may lack fields; then only shapes are checked
     different = [
         f"  {name}: {theirs[name]!r} in the checkpoint, {value!r} in the config"
         for name, value in deciding(config, "weights").items()
@@ -169,17 +169,17 @@ def load_model(
     seed: int = 0,
     dtype: str | None = None,
 ) -> Model:
-    """Build a network and load its parameters, or draw them; without arguments, the network that ships.
+    """Build a network and load or initialise its parameters; without arguments, the network that ships.
 
     Args:
         config: a config, a config file or the name of one in `configs/`; None: the checkpoint's own.
-        checkpoint: of the parameters: a folder or a .safetensors file; None: drawn from `seed`, or, without a config,
-            those that ship.
-        seed: of drawn parameters.
-        dtype: of the arithmetic, float32 or bfloat16; None: `config.inference.dtype`.
+        checkpoint: a folder or a .safetensors file; None: random parameters, or, without a config, the weights that
+            ship.
+        seed: of random parameters.
+        dtype: of the computation, float32 or bfloat16; None: `config.inference.dtype`.
 
     Raises:
-        ConfigError: for a config that names no network.
+        ConfigError: for an invalid config.
         CheckpointError: for a checkpoint that is missing, unreadable or of another network.
 
     Example:
@@ -204,14 +204,14 @@ def load_model(
 
 
 def default_path(config: ConfigDict) -> Path:
-    """Return where the checkpoint of a config is written, and looked for first, when nothing else is said."""
+    """Return the default folder of a config's checkpoint."""
     return Path("checkpoints") / config.name
 
 
 def find_network(choice: NetworkChoice, default: str = DEFAULT_CONFIG) -> FoundNetwork:
-    """Find config and checkpoint: a checkpoint knows its config, a config where its checkpoint is.
+    """Find the config and checkpoint to run: from a checkpoint its config, from a config its checkpoint.
 
-    Where neither is named, a checkpoint in the place of the config `default` comes first, then the weights that ship.
+    If neither is given, take a checkpoint in a default folder of the config `default`, else the weights that ship.
 
     Raises:
         ConfigError, CheckpointError: if there is none; the message says what to do.
@@ -243,13 +243,13 @@ def find_network(choice: NetworkChoice, default: str = DEFAULT_CONFIG) -> FoundN
 
 
 def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
-    """Return the config of the network that a checkpoint holds.
+    """Return the config of a checkpoint's network.
 
-    What it says is data: its name chooses among the configs of this project, and is never a file to run.
+    The stored config is read as data: its name selects one of this project's configs and is never run as a file.
 
     Raises:
         CheckpointError: if its description is not readable.
-        ConfigError: if what it says is no network.
+        ConfigError: if a stored value is invalid.
     """
     saved = read_description(checkpoint)["config"]
     name = saved["name"] if is_plain(saved.get("name") or "") else "unnamed"

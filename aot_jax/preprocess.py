@@ -1,6 +1,6 @@
-"""Bring frames and masks to the network's input size (the release's inference protocol).
+"""Resize frames and masks to the network's input size (the release's inference protocol).
 
-Images are resized as OpenCV's INTER_CUBIC does it, masks to the nearest index floor(i in / out).
+Images are resized as OpenCV's INTER_CUBIC does it, masks by nearest neighbour, index floor(i in / out).
 """
 
 import functools
@@ -14,8 +14,8 @@ from aot_jax.typing import Array, ArrayLike, Size
 
 Grid = TypeVar("Grid", bound=ArrayLike)
 
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, RGB in [0, 1]
-STD = np.array([0.229, 0.224, 0.225], np.float32)
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # mean of ImageNet, RGB in [0, 1]
+STD = np.array([0.229, 0.224, 0.225], np.float32)  # standard deviation, likewise
 
 
 def inference_size(
@@ -29,8 +29,8 @@ def inference_size(
 ) -> Size:
     """Return the network's input size for a frame.
 
-    The short edge, then the long edge is limited, keeping the aspect; the result is scaled, truncated and moved to the
-    nearest 16 n + 1 (or 16 n without `align_corners`), a half to the even n.
+    First the short edge, then the long edge is limited, keeping the aspect ratio; the result is scaled, truncated and
+    rounded to the nearest 16 n + 1 (16 n without `align_corners`), ties to even n.
 
     Args:
         height: of the frame, in pixels.
@@ -91,7 +91,7 @@ def resize_cubic(image: Array, size: Size) -> Array:
 
 
 def normalise(image: Array) -> Array:
-    """Map RGB (..., 3) in [0, 255] to the network's range."""
+    """Normalise RGB (..., 3) in [0, 255] by ImageNet's mean and standard deviation."""
     return (image / 255 - MEAN) / STD
 
 

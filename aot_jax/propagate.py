@@ -20,7 +20,7 @@ from aot_jax.models.aot import AOT, Features
 from aot_jax.models.identity import unpermute_logits
 from aot_jax.typing import Array, Params
 
-UNUSED = -1e10  # logit of an identity that no object holds
+UNUSED = -1e10  # logit of an unused identity
 
 
 def encode(model: AOT, params: Params, images: Array, keys: Array | None = None) -> Features:
@@ -47,19 +47,19 @@ def step(
     Args:
         model: the network.
         params: its parameters.
-        memory: of the frames before; unused, and may be None, when `mask` is given.
+        memory: of the frames before; ignored when `mask` is given, else required.
         frame: (b, h, w, 3) normalised image, or its features. With batch 1 it is shared by all of memory's (or the
             mask's) samples and encoded once.
         mask: (b, h, w) ids 0 .. M: makes this a reference frame, which attends to itself with these identities.
         depth: LSTT layers to run; None: all.
-        permutation: (b, M) which bank identity each object takes; None: in order.
+        permutation: (b, M) bank identity of each object; None: in order.
         keys: (b,) random keys of drop path while training.
         detach_identity: whether to stop gradients into the identity bank and its norm.
         every_depth: decode after each layer of a scalable network, as training does.
 
     Returns:
         Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; with `every_depth`
-        (l, b, h, w, M + 1). And what each layer keeps of the frame, before identities are attached.
+        (l, b, h, w, M + 1). Then what each layer keeps of the frame, before identities are attached.
     """
     variables = {"params": params}
     features = frame if isinstance(frame, Features) else encode(model, params, frame)
@@ -101,7 +101,7 @@ def memorize(
     permutation: Array | None = None,
     detach_identity: Array | bool = False,
 ) -> Memory:
-    """Attach the frame's identities to what layers keep of it and store that; see `memory.write`.
+    """Attach a mask's identities to a frame and write it to memory; see `memory.write`.
 
     Args:
         model: the network.
@@ -152,7 +152,7 @@ def attach(
 
 
 def mask_unused(logits: Array, used: Array) -> Array:
-    """Give identities that no object holds a logit of -1e10.
+    """Set the logits of unused identities to -1e10.
 
     Args:
         logits: (b, h, w, M + 1).

@@ -1,7 +1,7 @@
-"""Folders of results: which run a folder belongs to, how far that run is, and that no other process works in it.
+"""Result folders: settings and progress of a run, resume and overwrite, a lock against other processes.
 
-A run is known by its settings, JSON values by name. Two runs are the same if their settings are; `deciding` picks those
-of a config. What a run has finished is a record in its folder that is replaced as a whole.
+A run is identified by its settings, JSON values by name; `deciding` picks those of a config. Settings and progress are
+stored in a record in the folder, which is written atomically.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from ml_collections import ConfigDict
 
 from aot_jax.io.files import atomic_write, clear_remains
 
-# Fields of where and how clips are read, which change none of them.
+# Config fields of where and how clips are read; they do not change the clips.
 READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
-# Config fields that each kind of result depends on, and those among them that may change, by how their names begin.
+# For each kind of result: prefixes of the config fields that it depends on, and of the exceptions among them.
 DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "weights": (  # what parameters mean, not how they were found
+    "weights": (  # meaning of the parameters, not how they were trained
         ("model.",),
         (
             *("model.bank_gain", "model.shortcut_gain", "model.locality"),
@@ -41,8 +41,8 @@ DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }
 LOCK = ".lock"
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # of a file system that has none
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a full disk or quota
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of a file system without locks
 
 
 class RunError(ValueError):
@@ -50,7 +50,7 @@ class RunError(ValueError):
 
 
 def deciding(config: ConfigDict | Mapping[str, Any], result: str) -> dict[str, Any]:
-    """Return the config fields, as JSON by dotted name, that a kind of result in `DECIDING` depends on.
+    """Return the config fields that a kind of result in `DECIDING` depends on: JSON values by dotted name.
 
     Example:
         >>> deciding({"seed": 0, "train": {"batch_size": 4, "steps": 9}, "data": {"crop": 465}}, "batches")
@@ -66,7 +66,7 @@ def deciding(config: ConfigDict | Mapping[str, Any], result: str) -> dict[str, A
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List the settings that differ, each in a few words; none differ between the same runs.
+    """List the settings that differ, one line each.
 
     Example:
         >>> differences({"depth": 3, "seed": 0}, {"depth": 2, "seed": 0})
@@ -81,11 +81,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Keep other processes that call this out of a folder, which exists. A killed process holds nothing.
+    """Lock an existing folder against other processes that lock it. A killed process releases its lock.
 
     Raises:
-        RunError: another process is in it.
-        OSError: it cannot be written to.
+        RunError: if another process holds the lock.
+        OSError: if the folder cannot be written to.
     """
     held = FileLock(folder / LOCK)
     try:
@@ -109,7 +109,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read an object that `write_json` wrote; {} if there is no file.
 
     Raises:
-        RunError: the file holds something else.
+        RunError: if the file holds something else.
     """
     try:
         return dict(json.loads(path.read_text()))
@@ -120,28 +120,28 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object to a file, which is replaced as a whole."""
+    """Write an object to a JSON file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(dict(content), indent=2) + "\n")
 
 
 class Run:
-    """A run and its folder, as a context in which no other run can be there.
+    """A run and its folder; a context manager that holds the folder's lock.
 
     FOLDER/RECORD is JSON: {"settings": the run's settings, "progress": what `save` was last given}.
 
     Args:
-        folder: of the results; made if missing.
+        folder: for the results; created if missing.
         settings: JSON values that the results depend on.
-        resume: go on with the run that is there, if any.
-        overwrite: begin anew where results are.
-        record: file of the record, in the folder.
-        results: patterns of files that a run writes, removed where it begins anew.
+        resume: continue the run in the folder, if any.
+        overwrite: start again in a folder with results.
+        record: name of the record file.
+        results: glob patterns of the files that a run writes; removed on overwrite.
 
     Raises:
-        RunError: on entering, if results are there and neither is asked for, they come from other settings, another
-            process is at work, or the folder cannot be written to.
-        OSError: the disk is full.
+        RunError: on entering, if the folder holds results and neither flag is set, or they have other settings, or
+            another process holds the lock, or the folder cannot be written to.
+        OSError: if the disk is full.
     """
 
     def __init__(
@@ -162,10 +162,10 @@ class Run:
         self._stack = contextlib.ExitStack()
 
     def save(self, progress: Mapping[str, Any]) -> None:
-        """Record how far the run is; results that count as finished are on disk already.
+        """Write the progress to the record, after the results that it counts as finished are on disk.
 
         Raises:
-            OSError: if it cannot be written; the record before stays.
+            OSError: if it cannot be written; the old record stays.
         """
         write_json(self.record, {"settings": self._settings, "progress": dict(progress)})
         self.progress = dict(progress)
@@ -178,9 +178,9 @@ class Run:
                 for folder in {self.folder, *((self.folder / pattern).parent for pattern in self._results)}:
                     clear_remains(folder)
                 if self._resume and not self._overwrite and self.record.exists():
-                    self._go_on()
+                    self._continue_run()
                 else:
-                    self._begin()
+                    self._start_run()
                 self._stack = stack.pop_all()
         except OSError as error:
             if error.errno in DISK_FULL:
@@ -193,7 +193,7 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _go_on(self) -> None:
+    def _continue_run(self) -> None:
         content = read_json(self.record)
         settings, progress = content.get("settings"), content.get("progress")
         if not isinstance(settings, dict) or not isinstance(progress, dict):
@@ -206,14 +206,14 @@ class Run:
             )
         self.progress = progress
 
-    def _begin(self) -> None:
+    def _start_run(self) -> None:
         others = [path for path in self.folder.iterdir() if path not in (self.record, self.folder / LOCK)]
         if others and not (self._overwrite or self._resume):
             raise RunError(
                 f"{self.folder} holds something already: continue that run with --resume, begin anew with --overwrite, "
                 "or choose another --output"
             )
-        if self._overwrite and self.record.exists():  # a run's own
+        if self._overwrite and self.record.exists():  # only a run's own files
             for pattern in self._results:
                 for old in self.folder.glob(pattern):
                     old.unlink()

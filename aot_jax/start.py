@@ -1,6 +1,6 @@
-"""How a command starts, joins those on other hosts and stops: huge pages, kept compiled programs, signals.
+"""Start and stop of a process: huge pages, compilation cache, other hosts, signals, errors of the machine.
 
-Loads neither JAX nor the rest of the package by itself.
+Importing it loads neither JAX nor the rest of the package.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 
 HUGE_PAGES = "glibc.malloc.hugetlb"  # tunable of glibc 2.35 and later; 1: ask for transparent huge pages
 KERNEL_MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-KEPT_BYTES = 4 << 30  # of compiled programs; those used longest ago go first
-OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")  # as JAX says it
-# What JAX says where driver, libraries and device do not fit each other.
+KEPT_BYTES = 4 << 30  # size limit of the compilation cache; the least recently used programs are removed first
+OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")  # pattern of JAX's messages
+# Pattern of JAX's messages when driver, libraries and device do not match.
 CUDA = re.compile("CUDA|cuda|cuDNN|CUDNN|cuBLAS|cuSPARSE|cuSOLVER|DNN library|libdevice|PTX|jaxlib version")
-# What TensorFlow prints whenever it is loaded, whatever its log level.
+# Lines that TensorFlow prints on import, whatever its log level.
 GREETINGS = (
     "All log messages before absl::InitializeLog()",
     "oneDNN custom operations are on.",
@@ -36,19 +36,19 @@ GREETINGS = (
 
 
 def prepare_process() -> None:
-    """Set up this process, first thing: Python may start again, and JAX reads its settings when it is loaded."""
+    """Set up this process, before JAX is imported; may restart Python, see `use_huge_pages`."""
     use_huge_pages()
     keep_compiled()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as under nohup
-        # Until all is loaded there is nothing to tell or to save: Ctrl-C just ends the process.
+        # While modules load, Ctrl-C just ends the process, without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Run a command that is loaded and leave with its exit code."""
+    """Run a command's `main` and exit with its return value."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding does not have
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with told():
@@ -58,7 +58,7 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """Leave with one line and exit code 2 where the machine cannot do what is asked, instead of JAX's traceback."""
+    """Turn an error of the machine (see `machine_trouble`) into one line and exit code 2."""
     try:
         yield
     except Exception as error:
@@ -70,9 +70,9 @@ def told() -> Iterator[None]:
 
 
 def machine_trouble(error: Exception) -> str | None:
-    """Say what an error means that comes from missing libraries, devices, drivers or memory; None: from none of them.
+    """Explain an error caused by missing libraries, devices, drivers or memory; None for any other error.
 
-    Where JAX cannot start, each of its calls fails, and not all of them say why: so it is asked.
+    If JAX cannot start, all its calls fail, some without a reason; `jax.devices()` is called to learn it.
     """
     text = (str(error).splitlines() or [type(error).__name__])[0].strip()
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("aot_jax", "data_pipeline"):
@@ -100,7 +100,7 @@ def machine_trouble(error: Exception) -> str | None:
 
 
 def _no_device() -> str | None:
-    """Return why JAX has no device, in brackets, empty where it does not say so; None: it has one, or is not loaded."""
+    """Return why JAX has no device, in brackets, empty if unknown; None if it has one or is not loaded."""
     if "jax" not in sys.modules:
         return None
     try:
@@ -112,13 +112,13 @@ def _no_device() -> str | None:
 
 
 def join_hosts(asked: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Connect to the other processes of a run on many hosts, if it is asked for or Slurm has started several tasks.
+    """Connect to the other processes of a run on many hosts, if asked or if Slurm has started several tasks.
 
     Args:
-        asked: whether there are others although neither Slurm nor `coordinator` tells.
-        coordinator: HOST:PORT of process 0; None: as the cluster's manager tells, like the next two.
-        processes: how many there are.
-        process: the number of this one.
+        asked: connect even without `coordinator` or Slurm.
+        coordinator: HOST:PORT of process 0; None: detected from the cluster's manager, like the next two.
+        processes: number of processes.
+        process: index of this one, from 0.
     """
     slurm = int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ
     if asked or coordinator or slurm:
@@ -128,17 +128,17 @@ def join_hosts(asked: bool, coordinator: str | None, processes: int | None, proc
 
 
 class StopSignal:
-    """A context in which SIGTERM or Ctrl-C only sets `asked`, so that the loop can save and leave.
+    """Context manager in which SIGTERM or Ctrl-C only sets `asked`, so that a loop can save and stop.
 
-    A second Ctrl-C interrupts at once. Outside of the main thread, where signals cannot be caught, it changes nothing.
+    A second Ctrl-C interrupts at once. Outside the main thread, where signals cannot be caught, it has no effect.
 
     Args:
-        saying: what is printed when it is asked, without end.
+        saying: start of the message printed at the first signal.
     """
 
     def __init__(self, saying: str) -> None:
         self._saying = saying
-        self.asked: int | None = None  # the signal
+        self.asked: int | None = None  # number of the signal
         self._old: dict[int, Any] = {}
 
     def _ask(self, number: int, _: FrameType | None) -> None:
@@ -148,7 +148,7 @@ class StopSignal:
         print(f"\n{self._saying}; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
 
     def agreed(self, now: bool) -> bool:
-        """Tell whether all processes stop at this step: once one was asked, at the next step with `now`."""
+        """Return whether all processes stop at this step; several exchange their answers only with `now`."""
         import jax
         import numpy as np
         from jax.experimental import multihost_utils
@@ -168,11 +168,11 @@ class StopSignal:
 
 
 def use_huge_pages() -> None:
-    """Start this Python process again with memory in huge pages, where Linux gives them to those that ask.
+    """Restart this Python process with transparent huge pages, where Linux gives them on request (madvise).
 
-    On the CPU a network allocates and frees large arrays all the time, and with pages of 4 KiB much of the time goes
-    into mapping them. glibc reads its setting at the start of a process only. To keep a setting of your own, set
-    GLIBC_TUNABLES, as in GLIBC_TUNABLES=glibc.malloc.hugetlb=0.
+    On the CPU a network allocates and frees large arrays all the time, and mapping them in pages of 4 KiB is slow.
+    glibc reads its setting only when a process starts. A setting in GLIBC_TUNABLES, as in
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=0, is kept.
     """
     try:
         mode = KERNEL_MODE.read_text()
@@ -182,17 +182,17 @@ def use_huge_pages() -> None:
     if tunables is None:
         return
     os.environ["GLIBC_TUNABLES"] = tunables
-    with contextlib.suppress(OSError):  # slower without, but as good
+    with contextlib.suppress(OSError):  # without huge pages it is only slower
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def huge_page_tunables(environment: Mapping[str, str], libc: tuple[str, str], mode: str) -> str | None:
-    """Return the GLIBC_TUNABLES that asks for huge pages; None where it changes nothing or is set already.
+    """Return the GLIBC_TUNABLES that enables huge pages; None if that has no effect or is set already.
 
     Args:
         environment: the process' environment variables.
         libc: name and version of the C library.
-        mode: what the kernel says of transparent huge pages, as in "always [madvise] never".
+        mode: content of KERNEL_MODE, as in "always [madvise] never".
     """
     name, version = libc
     if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < (2, 35) or "[madvise]" not in mode:
@@ -204,10 +204,10 @@ def huge_page_tunables(environment: Mapping[str, str], libc: tuple[str, str], mo
 
 
 def load_tensorflow() -> ModuleType:
-    """Import TensorFlow without its greetings, which no setting of it turns off; anything else it prints is kept.
+    """Import TensorFlow without the lines in GREETINGS, which no setting turns off; its other output is kept.
 
     Raises:
-        ImportError: it is not installed, or does not start.
+        ImportError: if it is not installed or fails to load.
     """
     if module := sys.modules.get("tensorflow"):
         return module
@@ -223,21 +223,21 @@ def load_tensorflow() -> ModuleType:
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for what can be made again: $XDG_CACHE_HOME/aot-jax, else ~/.cache/aot-jax."""
+    """Return the user's cache folder: $XDG_CACHE_HOME/aot-jax, else ~/.cache/aot-jax."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aot-jax"
 
 
 def keep_compiled() -> None:
-    """Have JAX, which is not loaded yet, keep compiled programs, so that the next start need not make them again.
+    """Enable JAX's compilation cache, before JAX is imported, so that the next start compiles nothing again.
 
-    JAX's own variables come first: JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=false
-    keeps nothing.
+    JAX's own variables take precedence: JAX_COMPILATION_CACHE_DIR names another folder,
+    JAX_ENABLE_COMPILATION_CACHE=false turns the cache off.
     """
     # Even a short compilation takes longer than reading its result.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user's, who may keep other things there
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user's own folder: no size limit, no clean-up
         return
-    # Programs may use every instruction of this processor: hosts that differ but share a home keep them apart.
+    # Programs may use any instruction of this processor: one folder for each kind, as hosts may share a home.
     folder = cache_folder() / "compiled" / _processor()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(KEPT_BYTES))
@@ -245,13 +245,13 @@ def keep_compiled() -> None:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove programs that were written without their time of use, as by a process that was killed.
+    """Remove cached programs without an access-time file, as a killed process leaves them.
 
-    Before 0.12 JAX writes no program any more where it finds one, and warns each time; and what was cut off is no use.
+    They may be truncated, and JAX before 0.12 never overwrites them but warns each time.
     """
-    with contextlib.suppress(OSError, Timeout, NotImplementedError):  # the last one: files that cannot be locked
+    with contextlib.suppress(OSError, Timeout, NotImplementedError):  # the last: no file locks here
         if folder.is_dir():
-            with FileLock(folder / ".lockfile", timeout=10):  # JAX's own
+            with FileLock(folder / ".lockfile", timeout=10):  # JAX's own lock
                 for program in folder.glob("*-cache"):
                     if not program.with_name(program.name.removesuffix("-cache") + "-atime").exists():
                         program.unlink()

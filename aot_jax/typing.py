@@ -5,7 +5,7 @@ letter axis
 ====== =====================================================================================
 b      batch; while tracking, the groups of ten objects
 t      time
-h w    height, width of whatever grid is meant (its stride is said: 4x, 8x, 16x)
+h w    height, width of a grid, whose stride is stated: 4x, 8x, 16x
 c      channels
 n      heads of an attention
 d      channels of a head
@@ -30,4 +30,4 @@ else:  # tools that need no network start without JAX
 Params = dict[str, Any]  # nested dicts of arrays, as Flax's "params" collection
 Size = tuple[int, int]  # height, width in pixels or cells
 
-VOID = 255  # label of pixels that count for nothing, in masks of up to 8 bits
+VOID = 255  # label of ignored pixels, in masks of up to 8 bits

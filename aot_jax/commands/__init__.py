@@ -1,6 +1,6 @@
-"""The commands that a person types: flags, and one call each.
+"""The commands: each parses its flags and makes one call.
 
-They are `track.py`, `eval.py` and `train.py` in the repository, and `aot-track` and the like where it is installed.
+They are `track.py`, `eval.py` and `train.py` in the repository, and `aot-track` and the like when installed.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from aot_jax.start import prepare_process, run, told
 
 
 def start(name: str) -> NoReturn:
-    """Load the command `name` of this folder once the process is set up, run it, and leave with its exit code."""
+    """Set up the process, import the command `name` of this folder, run it and exit with its code."""
     prepare_process()
     with told():
         command = importlib.import_module(f"aot_jax.commands.{name}")

@@ -14,7 +14,7 @@ from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, ne
 from aot_jax.network import DTYPES
 from aot_jax.start import join_hosts
 
-SCALES = (1.2, 1.3, 1.4)  # of test-time augmentation (paper, section 5)
+SCALES = (1.2, 1.3, 1.4)  # default scales of test-time augmentation (paper, section 5)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -68,14 +68,14 @@ def main(argv: list[str] | None = None) -> int:
     except (Stopped, KeyboardInterrupt) as stopped:
         print(str(stopped) or "stopped", file=sys.stderr)
         return 130
-    if outcome is not None:  # on the first host
+    if outcome is not None:  # None on all hosts but the first
         print("".join(f"warning: {warning}\n" for warning in outcome.warnings), end="", file=sys.stderr)
         print(format_outcome(outcome))
     return 0
 
 
 def scale(text: str) -> float:
-    """Read a scale of test-time augmentation from the command line."""
+    """Parse a scale of test-time augmentation; an argparse type."""
     if not 0 < float(text) < 10:
         raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
     return float(text)

@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def read_options(args: argparse.Namespace, overrides: Sequence[str]) -> TrackOptions:
-    """Return what the flags say, and the overrides of config fields."""
+    """Build the options from the flags and the overrides of config fields."""
     own: dict[str, Any] = {**vars(args), "backward": not args.no_backward, "overlay": not args.no_overlay}
     own |= {"masks": args.mask or (), "boxes": args.box or (), "exports": args.export or ()}
     own |= {"video": tuple(args.video), "network": network_choice(args, overrides)}

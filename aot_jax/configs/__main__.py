@@ -1,6 +1,6 @@
-"""List the networks that can be chosen: `python -m aot_jax.configs`. Nothing else calls this.
+"""List the networks that can be chosen: `python -m aot_jax.configs`.
 
-Parameters are counted from the shapes that a network's own init would give; no weight is drawn.
+Parameters are counted from their shapes; no weights are initialised.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from aot_jax.models.encoders import ENCODERS
 from aot_jax.network import make_model, param_shapes
 from aot_jax.start import run
 
-MASK_TOKEN = 256  # the release's networks with block v1 carry one, unused
-WIDEST = 10  # figures and commas of a number of parameters
+MASK_TOKEN = 256  # parameters of the unused mask token in the release's block v1
+WIDEST = 10  # width of the column of parameters, in characters
 TITLES = ("config", "encoder", "LSTT block", "depth", "parameters", "a memory frame every")
 
 
@@ -48,7 +48,7 @@ def count_parameters(config: ConfigDict) -> int:
 
 @functools.cache
 def _encoder(name: str, side: int) -> tuple[Any, int]:
-    """Return the shapes of an encoder's maps of an image `side` pixels wide, and its number of parameters."""
+    """Return the shapes of an encoder's maps of a square image, `side` in pixels, and its number of parameters."""
     init = ENCODERS[name]().init_with_output
     outputs, variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
     return outputs, _count(variables["params"])
@@ -61,7 +61,7 @@ def _count(shapes: Mapping[str, Any]) -> int:
 
 
 def describe(config: ConfigDict) -> list[str]:
-    """Say in the words of `TITLES` what a config is, but for its parameters, which take longer."""
+    """Return a config's row under `TITLES`, without the number of parameters, which takes longer."""
     model, memory = config.model, config.memory
     often = f"{memory.gap} (training: {memory.train_gap})" if memory.gap else "- (reference only)"
     return [
@@ -75,7 +75,7 @@ def describe(config: ConfigDict) -> list[str]:
 
 
 def print_table(configs: Sequence[ConfigDict]) -> None:
-    """Print `TITLES` and a line for each config, each as soon as it is known."""
+    """Print the table, each row as soon as it is computed."""
     rows = [list(TITLES), *map(describe, configs)]
     right = TITLES.index("parameters")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

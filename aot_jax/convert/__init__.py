@@ -33,15 +33,15 @@ def from_torch(
     Args:
         arrays: tensors by name, as in the release (`encoder.`, `LSTT.`, `decoder.` ...), with or without `module.`.
             With `encoder_only` also torchvision's mobilenet_v2 and resnet50 and Swin's names, without `encoder.`.
-        config: whose network takes them.
-        encoder_only: take the encoder and draw the rest from `seed`.
-        seed: of what is drawn.
+        config: of the network.
+        encoder_only: convert the encoder only; initialise the rest from `seed`.
+        seed: of the random parameters.
 
     Returns:
         Nested dicts of float32 arrays, as Flax's "params" collection.
 
     Raises:
-        ConvertError: names every tensor that is missing, unused or of another shape.
+        ConvertError: naming every tensor that is missing, unused or of another shape.
     """
     arrays = {name.removeprefix("module."): value for name, value in arrays.items()}
     wanted = release_tensors(config)
@@ -87,7 +87,7 @@ def _report(config: ConfigDict, missing: list[str], unused: list[str], misshaped
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Read a state dict from a .npz, or from a .pth or .pt, plain or under `state_dict` or `model`.
 
-    Nothing is unpickled but tensors.
+    Only tensors are unpickled.
 
     Raises:
         ConvertError: if the file cannot be read, or if it needs torch and torch is not installed.
@@ -111,7 +111,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ) from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whose words tell how to load it in spite of the danger
+    except Exception as error:  # torch's own message tells how to load the file unsafely
         other = re.search(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)", str(error))
         if other:
             raise ConvertError(

@@ -1,4 +1,4 @@
-"""The table of names: every parameter of a network, its name in the release and how its axes lie there."""
+"""Table of names: every parameter of a network, with its name and axis order in the release."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from aot_jax.network import make_model, param_shapes
 
 
 class Layout(NamedTuple):
-    """How a tensor lies in the release: both directions of one transposition."""
+    """Axis order of a tensor in the release: conversions in both directions."""
 
     to_flax: Callable[[np.ndarray], np.ndarray]
     to_torch: Callable[[np.ndarray], np.ndarray]
@@ -35,12 +35,12 @@ def grouped(heads: int) -> Layout:
 
 
 def by_head(heads: int) -> Layout:
-    """Return the layout of its bias: (heads offsets,)."""
+    """Return the layout of a grouped convolution's bias: (heads offsets,)."""
     return Layout(lambda x: x.reshape(heads, -1), lambda x: x.reshape(-1))
 
 
 def rules(config: ConfigDict) -> list[tuple[str, str, Layout]]:
-    """List (pattern of our path, name in the release, layout). `{leaf}` is the tensor's name in PyTorch's layers."""
+    """List (regex of our path, name in the release, layout). `{leaf}` is the tensor's name in PyTorch's layers."""
     heads = config.model.heads
     conv_in = r"conv_in.\1." if config.model.scalable else "conv_in."
     shared = config.model.share_blocks
@@ -132,12 +132,12 @@ def rules(config: ConfigDict) -> list[tuple[str, str, Layout]]:
 
 LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
-# Tensors of known files that no network here has; anything else that is left over is an error.
+# Tensors of known files that our networks lack; any other unused tensor is an error.
 UNUSED = re.compile(
     r"(^|\.)(mask_token|relative_position_index|attn_mask|num_batches_tracked)$"
     r"|^(encoder\.)?(fc|classifier|layer4|layers\.2\.downsample|layers\.3|norm|head)\."
 )
-# Swin's classifier has no norms on its intermediate outputs: with `encoder_only` they start as drawn.
+# Swin's classifier has no norms on its intermediate outputs: with `encoder_only` they keep their initial values.
 OPTIONAL_IN_ENCODER = re.compile(r"^encoder\.norm\d\.")
 
 
@@ -150,7 +150,7 @@ class Tensor(NamedTuple):
 
 
 def release_tensors(config: ConfigDict) -> dict[str, Tensor]:
-    """Map the release's name of every tensor of this config's network to the parameter that takes it."""
+    """Map the name of each tensor in the release to its parameter in this config's network."""
     model = make_model(config)
     table = [(re.compile(pattern), name, layout) for pattern, name, layout in rules(config)]
     tensors = {}
@@ -160,7 +160,7 @@ def release_tensors(config: ConfigDict) -> dict[str, Tensor]:
         name = found.expand(name).replace("{leaf}", LEAVES.get(path[-1], path[-1]))
         if path[-1] == "bias":
             layout = SAME
-        # A broadcast scalar has a shape and no memory.
+        # A broadcast scalar has the shape but allocates no memory.
         shape = layout.to_torch(np.broadcast_to(np.float32(0), leaf.shape)).shape
         tensors[name] = Tensor(path, shape, layout)
     return tensors

@@ -1,4 +1,4 @@
-"""AOT: encode, identify, propagate, decode (paper, Fig. 3). Used through `aot_jax.propagate`."""
+"""AOT: encode, identify, propagate, decode (paper, Fig. 3)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from aot_jax.models.layers import LayerNorm, Linear, check_rank
 from aot_jax.models.lstt import LSTT, LayerMemory
 from aot_jax.typing import Array
 
-BLOCKS = {"v1": LSTT, "v2": LSTT, "gpm": DualBranchLSTT}  # kinds of block, and the stack that holds them
+BLOCKS = {"v1": LSTT, "v2": LSTT, "gpm": DualBranchLSTT}  # stack class of each kind of block
 
 
 class Features(NamedTuple):
-    """A frame after the encoder."""
+    """The encoder's maps of a frame."""
 
     x4: Array  # (b, h, w, c) at 4x
     x8: Array  # (b, h, w, c) at 8x
@@ -81,8 +81,8 @@ class AOT(nn.Module):
 
         Args:
             mask: (b, h, w) integers at the images' size: 0 background, 1 .. M objects, 255 void.
-            permutation: (b, M) which bank identity each object takes; None: in order.
-            depth: layers wanted; None: all.
+            permutation: (b, M) bank identity of each object; None: in order.
+            depth: number of layers; None: all.
             detach: whether to stop gradients into bank and norm (second half of video training).
         """
         embedding = self.identity_bank(mask, permutation)
@@ -123,11 +123,11 @@ class AOT(nn.Module):
         return self.decoder(features[:3], features.projected, outputs, every_depth)
 
     def numbers_kept(self) -> int:
-        """Return how many numbers memory keeps of a frame for each layer and 16x cell."""
+        """Return how many numbers memory stores for each layer and 16x cell of a frame."""
         return BLOCKS[self.config.block].numbers_kept(self.config)
 
     def depth(self, depth: int | None) -> int:
-        """Return the depth to run, checked; None is the network's own."""
+        """Return the depth to run, None being the network's own; raise ValueError for one it cannot run at."""
         own = self.config.depth
         if depth is None:
             return own
@@ -137,7 +137,7 @@ class AOT(nn.Module):
         return depth
 
     def __call__(self, image: Array, mask: Array) -> Array:
-        """Touch every parameter once, for `init`: logits of a reference frame at each depth; (l, b, h, w, M + 1)."""
+        """Segment a reference frame at each depth, for `init` to use every parameter: logits (l, b, h, w, M + 1)."""
         features = self.encode(image)
         outputs, _ = self.propagate(features.projected, None, self.identify(mask))
         return self.decode(features, outputs, every_depth=True)

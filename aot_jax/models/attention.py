@@ -21,7 +21,7 @@ def merge_heads(x: Array) -> Array:
 
 
 class SelfAttention(nn.Module):
-    """Attend within a frame; the position embedding joins queries and keys only (paper, section 4.2)."""
+    """Attend within a frame; the position embedding is added to queries and keys only (paper, section 4.2)."""
 
     heads: int
     dtype: Dtype = jnp.float32

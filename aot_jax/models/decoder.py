@@ -29,7 +29,7 @@ class ConvNorm(nn.Module):
 
 
 class ConvUpNorm(nn.Module):
-    """Double a map, add a finer one, convolve and normalise in 8 groups; see `ConvUp`."""
+    """Upsample a map twofold, add a finer one, convolve and normalise in 8 groups; see `ConvUp`."""
 
     features: int
     align_corners: bool
@@ -54,7 +54,7 @@ class Decoder(nn.Module):
     scalable: bool
     last_only: bool
     align_corners: bool
-    shortcut_gain: float = 1.0  # of the shortcuts' initial kernels
+    shortcut_gain: float = 1.0  # gain of the shortcuts' initial kernels
     dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
@@ -87,7 +87,7 @@ class Decoder(nn.Module):
         batch = outputs[-1].shape[0]
         first = 1 if every_depth and self.scalable else len(outputs)
         depths = range(first, len(outputs) + 1)
-        x = jnp.concatenate([self._enter(projected, outputs[:depth], batch) for depth in depths])
+        x = jnp.concatenate([self._run_input(projected, outputs[:depth], batch) for depth in depths])
 
         x4, x8, x16 = shortcuts
         x = jax.nn.relu(self.conv_16x(add_shared(x, self.adapter_16x(x16))))
@@ -96,8 +96,8 @@ class Decoder(nn.Module):
         logits = self.conv_out(x).astype(jnp.float32)
         return logits.reshape(len(depths), batch, *logits.shape[1:]) if every_depth else logits
 
-    def _enter(self, projected: Array, outputs: Sequence[Array], batch: int) -> Array:
-        """Run the input layer of a depth."""
+    def _run_input(self, projected: Array, outputs: Sequence[Array], batch: int) -> Array:
+        """Run the input layer for the depth of `outputs`; returns (b, h, w, c) at 16x."""
         if self.last_only:
             x = outputs[-1]
         else:

@@ -1,12 +1,12 @@
 """The gated propagation module, the block of DeAOT, and its stack.
 
 Paper: Yang and Yang, "Decoupling Features in Hierarchical Propagation for Video Object Segmentation", section 3. Two
-branches run side by side: the visual branch x tells what a frame shows, the identity branch z whose it is. Attention
-maps come from x alone, with one head, and carry both branches:
+branches run side by side: the visual branch x describes the frame, the identity branch z its objects. Attention maps
+are computed from x alone, with one head, and applied to both branches:
 
     GP(U, Q, K, V) = F_dw(U * softmax(Q K^T / sqrt(d)) V) W_O
 
-From the second layer on both branches travel as one map (b, h, w, 2 c), x first.
+From the second layer on both branches are one map (b, h, w, 2 c), x first.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ class GatedFrame(NamedTuple):
 
 
 class GatedPropagation(nn.Module):
-    """Gate what attention brought, convolve depthwise 5x5, project: (b, h, w, 4 c) to (b, h, w, 2 c), both branches."""
+    """Gate attended values, convolve depthwise 5x5, project: (b, h, w, 4 c) to (b, h, w, 2 c), both branches."""
 
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, attended: Array, gate: Array, kept: Array | None) -> Array:
-        """Run it; `gate` is like `attended`, `kept` (b, 4 c) the factor of each channel while training, or None."""
+        """Map `attended`; `gate` has its shape, `kept` (b, 4 c) holds factors of channels while training, else None."""
         y = DepthwiseConv(5, dtype=self.dtype, name="depthwise")(attended * gate)
         if kept is not None:
             y = y * kept[:, None, None].astype(y.dtype)
@@ -59,7 +59,7 @@ class GatedSelfAttention(nn.Module):
         channels = a.shape[-1] // 2
 
         def by_branch(name: str) -> Array:
-            """Map the branches apart: (b, h, w, 4 c)."""
+            """Map each branch by a layer of its own: (b, h, w, 4 c)."""
             halves = enumerate(jnp.split(a, 2, axis=-1), start=1)
             return silu(merge([Linear(2 * channels, dtype=self.dtype, name=f"{name}{i}")(x) for i, x in halves]))
 
@@ -74,7 +74,7 @@ class GatedPropagationModule(nn.Module):
     """One layer: long-term and short-term propagation from memory, then propagation within the frame."""
 
     config: Any  # `config.model`
-    first: bool  # the layer that no identity branch enters
+    first: bool  # the first layer, whose input has no identity branch
     dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
@@ -98,11 +98,11 @@ class GatedPropagationModule(nn.Module):
         self.self_attention = GatedSelfAttention(dtype=self.dtype)
 
     def identify(self, embedding: Array) -> Array:
-        """Return the identification embedding (b, h, w, c): what `attach` makes of it depends on the frame."""
+        """Return the identification embedding (b, h, w, c) unchanged: `attach` maps it together with the frame."""
         return embedding
 
     def attach(self, own: GatedFrame, identity: Array) -> FrameKV:
-        """Make a frame's identity value of its identification embedding, and join it to the visual value."""
+        """Compute a frame's identity value from its identification embedding and append it to the visual value."""
         source = identity if own.identity is None else merge([own.identity, identity])
         value = merge([own.value, silu(self.identity_value(source))])
         return FrameKV(own.key[:, None], value[:, None])
@@ -168,7 +168,7 @@ class DualBranchLSTT(LSTT):
 
     @staticmethod
     def numbers_kept(config: Any) -> int:
-        """Return how many numbers a layer's memory keeps of a frame for each cell: its key and both values."""
+        """Return how many numbers memory stores for each layer and cell of a frame: key and both values."""
         return config.channels // 2 + 4 * config.channels
 
     def drop_rates(self) -> np.ndarray:

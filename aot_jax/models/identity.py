@@ -32,15 +32,15 @@ def fuse(key: Array, value: Array, identity: LayerIdentity) -> tuple[Array, Arra
 class IdentityBank(nn.Module):
     """Embed masks patch by patch: E = ID(Y, D) = Y P D (paper, Eq. 2 and "patch-wise identity bank").
 
-    A one-hot mask over background and M identities is convolved with a kernel of one stride (16), so that each pixel
-    of a patch has its own sub-identity. Without `patch_wise`, the mask is subsampled to the 16x grid first.
+    The one-hot mask over background and M identities is convolved at stride 16 with a kernel of one patch, so that each
+    pixel of a patch has its own sub-identity. Without `patch_wise`, the mask is subsampled to the 16x grid first.
     """
 
     identities: int
     channels: int
     align_corners: bool
     patch_wise: bool = True
-    gain: float | None = None  # of the initial orthogonal kernel; None: 1 / pixels of a patch (release)
+    gain: float | None = None  # gain of the initial orthogonal kernel; None: 1 / pixels of a patch (release)
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -48,7 +48,7 @@ class IdentityBank(nn.Module):
         """Embed a mask.
 
         Args:
-            mask: (b, h, w) integers: 0 background, 1 .. M objects; anything else (255: void) embeds as nothing.
+            mask: (b, h, w) integers: 0 background, 1 .. M objects; other values (255: void) add nothing.
             permutation: (b, M) integers: object i takes bank identity permutation[i - 1] + 1; None: identity i.
 
         Returns:
@@ -82,7 +82,7 @@ def permute_mask(mask: Array, permutation: Array) -> Array:
 
 
 def unpermute_logits(logits: Array, permutation: Array) -> Array:
-    """Put logits (b, h, w, M + 1) in the order of objects again: object i reads channel permutation[i - 1] + 1."""
+    """Reorder logits (b, h, w, M + 1) from identities to objects: object i reads channel permutation[i - 1] + 1."""
     background = jnp.zeros((permutation.shape[0], 1), permutation.dtype)
     index = jnp.concatenate([background, permutation + 1], axis=1)
     return jnp.take_along_axis(logits, index[:, None, None], axis=-1)

@@ -22,7 +22,7 @@ Initializer = Callable[..., Array]
 
 
 def fans_uniform(fan_in: int, fan_out: int) -> Initializer:
-    """Return the Xavier uniform initializer for stated fans, for tensors whose shape does not tell them."""
+    """Return the Xavier uniform initializer for given fans, for tensors whose shape does not tell them."""
     bound = math.sqrt(6.0 / (fan_in + fan_out))
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
@@ -43,8 +43,8 @@ class Linear(nn.Module):
 
     features: int
     use_bias: bool = True
-    encoder: bool = False  # chooses the initial values
-    gain: float = 1.0  # of the initial kernel, outside the encoder
+    encoder: bool = False  # initialise as in the encoders
+    gain: float = 1.0  # gain of the initial kernel, unless `encoder`
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -53,7 +53,7 @@ class Linear(nn.Module):
         xavier = nn.initializers.variance_scaling(self.gain**2, "fan_avg", "uniform")
         kernel_init = fan_out_normal(self.features) if self.encoder else xavier
         kernel = self.param("kernel", kernel_init, (fan_in, self.features))
-        # In two dimensions: XLA's CPU backend differentiates a product over several axes six times as slowly.
+        # A matrix product: XLA's CPU backend is six times slower in differentiating a product over several axes.
         y = x.astype(self.dtype).reshape(-1, fan_in) @ kernel.astype(self.dtype)
         y = y.reshape(*x.shape[:-1], self.features)
         if self.use_bias:
@@ -104,14 +104,14 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         taps, channels = self.kernel_size**2, x.shape[-1]
-        fan_out = channels * taps  # as the release counts it, groups or not
+        fan_out = channels * taps  # as in the release, which ignores the groups
         kernel_init = fan_out_normal(fan_out) if self.encoder else fans_uniform(taps, fan_out)
         kernel = self.param("kernel", kernel_init, (self.kernel_size, self.kernel_size, channels))
         return depthwise_conv(x.astype(self.dtype), kernel, self.stride, self.dilation)
 
 
 class FrozenBatchNorm(nn.Module):
-    """Normalise channels by stored statistics; nothing here is ever trained (paper, section 5)."""
+    """Normalise channels by stored statistics; no parameter is ever trained (paper, section 5)."""
 
     epsilon: float = 1e-5
     dtype: Dtype = jnp.float32
@@ -124,7 +124,7 @@ class FrozenBatchNorm(nn.Module):
         mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
         factor = scale * lax.rsqrt(var + self.epsilon)
         factor, offset = lax.stop_gradient((factor, bias - mean * factor))
-        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # large terms cancel
+        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # float32, as large terms cancel
 
 
 # Two-pass variance: the one-pass form loses digits that parity needs.
@@ -143,14 +143,15 @@ def fold_keys(keys: Array, data: int) -> Array:
 
 
 def draw_kept(keys: Array | None, rates: np.ndarray) -> Array | None:
-    """Draw which branches each sample keeps (stochastic depth), all at once: a draw apiece compiles slowly.
+    """Draw which branches each sample keeps (stochastic depth), in one call: many calls compile slowly.
 
     Args:
-        keys: (b,) random keys, one a sample, so that bits do not depend on how a batch is split; None: no dropping.
+        keys: (b,) random keys of the samples, so that the result does not depend on how a batch is split; None: no
+            dropping.
         rates: (...) the probability of dropping each branch.
 
     Returns:
-        (b, ...) float32: 0 for a branch that is dropped, 1 / (1 - rate) for one that is kept. None for None.
+        (b, ...) float32: 0 for a branch that is dropped, 1 / (1 - rate) for one that is kept. None without keys.
     """
     if keys is None:
         return None
@@ -159,12 +160,12 @@ def draw_kept(keys: Array | None, rates: np.ndarray) -> Array | None:
 
 
 def drop_path(x: Array, kept: Array | None) -> Array:
-    """Scale a branch (b, ...) by what `draw_kept` drew for it, (b,); None leaves it unchanged."""
+    """Scale a branch (b, ...) by its factors (b,) from `draw_kept`; None leaves it unchanged."""
     return x if kept is None else x * kept.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
 
 
-def _between(size_in: int, size_out: int, align_corners: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the two cells that each of `size_out` cells lies between, and how far from the first; (out,) each."""
+def _neighbours(size_in: int, size_out: int, align_corners: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the two input cells around each output cell, and its distance from the first; (out,) each."""
     if align_corners:
         position = np.arange(size_out) * ((size_in - 1) / max(size_out - 1, 1))
     else:
@@ -176,7 +177,7 @@ def _between(size_in: int, size_out: int, align_corners: bool) -> tuple[np.ndarr
 @functools.lru_cache(maxsize=256)
 def _bilinear_matrix(size_in: int, size_out: int, align_corners: bool) -> np.ndarray:
     """Return the (out, in) matrix of linear interpolation along one axis."""
-    low, high, fraction = _between(size_in, size_out, align_corners)
+    low, high, fraction = _neighbours(size_in, size_out, align_corners)
     matrix = np.zeros((size_out, size_in))
     np.add.at(matrix, (np.arange(size_out), low), 1 - fraction)
     np.add.at(matrix, (np.arange(size_out), high), fraction)
@@ -201,14 +202,14 @@ def resize_bilinear(x: Array, size: Sequence[int], align_corners: bool) -> Array
 def resize_planes(x: Array, size: Sequence[int], align_corners: bool) -> Array:
     """Resize (b, h, w, c) as `resize_bilinear` does, with channels before cells: (b, c, *size).
 
-    For maps of few channels that become large: all that follows runs along rows of pixels.
+    For few channels and a large output: operations then run along rows of pixels.
     """
     x = jnp.moveaxis(x, -1, 1)
     if size[1] != x.shape[3]:
         columns = _bilinear_matrix(x.shape[3], size[1], align_corners).astype(x.dtype)
         x = (x.reshape(-1, x.shape[3]) @ columns.T).reshape(*x.shape[:3], -1)
     if size[0] != x.shape[2]:
-        low, high, fraction = _between(x.shape[2], size[0], align_corners)
+        low, high, fraction = _neighbours(x.shape[2], size[0], align_corners)
         part = fraction.astype(x.dtype)[:, None]
         x = x[:, :, low] * (1 - part) + x[:, :, high] * part
     return x

@@ -22,13 +22,13 @@ def near_first(window: int, locality: float) -> nn.initializers.Initializer:
 
 
 class ShortTermAttention(nn.Module):
-    """Attend to a window of the short-term memory, with relative positions: no input projections, one output's."""
+    """Attend to a window of the short-term memory, with relative positions: one output projection alone."""
 
     window: int
     relative_position: bool
     form: str
-    locality: float | None = None  # fall of the initial bias with squared distance in cells; None: no fall
-    relative_values: bool = True  # relative positions have values beside their scores
+    locality: float | None = None  # decrease of the initial bias per squared cell of distance; None: uniform
+    relative_values: bool = True  # relative positions add to the values, not only to the scores
     project: bool = True
     dtype: Dtype = jnp.float32
 
@@ -63,7 +63,7 @@ class ShortTermAttention(nn.Module):
         attend = functools.partial(FORMS[self.form], window=self.window)
         batch, shared = values.shape[0], q.shape[0] == keys.shape[0] == 1
         if shared and batch > 1 and keys.shape[2] == 1:
-            # All of the batch weigh the one frame before alike: their values lie side by side, as more channels.
+            # The whole batch has the same weights: its values are stacked as channels.
             side_by_side = rearrange(values, "b n t h w d -> 1 n t h w (b d)")
             wide_v = None if relative_v is None else jnp.tile(relative_v, (1, 1, batch))
             y = attend(q, keys, side_by_side, relative, wide_v, valid.any(axis=0, keepdims=True))

@@ -33,7 +33,7 @@ class LayerMemory(NamedTuple):
     """What one layer attends to; the trees are those that its block's `attach` returns, with an axis of frames."""
 
     long: Any  # tree of (b, n, k, h, w, d)
-    long_valid: Array | None  # (b, k) bool; None: all
+    long_valid: Array | None  # (b, k) bool, slots that hold a frame; None: all
     short: Any  # tree of (b, n, t, h, w, d), the latest frame first
     short_valid: Array  # (b, t) bool
 
@@ -91,7 +91,7 @@ class LSTTBlock(nn.Module):
         return LayerIdentity(None, split_heads(self.value(embedding), self.config.heads))
 
     def attach(self, own: FrameKV, identity: LayerIdentity) -> FrameKV:
-        """Attach identities to a frame's key and value: what memory keeps of it."""
+        """Attach identities to a frame's key and value, as memory stores them."""
         return FrameKV(*fuse(own.key, own.value, identity))
 
     def __call__(
@@ -152,7 +152,7 @@ def self_memory(frame: FrameKV) -> LayerMemory:
 
 
 class LSTT(nn.Module):
-    """A stack of LSTT blocks that runs at any depth up to its own; with `share_blocks`, one block at each layer."""
+    """A stack of LSTT blocks that runs at any depth up to its own; with `share_blocks`, all layers are one block."""
 
     config: Any  # `config.model`
     dtype: Dtype = jnp.float32
@@ -165,7 +165,7 @@ class LSTT(nn.Module):
 
     @staticmethod
     def numbers_kept(config: Any) -> int:
-        """Return how many numbers a layer's memory keeps of a frame for each cell: its key and value."""
+        """Return how many numbers memory stores for each layer and cell of a frame: key and value."""
         return 2 * config.channels
 
     def drop_rates(self) -> np.ndarray:

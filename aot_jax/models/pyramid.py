@@ -1,11 +1,10 @@
-"""One step up the decoder's pyramid: double a map, add a finer one through a linear layer, convolve 3x3.
+"""One step up the decoder's pyramid: upsample a map twofold, add a finer one through a linear layer, convolve 3x3.
 
     y = conv(resize(x) + features A + a)
 
-On the CPU, arithmetic is what this costs, and most of it can be saved: matrices over the
-channels commute with resizing, so each tap of the kernel is applied to the coarse map, where there are a quarter of the
-cells; and the finer map, which all groups of objects and all depths share, is convolved once, with A and the kernel
-multiplied out where that has fewer channels.
+The form for the CPU saves most of the arithmetic. Resizing commutes with products over channels, so each tap of the
+kernel is applied to the coarse map, which has a quarter of the cells. The finer map, shared by all groups of objects
+and all depths, is convolved once; if it has fewer channels than the coarse map, A and the kernel are multiplied first.
 """
 
 import math
@@ -21,11 +20,11 @@ from aot_jax.ops.convolution import same_conv
 from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
-WORTH = 1e8  # products saved that are worth compiling more operations: about a millisecond
+WORTH = 1e8  # multiplications saved that justify a larger program: about a millisecond
 
 
 class ConvUp(nn.Module):
-    """Convolve a doubled map plus shortcuts; parameters are those of a 3x3 `Conv` with bias."""
+    """Upsample a map, add a finer one, convolve; parameters are those of a 3x3 `Conv` with bias."""
 
     features: int
     align_corners: bool
@@ -37,7 +36,7 @@ class ConvUp(nn.Module):
 
         Args:
             x: the coarse map.
-            fine: encoder map that b / s samples share, in the order in which s samples are repeated.
+            fine: encoder map; sample i of x uses map i % s.
             adapter: (f, c) the linear layer that brings `fine` to c channels.
             adapter_bias: (c,).
         """
@@ -53,7 +52,7 @@ class ConvUp(nn.Module):
 
         def in_parts(x: Array, fine: Array, adapter: Array, adapter_bias: Array, kernel: Array) -> Array:
             if fine.shape[-1] < adapter.shape[-1]:
-                # The bias is a channel of ones, so that there is none of it in the padding.
+                # The bias enters as a channel of ones, so that the padding has no bias.
                 fine = jnp.concatenate([fine, jnp.ones_like(fine[..., :1])], axis=-1)
                 adapter = jnp.concatenate([adapter, adapter_bias[None]])
                 shared = same_conv(fine, jnp.einsum("cd,ijdf->ijcf", adapter, kernel))
@@ -62,7 +61,7 @@ class ConvUp(nn.Module):
             return add_shared(conv_doubled(x, kernel, self.align_corners), shared)
 
         doubled = _doubled(x.shape[1:3], self.align_corners) == fine.shape[1:3]
-        # In products of one tap of the kernel for each cell and feature of the fine map.
+        # Multiplications per tap of the kernel, cell of the fine map and feature.
         in_full = x.shape[0] * channels
         less = in_full / 4 + fine.shape[0] * min(fine.shape[-1], channels)
         saved = (in_full - less) * 9 * math.prod(fine.shape[1:3]) * self.features
@@ -71,10 +70,10 @@ class ConvUp(nn.Module):
 
 
 class Weights(nn.Module):
-    """A linear layer's kernel and bias, for what multiplies them out itself; initial values as of `Linear`."""
+    """Kernel and bias of a linear layer that is applied elsewhere; initialised as in `Linear`."""
 
     features: int
-    gain: float = 1.0  # of the initial kernel
+    gain: float = 1.0  # gain of the initial kernel
 
     @nn.compact
     def __call__(self, fan_in: int) -> tuple[Array, Array]:
@@ -85,7 +84,7 @@ class Weights(nn.Module):
 
 
 def conv_doubled(x: Array, kernel: Array, align_corners: bool) -> Array:
-    """Compute same_conv(resize_bilinear(x, twice its size), kernel) with a quarter of the products.
+    """Compute same_conv(resize_bilinear(x, twice its size), kernel) with a quarter of the multiplications.
 
     Args:
         x: (b, h, w, c).
@@ -105,28 +104,28 @@ def conv_doubled(x: Array, kernel: Array, align_corners: bool) -> Array:
 
 
 def _double(taps: Sequence[Array], axis: int, align_corners: bool) -> Array:
-    """Resize three maps to twice their length along an axis, move them by 1, 0, -1 cells and add them up."""
+    """Upsample three maps twofold along an axis, shift them by 1, 0, -1 cells and sum."""
     (even0, odd0), (even1, odd1), (even2, odd2) = (_halves(x, axis, align_corners) for x in taps)
-    even = _moved(odd0, 1, axis) + even1 + odd2
-    odd = even0 + odd1 + _moved(even2, -1, axis)
+    even = _shift(odd0, 1, axis) + even1 + odd2
+    odd = even0 + odd1 + _shift(even2, -1, axis)
     y = jnp.stack([even, odd], axis=axis + 1)
     y = y.reshape(*y.shape[:axis], -1, *y.shape[axis + 2 :])
     return lax.slice_in_dim(y, 0, y.shape[axis] - align_corners, axis=axis)
 
 
 def _halves(x: Array, axis: int, align_corners: bool) -> tuple[Array, Array]:
-    """Return the even and the odd cells of x at twice its length; with aligned corners the last odd one is 0."""
+    """Return the even and odd cells of x upsampled twofold; with aligned corners the last odd one is 0."""
     place = lax.broadcasted_iota(jnp.int32, x.shape, axis)
     last = place == x.shape[axis] - 1
-    after = _moved(x, -1, axis)
+    after = _shift(x, -1, axis)
     if align_corners:
         return x, jnp.where(last, 0, 0.5 * (x + after))
-    before, after = jnp.where(place == 0, x, _moved(x, 1, axis)), jnp.where(last, x, after)
+    before, after = jnp.where(place == 0, x, _shift(x, 1, axis)), jnp.where(last, x, after)
     return 0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after
 
 
-def _moved(x: Array, by: int, axis: int) -> Array:
-    """Move the cells of x by 1 or -1 along an axis; zeros come in."""
+def _shift(x: Array, by: int, axis: int) -> Array:
+    """Shift x by 1 or -1 cells along an axis, filling with zeros."""
     pads = [(0, 0, 0)] * x.ndim
     pads[axis] = (by, -by, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), pads)

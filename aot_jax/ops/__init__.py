@@ -1,1 +1,1 @@
-"""Products of the network in the form that a device runs fast; each has a plain form that tests compare with."""
+"""Operations of the network in forms that are fast on a device, each tested against a plain form."""

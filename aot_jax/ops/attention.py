@@ -1,4 +1,4 @@
-"""Softmax attention in the form that a device runs fast (paper, Eq. 1).
+"""Softmax attention in forms that are fast on a device (paper, Eq. 1).
 
 Heads come before tokens throughout, so that a head's scores are one contiguous matrix and the memory is never
 transposed.
@@ -15,9 +15,9 @@ from jax import lax
 from aot_jax.ops.forms import by_platform, can_fuse
 from aot_jax.typing import Array
 
-QUERY_BLOCK = 128  # queries a block on the CPU: a block's scores then stay in cache
-MASKED = -1e30  # added to scores that must not count; finite, so that no token meets 0 / 0
-TOKENS = "b n t r d -> b n (t r) d"  # of several frames, one after the other
+QUERY_BLOCK = 128  # queries in a block on the CPU, so that its scores stay in cache
+MASKED = -1e30  # additive mask of a score; finite, so that a fully masked row gives no 0 / 0
+TOKENS = "b n t r d -> b n (t r) d"  # pattern that joins the tokens of several frames
 
 
 def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
@@ -27,7 +27,7 @@ def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
         q: (b, n, s, d) queries.
         k: (b, n, r, d) keys.
         v: (b, n, r, d) values.
-        valid: (b, r) bool, keys that count; None: all. Without any, the result means nothing, but is finite.
+        valid: (b, r) bool, keys that count; None: all. If none counts, the result is meaningless but finite.
 
     Returns:
         (b, n, s, d).
@@ -41,7 +41,7 @@ def _attend(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
     scores = jnp.einsum("bnqd,bnkd->bnqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
     if bias is not None:
         scores = scores + bias
-    # The division comes after the product with v, where there are fewer numbers to divide.
+    # Divided after the product with v, where there are fewer numbers.
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)
     return (jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), v) / total).astype(v.dtype)
@@ -50,17 +50,17 @@ def _attend(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
 def attend_fused(
     q: Array, k: Array, v: Array, count: Array | None = None, implementation: Literal["cudnn", "xla"] = "cudnn"
 ) -> Array:
-    """Compute `attend` without a place for the scores in memory; JAX has this for 16 bits, CUDA and few shapes.
+    """Compute `attend` without storing the scores; JAX supports this on CUDA, in 16 bits, for few shapes.
 
     Args:
         q: (b, n, s, d) queries.
         k: (b, n, r, d) keys.
         v: (b, n, r, i d) values, any i.
-        count: (b,) int32, at least 1: only the first so many keys count; None: all.
-        implementation: as JAX calls it.
+        count: (b,) int32, number of leading keys that count, at least 1; None: all.
+        implementation: as in `jax.nn.dot_product_attention`.
     """
     heads, wide = q.shape[1], v.shape[-1] // q.shape[-1]
-    if wide > 1:  # values as wide as keys, each part a head
+    if wide > 1:  # split values into parts as wide as keys, each a head
         v = rearrange(v, "b n r (i d) -> b (n i) r d", i=wide)
         q, k = (jnp.repeat(x, wide, axis=1) for x in (q, k))
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
@@ -76,7 +76,7 @@ def _attend_blocks(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
 
 
 def _cut(q: Array) -> Array:
-    """Cut queries (b, n, s, d) into blocks (i, b, n, q, d) of QUERY_BLOCK at most, the last filled up with zeros."""
+    """Cut queries (b, n, s, d) into blocks (i, b, n, q, d) of at most QUERY_BLOCK queries, zero-padded."""
     size = min(QUERY_BLOCK, q.shape[2])
     blocks = -(-q.shape[2] // size)
     q = jnp.pad(q, ((0, 0), (0, 0), (0, blocks * size - q.shape[2]), (0, 0)))
@@ -128,11 +128,11 @@ def attend_valid_first(
 
 @jax.custom_vjp
 def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
-    """Take frames one after the other, with a softmax that is corrected when a larger score comes."""
+    """Attend frame by frame, up to the last valid one, with an online softmax."""
     frames, depth = v.shape[2], v.shape[-1]
     count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
     blocks = _cut(q * q.shape[-1] ** -0.5)
-    # s: samples that share queries and keys, and so their weights; their values lie side by side.
+    # s: samples that share queries and keys, hence weights; their values are stacked as channels.
     share = v.shape[0] // q.shape[0]
     values = rearrange(v, "(b s) n t r d -> b n t r (s d)", s=share)
     bias = rearrange(jnp.where(valid, 0.0, MASKED), "(b s) t -> t b 1 1 s 1", s=share)
@@ -162,7 +162,7 @@ def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
 
 
 def _attend_filled_forward(q: Array, k: Array, v: Array, valid: Array) -> tuple[Array, Callable]:
-    """A loop of unknown length has no gradient; all frames at once have."""
+    """Use all frames at once: a loop of unknown length has no gradient."""
     return jax.vjp(lambda q, k, v: _attend_all(q, k, v, valid), q, k, v)
 
 

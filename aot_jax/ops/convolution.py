@@ -1,4 +1,4 @@
-"""Convolutions as functions, with gradients that XLA computes fast."""
+"""Convolutions with gradients that XLA computes fast."""
 
 import functools
 import operator
@@ -28,7 +28,7 @@ def convolve(x: Array, kernel: Array, stride: int, dilation: int, pad: int) -> A
 def same_conv(x: Array, kernel: Array, dilation: int = 1) -> Array:
     """Convolve a map (b, h, w, c) with a kernel (k, k, c, f), k odd, at stride 1 and zero-padded: (b, h, w, f).
 
-    XLA's CPU backend takes several times too long for the gradient of the kernel, so this has its own.
+    XLA's CPU backend is several times slower at the kernel's gradient, so this defines its own.
     """
     return convolve(x, kernel, 1, dilation, dilation * (kernel.shape[0] - 1) // 2)
 
@@ -65,15 +65,15 @@ same_conv.defvjp(_same_conv_forward, _same_conv_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) -> Array:
-    """Convolve each channel with its own k x k kernel; sums are float32, and rounded to the type of x at the end.
+    """Convolve each channel with its own k x k kernel; sums are float32, rounded to the type of x at the end.
 
-    On the CPU as a sum of k*k shifted products, which fuse into one loop: XLA's grouped convolution is an order of
+    On the CPU this is a sum of k*k shifted products, which fuse into one loop: XLA's grouped convolution is an order of
     magnitude slower there.
 
     Args:
         x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
-        kernel: (k, k, c) float32, k odd. Few weights, which cost nothing in full, while rounding them to bfloat16 moves
-            an encoder's maps as much as all other rounding.
+        kernel: (k, k, c) float32, k odd. Rounded to bfloat16, these few weights would change an encoder's maps as much
+            as all other rounding.
         stride: of the output grid, in cells of x.
         dilation: distance between taps, in cells of x.
 
@@ -113,7 +113,7 @@ def _shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
 
 
 def _pad_for_taps(x: Array, size: int, stride: int, dilation: int) -> tuple[Array, int, int]:
-    """Return x with zeros around it, and the rows and columns of the output."""
+    """Return x zero-padded, and the rows and columns of the output."""
     pad = dilation * (size - 1) // 2
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     return padded, -(-x.shape[1] // stride), -(-x.shape[2] // stride)

@@ -1,12 +1,13 @@
-"""Which form of a product a program runs: chosen here alone, by the platform that the program is compiled for.
+"""Choice of the form of an operation by the platform that a program is compiled for.
 
 name         CPU                                    GPU and others
-attention    blocks of queries, frame by frame      cuDNN's in 16 bits, all scores at once in float32
+attention    blocks of queries, frame by frame      all scores at once, or fused
+fused        not used                               cuDNN's attention, where JAX supports it (16 bits)
 windows      rows of tiles one by one               all rows at once
 depthwise    shifted products                       XLA's grouped convolution
-kernels      gradient of a kernel tap by tap        XLA's
-pyramid      taps on the coarse map                 on the fine one
-patches      patches of several ids only            all, as a convolution
+kernels      gradient of a kernel tap by tap        XLA's gradient
+pyramid      taps on the coarse map                 taps on the fine map
+patches      patches of several ids only            all patches, as a convolution
 """
 
 import contextlib
@@ -17,11 +18,11 @@ import jax
 from jax import lax
 
 NAMES = ("attention", "fused", "windows", "depthwise", "kernels", "pyramid", "patches")
-_chosen: dict[str, str] = {}  # names to "cpu" or "gpu", whatever the platform
+_chosen: dict[str, str] = {}  # "cpu" or "gpu" by name, overrides the platform
 
 
 def by_platform(name: str, *operands: Any, cpu: Callable, gpu: Callable) -> Any:
-    """Call one of two functions with equal results, the one that the program's platform runs faster."""
+    """Call the one of two functions with equal results that is faster on the program's platform."""
     if name in _chosen:
         return (cpu if _chosen[name] == "cpu" else gpu)(*operands)
     return lax.platform_dependent(*operands, cpu=cpu, default=gpu)
@@ -29,9 +30,9 @@ def by_platform(name: str, *operands: Any, cpu: Callable, gpu: Callable) -> Any:
 
 @contextlib.contextmanager
 def choose(**forms: str) -> Iterator[None]:
-    """Trace with these forms ("cpu" or "gpu" by name) on every platform, to test and to compare them.
+    """Use the given forms ("cpu" or "gpu" by name) on every platform, for tests and benchmarks.
 
-    What was traced before keeps its forms: jit a new function inside.
+    Functions traced before keep their forms: jit a new one inside.
 
     Raises:
         ValueError: for an unknown name.
@@ -48,7 +49,7 @@ def choose(**forms: str) -> Iterator[None]:
 
 
 def can_fuse(form: Callable, *operands: Any) -> bool:
-    """Return whether JAX takes an attention that only some devices have, for such operands on this machine."""
+    """Return whether JAX supports the fused attention `form` for these operands on this machine."""
     if _chosen.get("fused") == "cpu":
         return False
     try:

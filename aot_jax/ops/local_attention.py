@@ -1,7 +1,7 @@
 """Attention to a window around each cell, in two forms with equal results (paper, section 4.2).
 
-`patches` is the literal one over `jax.lax.conv_general_dilated_patches` and the tested reference; `tiles` lets 8 x 8
-queries share the keys around them.
+`patches` follows the formula with `jax.lax.conv_general_dilated_patches` and is the reference in tests; in `tiles`
+8 x 8 queries share the keys around them.
 
     score(q at p, offset o) = q . k(p + o) / sqrt(d) + relative(q)[o]
     out(p)                  = sum_o softmax(score)[o] (v(p + o) + relative_v[o])
@@ -16,7 +16,7 @@ from aot_jax.ops.attention import MASKED
 from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
-TILE = 8  # queries a side of a tile
+TILE = 8  # side of a tile, in queries
 
 
 def attend_patches(
@@ -54,7 +54,7 @@ def attend_patches(
 def attend_tiles(
     q: Array, k: Array, v: Array, relative: Array | None, relative_v: Array | None, valid: Array, window: int
 ) -> Array:
-    """Attend within windows; the queries of a tile share one block of keys and mask what lies outside their window.
+    """Attend within windows; the queries of a tile share one block of keys and mask those outside their window.
 
     Args:
         q: (b, n, h, w, d) queries.
@@ -121,7 +121,7 @@ def attend_tiles(
         x = rearrange(unshear(x), "... j s i u -> ... i u j s")
         return rearrange(unshear(x), "... i u j v -> ... i j (u v)")
 
-    # Keys count where they lie inside the frame and their frame is valid; the window is in `spread`'s fill.
+    # Keys count if inside a valid frame; `spread` masks those outside the window.
     inside = jnp.broadcast_to(valid[:, None, :, None, None, None], (*valid.shape[:1], 1, frames, height, width, 1))
     inside = neighbourhood(inside.astype(jnp.float32))[..., 0]
     bias = jnp.where(inside > 0.5, 0.0, MASKED)  # (y, b, 1, x, keys)

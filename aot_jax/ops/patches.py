@@ -12,15 +12,15 @@ from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
 STRIDE = 16  # pixels from patch to patch
-BLOCK = 128  # patches multiplied at once
+BLOCK = 128  # patches in one product
 
 
 def embed_patches(mask: Array, kernel: Array) -> Array:
     """Convolve a one-hot mask with a kernel of one patch, at stride 16.
 
     Args:
-        mask: (b, h, w) integers; anything but 0 .. m - 1 embeds as nothing.
-        kernel: (k, k, m, c); k is 17, centred on every 16th pixel of sides 16 n + 1, or 16, side by side.
+        mask: (b, h, w) integers; values outside 0 .. m - 1 add nothing.
+        kernel: (k, k, m, c); k is 17 (patches centred on every 16th pixel of sides 16 n + 1) or 16 (side by side).
 
     Returns:
         (b, h', w', c); h' is n + 1 or n.
@@ -43,7 +43,7 @@ def _by_convolution(mask: Array, kernel: Array) -> Array:
 def _by_patch(mask: Array, kernel: Array) -> Array:
     patches, grid = _cut(mask, kernel.shape[0])
     table = kernel.sum(axis=(0, 1))
-    mixed, first = _sort_out(patches, table.shape[0])
+    mixed, first = _find_mixed(patches, table.shape[0])
     rows = jnp.concatenate([table, jnp.zeros_like(table[:1])])[first]
     flat = kernel.reshape(-1, table.shape[1])
 
@@ -57,7 +57,7 @@ def _by_patch(mask: Array, kernel: Array) -> Array:
 def _by_patch_backward(saved: tuple[Array, Array], grad: Array) -> tuple[None, Array]:
     mask, kernel = saved
     patches, _ = _cut(mask, kernel.shape[0])
-    mixed, first = _sort_out(patches, kernel.shape[2])
+    mixed, first = _find_mixed(patches, kernel.shape[2])
     grad = grad.reshape(-1, grad.shape[-1])
     is_mixed = jnp.zeros(len(patches), bool).at[mixed].set(True, mode="drop")
     alike = jax.ops.segment_sum(jnp.where(is_mixed[:, None], 0, grad), first, kernel.shape[2] + 1)[:-1]
@@ -75,7 +75,7 @@ _by_patch.defvjp(lambda mask, kernel: (_by_patch(mask, kernel), (mask, kernel)),
 
 
 def _cut(mask: Array, size: int) -> tuple[Array, tuple[int, int, int]]:
-    """Cut a mask (b, h, w) into patches (p, size * size), -1 outside of it; returns the grid (b, h', w') too."""
+    """Cut a mask (b, h, w) into patches (p, size * size), padded with -1; return the grid (b, h', w') too."""
     batch, height, width = mask.shape
     pad = STRIDE // 2 if size > STRIDE else 0
     rows, columns = height // STRIDE + (size > STRIDE), width // STRIDE + (size > STRIDE)
@@ -89,10 +89,10 @@ def _cut(mask: Array, size: int) -> tuple[Array, tuple[int, int, int]]:
     return cells.transpose(0, 1, 3, 2, 4).reshape(-1, size * size), (batch, rows, columns)
 
 
-def _sort_out(patches: Array, identities: int) -> tuple[Array, Array]:
-    """Return which patches hold several ids, (p',) their indices and then p; and the id of each one's first pixel.
+def _find_mixed(patches: Array, identities: int) -> tuple[Array, Array]:
+    """Return the indices (p',) of patches that hold several ids, padded with p, and each patch's first id (p,).
 
-    p' is p rounded up to whole blocks. Ids that embed as nothing are `identities`.
+    p' is p rounded up to whole blocks. Ids that add nothing are returned as `identities`.
     """
     count = len(patches)
     first = patches[:, 0]
@@ -104,6 +104,7 @@ def _sort_out(patches: Array, identities: int) -> tuple[Array, Array]:
 
 
 def _blocks(mixed: Array, patches: Array) -> Array:
+    """Return the number of blocks that hold mixed patches."""
     return -(-(mixed < len(patches)).sum() // BLOCK)
 
 

@@ -1,4 +1,4 @@
-"""Labels on their way from the device, so that it can work on the next frame before they are read."""
+"""Labels copied from the device in the background, while it works on the next frame."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from aot_jax.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Answer:
-    """Labels of one frame, on their way."""
+    """Labels of one frame, being copied to the host."""
 
     labels: ArrayLike  # (h, w) int32 slots
     slots: Slots
@@ -22,12 +22,12 @@ class Answer:
             self.labels.copy_to_host_async()
 
     def read(self) -> np.ndarray:
-        """Wait for them; returns (h, w) int32 ids."""
+        """Wait for the copy; returns (h, w) int32 ids."""
         return self.slots.to_ids(self.labels)
 
 
 def one_late(answers: Iterable[Answer]) -> Iterator[np.ndarray]:
-    """Read each answer once the next one is on its way; what fails comes after the answers before it."""
+    """Yield the ids of each answer once the next is computing; an error is raised after the ids before it."""
     waiting = None
     try:
         for answer in answers:

@@ -1,4 +1,4 @@
-"""What a tracker takes as a frame and as a mask."""
+"""Checks of the frames and masks given to a tracker."""
 
 from collections.abc import Collection
 
@@ -14,7 +14,7 @@ class TrackError(ValueError):
 
 
 def check_frame(frame: np.ndarray, size: Size | None) -> np.ndarray:
-    """Return a frame (h, w, 3) uint8; `size` is that of the frames before, None for the first.
+    """Check a frame and return it, (h, w, 3) uint8; `size` is that of the frames before, None for the first.
 
     Raises:
         TrackError: for another shape, type or size.
@@ -34,7 +34,7 @@ def check_frame(frame: np.ndarray, size: Size | None) -> np.ndarray:
 
 
 def check_mask(mask: np.ndarray, frame: np.ndarray, known: Collection[int], max_objects: int) -> np.ndarray:
-    """Return the mask of a frame as (h, w) int32; `known` are the ids tracked so far.
+    """Check a frame's mask and return it as (h, w) int32; `known` are the ids tracked so far.
 
     Raises:
         TrackError: for another shape or type, ids out of range, or too many objects.

@@ -1,6 +1,6 @@
-"""The objects of a video: a person's ids in slots 1, 2, 3 ..., slots in groups of M that share a pass of the network.
+"""The objects of a video: the user's ids in slots 1, 2, 3 ..., slots in groups of M that share a pass of the network.
 
-An object keeps its slot for the whole video; one that is removed leaves its slot to the next that comes. Slot s is
+An object keeps its slot for the whole video; the slot of a removed object goes to the next new one. Slot s is
 identity (s - 1) % M + 1 of group (s - 1) // M. Groups are the network's batch axis, joined by soft aggregation.
 """
 
@@ -19,10 +19,10 @@ from aot_jax.typing import Array, ArrayLike
 
 @dataclass(frozen=True)
 class Slots:
-    """Which slot each object holds."""
+    """The slot of each object."""
 
     identities: int  # M, slots of one group
-    of: Mapping[int, int] = field(default_factory=dict)  # id -> slot, in the order in which objects came
+    of: Mapping[int, int] = field(default_factory=dict)  # id -> slot, in order of appearance
 
     def take(self, ids: Iterable[int]) -> "Slots":
         """Give the lowest free slots to ids that have none."""
@@ -34,15 +34,15 @@ class Slots:
         return replace(self, of=of)
 
     def free(self, ids: Iterable[int]) -> "Slots":
-        """Take the slots of ids away."""
+        """Free the slots of ids."""
         gone = set(ids)
         return replace(self, of={i: slot for i, slot in self.of.items() if i not in gone})
 
     def restore(self, pairs: Iterable[tuple[int, int]]) -> "Slots":
-        """Give each id its slot, for pairs of both in the order in which objects came.
+        """Replace all slots by pairs (id, slot), in order of appearance.
 
         Raises:
-            ValueError: for ids or slots that no object can have, or that two have.
+            ValueError: for ids or slots that are out of range or appear twice.
         """
         pairs = [(int(i), int(slot)) for i, slot in pairs]
         ids, slots = [i for i, _ in pairs], [slot for _, slot in pairs]
@@ -54,11 +54,11 @@ class Slots:
 
     @property
     def groups(self) -> int:
-        """Return how many groups hold all objects, at least 1."""
+        """Return the number of groups, at least 1."""
         return group_count(max(self.of.values(), default=1), self.identities)
 
     def used(self) -> np.ndarray:
-        """Return (groups, M + 1) bool: identities that objects hold, and each group's background."""
+        """Return (groups, M + 1) bool: identities in use, and each group's background."""
         used = np.zeros((self.groups, self.identities + 1), bool)
         used[:, 0] = True
         for slot in self.of.values():
@@ -78,7 +78,7 @@ class Slots:
         return np.where(mask == 0, 0, slots[np.searchsorted(ids, mask).clip(max=len(ids) - 1)]).astype(np.int32)
 
     def to_ids(self, labels: ArrayLike) -> np.ndarray:
-        """Map labels (h, w) in slots to ids; those on the device come to the host."""
+        """Map labels (h, w) in slots to ids, on the host."""
         table = np.zeros(1 + max(self.of.values(), default=0), np.int32)
         table[list(self.of.values())] = list(self.of)
         return table[np.asarray(labels)]
@@ -100,7 +100,7 @@ def join_logits(logits: Array) -> Array:
     """Join the groups' logits (g, h, w, M + 1) into one map (h, w, 1 + g M) in the order of slots.
 
     Softmax in each group; the background's probability is the product of the groups'; clamped to [1e-5, 1 - 1e-5] and
-    turned into logits again (soft aggregation). One group stays as it is.
+    turned into logits again (soft aggregation). One group is returned unchanged.
     """
     groups, height, width, _ = logits.shape
     if groups == 1:
@@ -133,7 +133,7 @@ def resized_labels(logits: Array, size: Sequence[int], align_corners: bool) -> A
         total = top + jnp.log(functools.reduce(operator.add, (jnp.exp(x - top) for x in (background, *objects))))
         return identity + 1, jnp.exp(best - total), background - total
 
-    # One after the other: in a loop XLA's CPU backend would run this on one core.
+    # Unrolled: XLA's CPU backend would run a loop on one core.
     identity, best, background = zip(*(read(own) for own in logits), strict=True)
     candidates = [jnp.exp(functools.reduce(operator.add, background)), *best]
     winner, _ = _first_highest([jnp.clip(candidate, 1e-5, 1 - 1e-5) for candidate in candidates])
@@ -144,7 +144,7 @@ def resized_labels(logits: Array, size: Sequence[int], align_corners: bool) -> A
 
 
 def _first_highest(planes: Sequence[Array]) -> tuple[Array, Array]:
-    """Return which plane is the highest at each place, int32, the first of equals; and its value.
+    """Return the index of the highest plane at each pixel, int32, the first of equals; and its value.
 
     Comparing plane by plane runs along rows of pixels; XLA's argmax walks across planes at each pixel.
     """

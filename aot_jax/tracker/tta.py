@@ -1,4 +1,4 @@
-"""The streams of one video together: test-time augmentation (paper, section 6).
+"""Test-time augmentation: several streams of one video (paper, section 6).
 
 Each stream is one scale and flip with a memory of its own; their probabilities are averaged at the output's size.
 """
@@ -16,11 +16,11 @@ from aot_jax.tracker.stream import Stream, StreamState
 from aot_jax.typing import Array, Size
 
 Streams = tuple[Stream, ...]
-States = tuple[StreamState, ...]  # of each stream
+States = tuple[StreamState, ...]  # state of each stream
 
 
 def advance(streams: Streams, states: States, frame: np.ndarray, used: np.ndarray, depth: int) -> tuple[States, Array]:
-    """Segment a frame and memorise the result; returns labels (h, w) in slots too."""
+    """Segment a frame and memorise the result; returns the states and labels (h, w) in slots."""
     pairs = zip(streams, states, strict=True)
     states, labels = zip(*(stream.advance(state, frame, used, depth) for stream, state in pairs), strict=True)
     return states, _merge(streams, [state.logits for state in states], labels, used)
@@ -36,17 +36,17 @@ def advance_with_mask(
     corrected: np.ndarray,
     groups: int,
 ) -> tuple[States, Array]:
-    """Segment a frame, lay a given mask over the result, and take that as a reference.
+    """Segment a frame, lay a given mask over the result, and add that as a reference.
 
     Args:
-        streams: of the video.
-        states: theirs.
+        streams: the streams of the video.
+        states: their states.
         frame: (h, w, 3) uint8.
-        used: (g, M + 1) bool, identities that objects hold before the mask comes.
+        used: (g, M + 1) bool, identities in use before the mask.
         depth: LSTT layers to run.
         overlay: (h, w) int32, the mask in slots at the output's size.
-        corrected: (slots,) bool, those that appear in the mask alone.
-        groups: of objects, with those of the mask.
+        corrected: (slots,) bool, slots whose predicted pixels are erased, as the mask replaces them.
+        groups: number of groups of objects, with those of the mask.
 
     Returns:
         The states, and labels (h, w) in slots.

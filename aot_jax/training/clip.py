@@ -19,10 +19,10 @@ from aot_jax.typing import Array, Params
 
 
 class ClipResult(NamedTuple):
-    """What came out of a batch of clips."""
+    """Losses and labels of a batch of clips."""
 
-    losses: Array  # (t, l, b) of each frame (0: the reference), depth and sample
-    labels: Array  # (t, b, h, w) predicted ids, of the deepest depth
+    losses: Array  # (t, l, b), by frame (0: the reference), depth and sample
+    labels: Array  # (t, b, h, w) predicted ids, at full depth
 
 
 def clip_loss(
@@ -69,7 +69,7 @@ def clip_loss(
     fraction = hard_fraction(step, train.hard_mining * train.steps, train.hard_pixels)
     options: dict[str, Any] = {"permutation": permutation, "detach_identity": predicted_masks}
 
-    def judge(logits: Array, truth: Array) -> tuple[Array, Array]:
+    def losses_and_labels(logits: Array, truth: Array) -> tuple[Array, Array]:
         """Turn logits (l, b, h, w, m) at 4x into losses (l, b) and labels (b, h, w)."""
         depths = logits.shape[0]
         logits = propagate.mask_unused(rearrange(logits, "l b h w m -> (l b) h w m"), jnp.tile(objects, depths))
@@ -81,14 +81,14 @@ def clip_loss(
     logits, frame_kv = propagate.step(
         model, params, None, first, mask=masks[0], keys=index(frame_keys, 0), every_depth=True, **options
     )
-    reference_losses, reference_labels = judge(logits, masks[0])
+    reference_losses, reference_labels = losses_and_labels(logits, masks[0])
     capacity = 1 + (max(frames - 2, 0) // gap if gap else 0)
     memory = propagate.begin(model, params, frame_kv, masks[0], capacity, **options)
 
     def advance(memory: Memory, now: tuple[Array, Features, Array, Array | None]) -> tuple[Memory, tuple[Array, Array]]:
         t, frame, truth, own_keys = now
         logits, frame_kv = propagate.step(model, params, memory, frame, keys=own_keys, every_depth=True, **options)
-        losses, labels = judge(logits, truth)
+        losses, labels = losses_and_labels(logits, truth)
         mask = jnp.where(predicted_masks, labels, truth)
         keep = t % gap == 0 if gap else False
         return propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep, **options), (losses, labels)

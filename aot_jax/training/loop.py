@@ -1,4 +1,4 @@
-"""Train: start or resume, step, log, save, evaluate."""
+"""The training loop: start or resume, step, log, save, evaluate."""
 
 import contextlib
 import json
@@ -24,11 +24,11 @@ from aot_jax.training.store import Store
 from aot_jax.typing import Params
 
 Batches = Callable[[int, int, int], Iterator[dict[str, np.ndarray]]]  # (start step, host, hosts) to batches
-Evaluate = Callable[[Model, Path], dict[str, float]]  # weights and a folder for masks, to figures with "J&F"
+Evaluate = Callable[[Model, Path], dict[str, float]]  # (model, folder for masks) to scores, with "J&F"
 
 
 class TrainError(RuntimeError):
-    """A run that cannot start or go on."""
+    """A run that cannot start or continue."""
 
 
 def train(
@@ -37,14 +37,14 @@ def train(
     evaluate: Evaluate | None = None,
     allow_config_change: bool = False,
 ) -> Model:
-    """Run the training that a config describes, from its newest checkpoint on if there is one.
+    """Run the training of a config, resuming from its newest checkpoint if there is one.
 
     Batches are dicts of arrays for this host: images (b, t, h, w, 3) uint8, masks (b, t, h, w) integers, objects (b,),
     index (b,) the samples' global numbers.
 
     Args:
         config: what to train and how.
-        batches: makes the iterator of batches from a step on.
+        batches: makes the iterator of batches from a given step on.
         evaluate: scores the averaged weights; None: never.
         allow_config_change: resume although the config has changed.
 
@@ -52,9 +52,9 @@ def train(
         The network with its averaged weights.
 
     Raises:
-        ConfigError: if the network does not take clips of the data's size.
+        ConfigError: if `data.crop` is not an input size of the network.
         TrainError: if the batch does not fit the devices, or too many updates in a row were not finite.
-        RunError: if the same run is going on in another process.
+        RunError: if another process is training the same run.
         CheckpointError: if weights or checkpoints cannot be read or written, or belong to another config.
     """
     check_crop(config)
@@ -135,7 +135,7 @@ def check_agreement(state: TrainState, step: int) -> None:
 
 
 def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report) -> None:
-    """Evaluate averaged weights and keep them if they are the best so far. Process 0 does it."""
+    """Evaluate the averaged weights, on process 0, and save them if they are the best so far."""
     if jax.process_index():
         return
     figures = evaluate(model, run / "evaluation")
@@ -156,7 +156,7 @@ def read_best(path: Path) -> float | None:
 
 
 def first_params(config: ConfigDict) -> Params:
-    """Return the parameters that a config starts from: another run's, an encoder's, or drawn ones."""
+    """Return the parameters that a config starts from: another run's, an encoder's, or random ones."""
     if config.init_from:
         return load_params(config.init_from, config)
     if config.encoder_weights:
@@ -165,14 +165,14 @@ def first_params(config: ConfigDict) -> Params:
 
 
 def train_dtype(config: ConfigDict) -> str:
-    """Return the arithmetic's type: `auto` is bfloat16 on accelerators and float32 on the CPU."""
+    """Return the dtype of the computation: `auto` is bfloat16 on accelerators and float32 on the CPU."""
     if config.train.dtype != "auto":
         return config.train.dtype
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def check_batch(config: ConfigDict) -> None:
-    """Raise TrainError unless the batch splits over devices and accumulated parts."""
+    """Raise TrainError unless the batch divides among devices and accumulated parts."""
     devices, parts = jax.device_count(), config.train.accumulate
     if config.train.batch_size % (devices * parts):
         raise TrainError(

@@ -12,10 +12,10 @@ def bootstrapped_cross_entropy(logits: Array, labels: Array, fraction: Array) ->
     Args:
         logits: (b, h, w, m) float32, unused identities far below the others.
         labels: (b, h, w) integers in 0 .. m - 1, or VOID, whose loss is zero but which count as pixels.
-        fraction: scalar in (0, 1], of the pixels kept.
+        fraction: scalar in (0, 1], fraction of the pixels kept.
 
     Returns:
-        (b,)
+        (b,), the losses.
     """
     valid = labels != VOID
     index = jnp.where(valid, labels, 0)[..., None]
@@ -42,7 +42,7 @@ def kth_largest(x: Array, k: Array) -> Array:
     Returns:
         (b,), exactly the entry that sorting would give.
     """
-    # Floats that are not negative are ordered as their bits are.
+    # Non-negative floats are ordered as their bits.
     bits = jax.lax.bitcast_convert_type(x, jnp.int32)
 
     def add_bit(i: Array, found: Array) -> Array:

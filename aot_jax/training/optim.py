@@ -1,6 +1,6 @@
-"""Which parameters train, how fast, and with how much decay; AdamW, clipping, the average (paper, section 5; release).
+"""The optimizer: frozen parameters, learning rates, decay, AdamW, clipping, averaging (paper, section 5; release).
 
-Parameters are chosen by the patterns of one table.
+Parameters are selected by regex on their path.
 """
 
 import re
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from aot_jax.typing import Array, Params
 
-# Each name stands for patterns that are searched in "module/module/tensor". `check_patterns` sees that each matches.
+# Patterns are searched in the path "module/module/tensor"; `check_patterns` checks that each matches.
 FROZEN = {
     "mobilenet_v2": [r"^encoder/features_[0-3](_bn)?/"],
     "resnet50": [r"^encoder/(conv1|bn1)/", r"^encoder/layer1_"],
@@ -22,17 +22,17 @@ FROZEN = {
     "small": [],
 }
 LAYER_NORMED = ("swin_b", "small")  # encoders without batch norm
-BATCH_NORM = r"_bn/|/bn\d/"  # statistics and affine are constants everywhere
+BATCH_NORM = r"_bn/|/bn\d/"  # batch norms, constant in every network
 NO_DECAY = r"bias$|/scale$|relative_k_bias$|relative_v$|^decoder/conv_out/|relative_position_bias_table$"
 ENCODER = r"^encoder/"
-IDENTITY = r"^(identity_bank|id_norm)/"  # stops in the second half of video training
+IDENTITY = r"^(identity_bank|id_norm)/"  # not trained in the second half of video training
 BANK = r"^identity_bank/"
-READER = r"^encoder_projector/|^decoder/adapter_"  # what reads the encoder's maps, which are not normalised
-GROUPS = {"encoder": ENCODER, "bank": BANK, "reader": READER}  # with learning rates of their own
+READER = r"^encoder_projector/|^decoder/adapter_"  # layers that read the encoder's maps, which are not normalised
+GROUPS = {"encoder": ENCODER, "bank": BANK, "reader": READER}  # groups with their own learning rate
 
 
 def select(params: Params, pattern: str) -> Any:
-    """Return a tree of bools like `params`: does the path hold the pattern?"""
+    """Return a tree of bools like `params`: whether the path matches `pattern`."""
     return path_aware_map(lambda path, _: re.search(pattern, "/".join(map(str, path))) is not None, params)
 
 
@@ -43,7 +43,7 @@ def frozen(params: Params, config: ConfigDict) -> Any:
 
 
 def decays(params: Params) -> Any:
-    """Return a tree of bools like `params`: is the tensor decayed?"""
+    """Return a tree of bools like `params`: whether weight decay applies."""
     return jax.tree.map(lambda excepted: not excepted, select(params, NO_DECAY))
 
 
@@ -61,8 +61,8 @@ def check_patterns(params: Params, encoder: str) -> None:
 def learning_rate(step: Array | int, train: ConfigDict, group: str = "other") -> Array:
     """Return the learning rate of an update: linear warm-up from the minimum, then polynomial decay down to it.
 
-    The group "encoder" has the minimum plus `encoder_rate` of what "other" has above it; "bank" and "reader" have
-    `bank_rate` and `reader_rate` of the whole.
+    For the group "encoder" the part above the minimum is multiplied by `encoder_rate`; for "bank" and "reader" the
+    whole rate by `bank_rate` and `reader_rate`.
     """
     warmup = train.warmup * train.steps
     rising = step / max(warmup, 1)
@@ -74,7 +74,7 @@ def learning_rate(step: Array | int, train: ConfigDict, group: str = "other") ->
 
 
 def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
-    """Make AdamW with a clipped global norm; a tensor's decay scales with its own learning rate. Frozen ones get 0."""
+    """Make AdamW with clipping by global norm; decay scales with a tensor's learning rate, frozen tensors stay."""
     train = config.train
     check_patterns(params, config.model.encoder)
     still = frozen(params, config)
@@ -109,6 +109,6 @@ def hold_still(params: Params, config: ConfigDict) -> Params:
 
 
 def ema_decay(update: Array | int, train: ConfigDict) -> Array:
-    """Return the decay of the parameters' average at an update (from 1): min(1 - 1/span, (1 + n) / (10 + n))."""
+    """Return the decay of the parameters' moving average at update n, from 1: min(1 - 1/span, (1 + n) / (10 + n))."""
     span = max(train.ema_span * train.steps, 1.0)
     return jnp.minimum(1 - 1 / span, (1 + update) / (10 + update))

@@ -1,4 +1,4 @@
-"""What a person watches: a progress bar, lines of figures, TensorBoard, pictures.
+"""Outputs of training: a progress bar, lines of figures, TensorBoard, pictures.
 
 RUN/figures.jsonl     one JSON object a line
 RUN/tensorboard/      the same as scalars, if TensorFlow is installed
@@ -20,7 +20,7 @@ from aot_jax.start import load_tensorflow
 
 
 class Report:
-    """The outputs of a run, as a context. A `quiet` one writes nothing (processes other than 0)."""
+    """Context manager of the outputs of a run; a `quiet` one (processes other than 0) writes nothing."""
 
     def __init__(self, run: Path, steps: int, start: int, quiet: bool = False) -> None:
         self._run, self._quiet = run, quiet
@@ -35,13 +35,13 @@ class Report:
                 self._board = self._tf.summary.create_file_writer(str(run / "tensorboard"))
 
     def advance(self, loss: float | None = None, overlap: float | None = None) -> None:
-        """Move the bar by one step, with the newest figures if there are any."""
+        """Advance the bar by one step, with new values of loss and J if given."""
         self._bar.update()
         if loss is not None:
             self._bar.set_postfix(loss=f"{loss:.3f}", J=f"{overlap:.3f}", refresh=False)
 
     def figures(self, step: int, figures: dict[str, Any]) -> None:
-        """Write a line; arrays are spread into one scalar an entry: losses (t, l) become losses/frame1/depth2."""
+        """Write a line of figures; an array (t, l) becomes one scalar an entry, such as losses/frame1/depth2."""
         if self._lines is None:
             return
         flat: dict[str, float] = {}
@@ -53,7 +53,7 @@ class Report:
                 }
             else:
                 flat[name] = float(value)
-        # JSON has no nan: a figure that is not finite is null.
+        # JSON has no NaN: a value that is not finite becomes null.
         line = {"step": step} | {name: value if math.isfinite(value) else None for name, value in flat.items()}
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
@@ -63,7 +63,7 @@ class Report:
                     self._tf.summary.scalar(name, value)
 
     def picture(self, step: int, images: np.ndarray, masks: np.ndarray, labels: np.ndarray) -> None:
-        """Write one clip: images (t, h, w, 3) uint8, masks and labels (t, h, w) ids."""
+        """Write a picture of one clip: images (t, h, w, 3) uint8, masks and labels (t, h, w) ids."""
         if self._quiet:
             return
         rows = [images, overlay(images, masks), overlay(images, labels)]

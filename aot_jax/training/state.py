@@ -1,4 +1,4 @@
-"""What a training run carries from step to step."""
+"""The state that each update takes and returns."""
 
 import jax
 import jax.numpy as jnp
@@ -12,18 +12,18 @@ from aot_jax.typing import Array, Params
 
 @struct.dataclass
 class TrainState:
-    """Everything that a resumed run needs but the config: data follow from the step."""
+    """All that a run needs to resume, besides the config; the data follow from the step."""
 
-    step: Array  # int32, updates tried
+    step: Array  # int32, updates made, skipped ones included
     params: Params  # float32
     opt_state: optax.OptState
-    ema: Params  # float32, the average that is evaluated
-    skipped: Array  # int32, updates skipped since the start because something was not finite
-    skipped_in_a_row: Array  # int32
+    ema: Params  # float32, moving average of params, which is evaluated
+    skipped: Array  # int32, updates skipped because loss or gradients were not finite
+    skipped_in_a_row: Array  # int32, those since the last update that was applied
 
 
 def make_state(params: Params, config: ConfigDict) -> TrainState:
-    """Start a run from parameters."""
+    """Make the initial state from parameters."""
     return TrainState(
         step=jnp.int32(0),
         params=params,

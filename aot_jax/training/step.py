@@ -1,4 +1,4 @@
-"""One update on all devices. `pmap` lives here and nowhere else."""
+"""One update on all devices; the only use of `pmap`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,8 +29,8 @@ def make_train_step(
     (devices, b, t, h, w) uint8 are the clips' predicted ids.
 
     Every sample's random bits follow from the seed, the step and its own index, so they do not depend on how a batch
-    is split over devices, hosts or accumulated parts. The old state's buffers are given away. `devices` are all of
-    this process by default.
+    is split over devices, hosts or accumulated parts. The old state's buffers are donated. `devices` are all of this
+    process by default.
     """
     optimizer = make_optimizer(config, params)
     train, gap = config.train, config.memory.train_gap
@@ -80,7 +80,7 @@ def make_train_step(
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(figures["loss"])
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        # Zero gradients through AdamW would still move them.
+        # With zero gradients AdamW would still move them.
         stop = select(state.params, IDENTITY)
         updates = jax.tree.map(lambda x, still: jnp.where(predicted_masks, 0, x) if still else x, updates, stop)
         params = optax.apply_updates(state.params, updates)
@@ -118,7 +118,7 @@ def make_train_step(
 
 
 def place(state: TrainState, devices: Sequence[jax.Device] | None = None) -> TrainState:
-    """Copy a state to all devices as the update returns it: one that lies elsewhere makes it compile a second time."""
+    """Copy a state to all devices, laid out as the update returns it; another layout would compile it twice."""
     mesh = jax.sharding.Mesh(np.array(devices or jax.local_devices()), (AXIS,))
     return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 

@@ -1,9 +1,9 @@
-"""A run's checkpoints: saved while training goes on, kept by age, restored whole.
+"""A run's checkpoints: saved in the background, pruned by age, restored.
 
     RUN/checkpoints/STEP/state    orbax: step, parameters, optimizer, average, counters
     RUN/checkpoints/STEP/config   JSON
 
-A checkpoint that a killed process left unfinished has no such name yet and is never restored.
+A checkpoint that a killed process left unfinished has another name and is never restored.
 """
 
 import json
@@ -23,7 +23,7 @@ from aot_jax.training.state import TrainState
 
 
 class Store:
-    """The folder of checkpoints of one run, as a context: leaving it waits for the last save."""
+    """Context manager of a run's checkpoints; leaving it waits for the last save."""
 
     def __init__(self, run: Path, config: ConfigDict) -> None:
         train = config.train
@@ -36,7 +36,7 @@ class Store:
 
     @property
     def latest(self) -> int | None:
-        """Return the newest whole checkpoint's step, or None."""
+        """Return the step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
@@ -45,7 +45,7 @@ class Store:
         if step == self.latest:
             return
         if jax.process_count() > 1:
-            state = jax.device_get(state)  # orbax takes no arrays that each process holds a copy of
+            state = jax.device_get(state)  # orbax rejects arrays that are replicated across processes
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), config=ocp.args.JsonSave(self._config))
         self._guarded(lambda: self._manager.save(step, args=items))
 
@@ -65,14 +65,14 @@ class Store:
             ) from error
 
     def restore(self, like: TrainState, allow_change: bool = False) -> TrainState:
-        """Read the newest whole checkpoint.
+        """Read the newest complete checkpoint.
 
         Args:
             like: a state of the same shapes.
             allow_change: take it even if the run had another config.
 
         Raises:
-            CheckpointError: if the configs differ, showing how, or nothing readable is there.
+            CheckpointError: if the configs differ, listing how, or no checkpoint can be read.
         """
         step = self.latest
         try:
@@ -102,5 +102,5 @@ class Store:
         try:
             self._guarded(self._manager.close)
         except CheckpointError:
-            if kind is None:  # else the first error is the one to show
+            if kind is None:  # else show the first error
                 raise

@@ -1,4 +1,4 @@
-"""Export a trained network to one file of half precision, with a description of it, or show the description of one.
+"""Export a trained network to a .safetensors file in float16, or show the description in such a file.
 
 python -m aot_jax.weights export runs/aost --output aost.safetensors --data "DAVIS 2017" --licence "CC BY-NC 4.0"
 """
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write the file that the flags describe."""
+    """Write the weights to --output, with a description."""
     if args.output.suffix != SUFFIX:
         raise CheckpointError(f"--output {args.output} does not end in {SUFFIX}; name it so")
     found = find_params(args.checkpoint)

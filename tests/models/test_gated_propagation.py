@@ -1,4 +1,4 @@
-"""The gated propagation module: what training drops; the authors' figures judge the rest (test_parity.py)."""
+"""Gated propagation: random drops in training; test_parity.py compares the rest with the authors' figures."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +22,7 @@ def draw(*shape, seed=0):
 
 
 def test_a_dropped_channel_is_a_closed_gate():
-    """Channels meet only in the projection, so that dropping one after the convolution is closing it before."""
+    """Channels mix only in the projection, so dropping one after the convolution equals closing its gate before."""
     attended, gate = draw(2, 3, 4, 8), draw(2, 3, 4, 8, seed=1)
     module = GatedPropagation()
     params = {"params": {"depthwise": {"kernel": draw(5, 5, 8)}, "projection": {"kernel": draw(8, 4), "bias": draw(4)}}}
@@ -33,7 +33,7 @@ def test_a_dropped_channel_is_a_closed_gate():
 
 
 def layer(model, kept):
-    """Run the second layer on a reference frame."""
+    """Run the second layer on a reference frame; return (b, h, w, 2 c)."""
 
     def run(network, *args):
         return network.lstt.layers[1](*args)[0]

@@ -1,4 +1,4 @@
-"""Shared layers: depthwise convolution, resizing, frozen batch norm, drop path, sine position."""
+"""Shared layers: convolution, resizing, frozen batch norm, drop path, sine position, attention to frames."""
 
 import functools
 import math
@@ -248,7 +248,7 @@ def test_attention_to_frames_equals_attention_to_their_tokens(cells):
 
     want = jax.jit(lambda: pulled(by_tokens))()
     got = jax.jit(lambda: pulled(lambda q, k, v: attend_frames(q, k, v, valid)))()
-    plain = jax.jit(lambda: attend_frames(q, k, v, valid))()  # without gradients it is computed otherwise
+    plain = jax.jit(lambda: attend_frames(q, k, v, valid))()  # another code path, without gradients
     for a, b in zip((plain, *got), (want[0], *want), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
     assert np.abs(want[0][0] - want[0][1]).max() > 0.5

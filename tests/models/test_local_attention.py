@@ -1,4 +1,4 @@
-"""Short-term attention: the fast form against the literal one and against a loop."""
+"""Short-term attention: the fast form equals the plain form and a loop."""
 
 import functools
 
@@ -63,7 +63,7 @@ def test_tiles_equal_patches(batch, frames, height, width, window, relative, val
 
 
 def by_loop(q, k, v, relative, relative_v, valid, window):
-    """Attend as section 4.2 of the paper says it, one query at a time, in float64."""
+    """Attend by the formula of section 4.2, one query at a time, in float64."""
     q, k, v, relative, relative_v = (np.asarray(x, np.float64) for x in (q, k, v, relative, relative_v))
     batch, heads, height, width, depth = q.shape
     radius = window // 2

@@ -38,12 +38,12 @@ COUNTS = {
     "deaotl_r50": 19_814_894,
     "deaotl_swinb": 70_303_654,
 }
-MASK_TOKEN = 256  # the release's block v1 carries one, unused; it is in the counts above but not in our network
+MASK_TOKEN = 256  # parameters of the unused mask token in the release's block v1, which the counts above include
 
 
 @functools.cache
 def count(name, *overrides):
-    """Count parameters as the authors do: a frozen batch norm's four vectors are not among them."""
+    """Count parameters as the authors do: without the four vectors of a frozen batch norm."""
     config = load_config(name, overrides)
     leaves = tiny.shapes(make_model(config))
     frozen = {path[:-1] for path in leaves if path[-1] == "var"}
@@ -62,7 +62,7 @@ def test_parameter_counts_of_aost_built_shallower(depth, want):
 
 
 def test_parameter_counts_of_models_without_a_figure():
-    # Block and depths do not touch the encoder's side, and differ from v1's by the same whatever the encoder.
+    # What a block or scalable depth adds does not depend on the encoder.
     assert count("aotv2l_swinb") - count("aotl_swinb") == count("aotv2l") - count("aotl")
     assert count("aost_swinb") - count("aotv2l_swinb") == count("aost") - count("aotv2l")
 
@@ -89,7 +89,7 @@ def test_encoders_give_maps_at_4_8_16_and_16(name, channels, size):
     assert [x.shape for x in maps] == want
 
 
-# Values, on a tiny network: a reference frame, then one that sees it.
+# Values of a tiny network: a reference frame, then a frame that attends to it.
 
 SIZE = (33, 49)
 GRID = (3, 4)
@@ -132,8 +132,8 @@ def test_a_shallow_run_equals_a_shallow_model(depth):
 def lstt_flops(depth):
     """Count the compiled operations of the LSTT at the paper's widths.
 
-    XLA counts the body of a loop once, and the fast local attention and CPU attention loop over tiles or blocks. On
-    one row of tiles, and with fewer tokens than a block, loops have one turn, so that nothing is left out.
+    XLA counts the body of a loop once, and the fast local attention and CPU attention loop over tiles or blocks. With
+    one row of tiles, and fewer tokens than a block, each loop runs once, so the count is complete.
     """
     config = load_config("aost", ["model.encoder=tiny"])
     module = make_model(config)
@@ -181,11 +181,11 @@ def test_sizes_off_the_grid_are_refused():
         jax.eval_shape(lambda x: swin.init(jax.random.key(0), x, x[..., 0]), jnp.zeros((1, 33, 48, 3)))
 
 
-# What the paper's ablations change.
+# The paper's ablations.
 
 
 def changed(*overrides, name="aost"):
-    """Name what an override adds to, takes from or reshapes in a network's parameters."""
+    """Return the parameters of a network that an override adds, removes or reshapes."""
     base = {"/".join(path): leaf.shape for path, leaf in tiny.shapes(tiny_model(name)).items()}
     other = {"/".join(path): leaf.shape for path, leaf in tiny.shapes(tiny_model(name, *overrides)).items()}
     return {path for path in base.keys() | other.keys() if base.get(path) != other.get(path)}
@@ -289,7 +289,7 @@ def test_permutation_renames_identities_in_the_bank():
 
 
 def test_permuted_clip_equals_a_clip_of_a_permuted_bank():
-    """Objects keep their channels whatever identities they take: bank and read-out rows move with them."""
+    """Objects keep their channels whatever identities they take: rows of bank and read-out are permuted alike."""
     model = tiny.load("aost", "model.identities=4", "model.depth=1")
     permutation = jnp.array([2, 0, 3, 1])
     rows = jnp.concatenate([jnp.array([0]), permutation + 1])
@@ -334,7 +334,7 @@ def test_initial_values():
 
 
 def test_a_config_sets_first_gains():
-    """Three tensors start otherwise, in proportion; the rest of the network starts as before."""
+    """Three kinds of tensors start as the fields set; all others start as before."""
     fields = {"model.bank_gain": 1, "model.shortcut_gain": 0.1, "model.locality": 2}
     plain, other = (
         flatten_dict(init_params(tiny_model("aost", "model.depth=1", *overrides), 1), sep="/")

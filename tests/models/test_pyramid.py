@@ -1,4 +1,4 @@
-"""The decoder's way up: in parts it is what resizing, adding and convolving are."""
+"""A step up the decoder's pyramid: the form for the CPU equals resizing, adding and convolving."""
 
 import jax
 import jax.numpy as jnp
@@ -37,8 +37,8 @@ def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, alig
 @pytest.mark.parametrize(
     ("fine_size", "channels", "samples"),
     [
-        ((5, 9), 3, 1),  # fewer channels than the coarse map: multiplied out
-        ((5, 9), 8, 2),  # more of them, but shared by three samples each
+        ((5, 9), 3, 1),  # fewer channels than the coarse map: matrix and kernel multiplied first
+        ((5, 9), 8, 2),  # more channels, but shared by three samples each
         ((5, 9), 8, 6),  # not shared: at once
         ((4, 9), 3, 1),  # not twice the size: at once
     ],

@@ -1,4 +1,4 @@
-"""Forms for a GPU: on the CPU they equal the CPU's, values and gradients; what is lowered for CUDA holds no loops."""
+"""GPU forms equal the CPU's in values and gradients; a frame's program for CUDA has no loops."""
 
 import re
 
@@ -74,7 +74,7 @@ def test_grouped_convolutions_keep_their_kernel_in_float32():
 
 @pytest.mark.parametrize("wide", [1, 3])
 def test_fused_attention_skips_slots_that_hold_nothing(wide):
-    """By JAX's plain implementation, which takes the same arguments as cuDNN's."""
+    """Use JAX's plain implementation, which takes the same arguments as cuDNN's."""
     q, k, v = draw(3, 2, 15, 8), draw(3, 2, 4, 7, 8, seed=1), draw(3, 2, 4, 7, 8 * wide, seed=2)
     valid = jnp.array([[True, True, False, False], [False, True, False, True], [True, True, True, True]])
     want = run(lambda *x: attention._attend_all(*x, valid), (q, k, v), attention="gpu")
@@ -92,7 +92,7 @@ def test_shared_queries_and_keys_are_fused_too():
 
 
 def lowered(config, dtype, size):
-    """Return the text of a frame's program for CUDA, segmentation and memory."""
+    """Return the text of a frame's program, lowered for CUDA: segment and memorise."""
     model = make_model(config, dtype)
     params = param_shapes(model)
     image, mask = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32), jax.ShapeDtypeStruct((1, *size), jnp.int32)

@@ -1,4 +1,4 @@
-"""The identity bank's product patch by patch against the convolution that it stands for."""
+"""The identity bank's product, patch by patch, equals the convolution."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def masks(kind: str, height: int, width: int) -> np.ndarray:
         mask[0, 10:40, 20:70] = 2
         mask[1, 30:, :33] = 1
         mask[1, :18, 50:] = 255
-        mask[1, 40:60, 40:] = 4  # of no identity here
+        mask[1, 40:60, 40:] = 4  # an id above the last identity
     return mask
 
 

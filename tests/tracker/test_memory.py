@@ -1,4 +1,4 @@
-"""Memory: which frames it keeps, and that slots which hold nothing change nothing."""
+"""Memory: which frames it keeps; empty slots change nothing."""
 
 import functools
 import math
@@ -16,7 +16,7 @@ from aot_jax.propagate import begin, memorize, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-# What memory keeps: single cells whose key is the frame's number and whose value is 100 more.
+# Frames of one cell: the key is the frame's number t, the value 100 + t.
 
 
 def cell(t, batch=1):
@@ -36,7 +36,7 @@ def remember(count, *, capacity, gap, references=(0,), short_frames=1):
 
 
 def long_frames(memory):
-    """Frames of the valid slots, after checking that slots hold what they say."""
+    """Return the frames of the valid slots, after checking the keys and values in them."""
     frames = np.asarray(memory.long_frame)
     valid = np.asarray(memory.long_valid[0])
     np.testing.assert_array_equal(valid, frames != EMPTY)
@@ -57,11 +57,11 @@ def test_a_frame_is_kept_every_gap_frames(gap, count, want):
 @pytest.mark.parametrize(
     ("count", "references", "want"),
     [
-        (4, (0,), [0, 2, 3]),  # frame 1 had to go
+        (4, (0,), [0, 2, 3]),  # frame 1 is evicted
         (6, (0,), [0, 4, 5]),
         (6, (0, 2), [0, 2, 5]),
         (6, (0, 5), [0, 4, 5]),
-        (8, (0, 1, 2), [0, 1, 2]),  # nothing may go for a frame that is no reference
+        (8, (0, 1, 2), [0, 1, 2]),  # references are never evicted
     ],
 )
 def test_the_oldest_frame_that_is_no_reference_goes(count, references, want):
@@ -105,13 +105,13 @@ def test_no_short_term_frames():
 
 
 def test_a_layer_may_keep_any_arrays():
-    """What a block keeps is a tree of its own; an array that samples share stays one."""
+    """A block may store any tree; an array that samples share stays shared."""
 
     def frame(t, batch):
         return ({"shared": jnp.full((1, 1, 1, 1, 2), t), "own": [jnp.full((batch, 1, 1, 1, 3), t, jnp.bfloat16)]},)
 
     memory = write(empty_memory(frame(0, 2), 2, 1), frame(5, 2), 5, reference=True)
-    memory = write(memory, frame(6, 3), 6, keep=True)  # a sample more
+    memory = write(memory, frame(6, 3), 6, keep=True)  # one more sample
     assert jax.tree.map(jnp.shape, memory.long) == ({"shared": (1, 1, 2, 1, 1, 2), "own": [(3, 1, 2, 1, 1, 3)]},)
     assert memory.long[0]["shared"][0, 0, :, 0, 0, 0].tolist() == [5, 6]
     assert memory.long[0]["own"][0][:, 0, :, 0, 0, 0].tolist() == [[5, 6], [5, 6], [0, 6]]
@@ -140,12 +140,12 @@ def test_growing_keeps_what_is_there():
     assert more.long_valid.tolist() == [[True, True, False, False]]
     np.testing.assert_array_equal(more.long[0].key[:, :, :2], memory.long[0].key)
     np.testing.assert_array_equal(more.short[0].value, memory.short[0].value)
-    # A free slot is taken before anything goes.
+    # A free slot is taken before a frame is evicted.
     assert sorted(write(more, cell(3), 3).long_frame.tolist()) == [EMPTY, 0, 2, 3]
     assert jax.tree.all(jax.tree.map(lambda a, b: a.shape == b.shape, grow(memory, 2), memory))
 
 
-# What the network makes of it.
+# Memory in the network.
 
 SIZE = (33, 49)
 GRID = (3, 4)
@@ -178,7 +178,7 @@ def masks(batch, shift=0):
 
 
 def video(model, count, capacity):
-    """Return a memory after `count` frames with stated masks."""
+    """Return the memory after `count` frames with given masks."""
     _, memory = start(model.module, model.params, tiny.features(1, *GRID), masks(1), capacity)
     for t in range(1, count):
         _, frame_kv = look(model.module, model.params, memory, tiny.features(1, *GRID, seed=t))
@@ -199,7 +199,7 @@ def test_padded_slots_change_nothing(model):
     padded = grow(memory, capacity=8)
     got, _ = look(model.module, model.params, padded, now)
     np.testing.assert_allclose(got, want, atol=3e-6)
-    # Not even when they hold something.
+    # Not even if invalid slots hold numbers.
     dirty = padded.replace(long=jax.tree.map(lambda x: x.at[:, :, 2:].set(30.0), padded.long))
     got, _ = look(model.module, model.params, dirty, now)
     np.testing.assert_allclose(got, want, atol=3e-6)

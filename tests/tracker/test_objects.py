@@ -1,4 +1,4 @@
-"""Objects: ids to slots, slots to groups, soft aggregation against the formula."""
+"""Objects: ids to slots, slots to groups; soft aggregation equals the formula."""
 
 import jax.numpy as jnp
 import numpy as np

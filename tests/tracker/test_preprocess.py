@@ -1,4 +1,4 @@
-"""Input sizes, cubic and nearest resizing against rows and loops by hand."""
+"""Input sizes; cubic and nearest resizing equal loops and values computed by hand."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Tracker.stream: the labels of step, one frame late."""
+"""Tracker.stream: the same labels as step, one frame late."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def test_a_stream_yields_what_steps_return(model, options):
     tracker.reset()
     pairs = ((frame, MASKS.get(t)) for t, frame in enumerate(FRAMES))
     np.testing.assert_array_equal(list(tracker.stream(pairs)), want)
-    # It may go on from where a tracker is, and a tracker from where it ends.
+    # A stream continues the tracker's video, and the tracker continues after the stream.
     tracker.reset()
     tracker.step(FRAMES[0], MASKS[0])
     *rest, last = list(tracker.stream(FRAMES[1:4], {2: MASKS[3]}))

@@ -1,4 +1,4 @@
-"""Tracker: a person's ids, masks that come late, memory policy, errors; a small network with random weights."""
+"""Tracker: ids, later masks, memory policy, errors; a small network with random weights."""
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +113,7 @@ def test_more_objects_than_identities_are_tracked_in_groups(of_each_block):
     assert tracker.states[0].memory.long_valid.shape[0] == 2
     assert set(np.unique(labels)) <= {0, *ids}
     np.testing.assert_array_equal(labels[0], tiny.mask(*SIZE, ids))
-    assert {*ids[10:]} & set(np.unique(labels[1:]))  # the second group has a say
+    assert {*ids[10:]} & set(np.unique(labels[1:]))  # objects of the second group appear
     probabilities = tracker.probabilities()
     assert probabilities.shape == (*SIZE, 13)
     # Soft aggregation leaves 1e-5 to each of the second group's eight free identities.
@@ -226,7 +226,7 @@ def test_a_second_video_of_the_same_size_compiles_nothing(tracker):
     before = CompileCount.value()
     run(tracker, (2, 3), 4)
     assert CompileCount.value() == before
-    # and a flag that counts: another size does compile
+    # the counter works: another size does compile
     run(tracker, (2, 3), 1, tiny.frames(1, 17, 17))
     assert CompileCount.value() > before
 
@@ -239,7 +239,7 @@ def test_equal_scales_equal_no_augmentation(model):
 
 
 def test_flipped_streams_see_the_frame_mirrored(model):
-    """With a symmetric frame and mask, both streams say the same, mirrored."""
+    """With a symmetric frame and mask, both streams give the same logits."""
     half = tiny.frames(2, 33, 25)
     frames = np.concatenate([half, half[:, :, -2::-1]], axis=2)
     mask = np.zeros((33, 49), np.int32)
@@ -283,7 +283,7 @@ MASK = tiny.mask(*SIZE, (1, 2))
 def test_what_a_tracker_cannot_begin_with(tracker, frame, mask, message):
     with pytest.raises(TrackError, match=message):
         tracker.step(frame, mask)
-    np.testing.assert_array_equal(tracker.step(FRAMES[0], MASK), MASK)  # and nothing is broken
+    np.testing.assert_array_equal(tracker.step(FRAMES[0], MASK), MASK)  # the tracker still works
 
 
 def test_what_a_tracker_cannot_go_on_with(model):

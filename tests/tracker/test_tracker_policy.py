@@ -1,4 +1,4 @@
-"""Tracker: objects that leave, depth by frame and by time, a state that is saved; a small network, random weights."""
+"""Tracker: removed objects, depth by frame and by time, saved states; a small network with random weights."""
 
 import contextlib
 import json
@@ -49,7 +49,7 @@ def test_a_removed_object_was_never_there(of_each_block):
     removed.step(FRAMES[0], mask)
     removed.remove([6])
     assert removed.ids == [5, 7]
-    # 7 keeps its slot, 3, where the other tracker gives it 2: compare by what does not depend on that.
+    # Id 7 keeps slot 3 but has slot 2 in the other tracker: compare only what does not depend on slots.
     own, other = (jax.tree.map(np.shape, tracker.states[0].memory) for tracker in (removed, want))
     assert own == other
     only = Tracker(of_each_block, gap=0)
@@ -171,12 +171,12 @@ def test_states_that_do_not_fit(model, tmp_path):
             tracker.load_state(tmp_path / name)
     with pytest.raises(TrackError, match="missing is no saved state"):
         tracker.load_state(tmp_path / "missing")
-    tracker.load_state(path)  # a failed load broke nothing
+    tracker.load_state(path)  # failed loads left the tracker as it was
     np.testing.assert_array_equal(tracker.step(FRAMES[2]), want)
 
 
 def changed(path, target, arrays=None, **meta):
-    """Copy a state with other arrays or other words."""
+    """Copy a saved state with changed arrays or metadata."""
     with np.load(path) as file:
         content = dict(file)
     said = json.loads(str(content.pop("meta")))
@@ -252,16 +252,16 @@ def test_videos_of_many_sizes_share_the_network(model):
         tracker.step(np.zeros((height, width, 3), np.uint8))
         return CompileCount.value() - before
 
-    # Sizes that no other test has: they would have compiled the programs already.
+    # Sizes of no other test, which would have compiled the programs already.
     first = compiled(111, 79)
     others = [compiled(110 + i, 82 - i) for i in range(3)]  # all become 113 x 81
-    assert others == [3, 3, 3]  # what reads the frame, what scales masks, what writes labels
+    assert others == [3, 3, 3]  # programs that read the frame, resize masks and write labels
     assert first > 3 + 3
     assert compiled(111, 79) == 0
 
 
 def pace_of(seconds, fps, frames, depth=3):
-    """Run a pace against a machine on which depth d takes seconds(t, d); returns the depth of each frame."""
+    """Run a Pace on a simulated machine, where frame t takes seconds(t, depth); return the depth of each frame."""
     pace, depths = Pace(fps, depth), []
     for t in range(frames):
         depths.append(pace.depth)

@@ -1,4 +1,4 @@
-"""Which parameters move, and how fast: the first step of AdamW is the learning rate itself."""
+"""Learning rates of the groups: the first step of AdamW has the size of the learning rate."""
 
 import jax
 import jax.numpy as jnp

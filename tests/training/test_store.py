@@ -1,4 +1,4 @@
-"""A run's checkpoints: the newest and each Nth are kept, another config is refused, a full disk costs nothing saved."""
+"""A run's checkpoints: the newest and each Nth are kept, another config is refused, a full disk keeps what is saved."""
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ def test_another_config_is_refused_and_shown(tmp_path):
         with pytest.raises(CheckpointError) as error:
             store.restore(state_at(0))
         assert "\n  train.learning_rate: 0.0002 there, 0.5 now\n" in str(error.value)
-        assert "log_every" not in str(error.value)  # changes nothing that is learned
+        assert "log_every" not in str(error.value)  # does not change the training
         assert store.restore(state_at(0), allow_change=True).step == 1
 
 

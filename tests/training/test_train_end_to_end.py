@@ -1,4 +1,4 @@
-"""train.py as a process: killed at any moment and started again, it ends bit for bit where an unharmed run ends."""
+"""train.py as a process: killed at any moment and resumed, it gives the same weights as a run without stops."""
 
 import json
 import os
@@ -45,7 +45,7 @@ FIELDS = (
 
 @pytest.fixture(scope="module")
 def place(request, tmp_path_factory):
-    """Return a folder for the runs of a config, which has its name."""
+    """Return a folder for the runs of a config, named after it."""
     folder = tmp_path_factory.mktemp("training") / request.param
     folder.mkdir()
     return folder
@@ -70,7 +70,7 @@ def start(place, run, *flags):
 
 def finish(process):
     try:
-        output = process.communicate(timeout=900)[0]  # a run that hangs, not one that is slow
+        output = process.communicate(timeout=900)[0]  # long enough for slow machines: only a hang exceeds it
     except subprocess.TimeoutExpired:
         process.kill()
         output = process.communicate()[0]
@@ -116,7 +116,7 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= first)
     # Inside a save: orbax writes to a folder of another name and renames it when all is there.
     kill_when(start(place, "stopped"), lambda: any("tmp" in path.name for path in checkpoints.iterdir()))
-    # Asked to stop, it saves before it does.
+    # On SIGTERM it saves before it stops.
     second = max(second, last_step(place, "stopped") + 1)  # once it is running
     process = start(place, "stopped")
     wait_until(process, lambda: last_step(place, "stopped") >= second)
@@ -124,7 +124,7 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     code, output = finish(process)
     assert code == 128 + signal.SIGTERM, output
     assert max(int(path.name) for path in checkpoints.iterdir()) == last_step(place, "stopped")
-    # Another config is refused, and shown.
+    # Another config is refused, and the difference is printed.
     code, output = finish(start(place, "stopped", "--config.train.learning_rate=0.5"))
     assert code == 2
     assert "train.learning_rate: 0.0002 -> 0.5" in output

@@ -1,4 +1,4 @@
-"""The loop with batches from any iterator: what it writes, what it keeps, when it refuses and stops."""
+"""The training loop on small batches: figures, best weights, refusals, stops."""
 
 import json
 import signal
@@ -39,7 +39,7 @@ def batches(start, host, hosts, poison=False):
     for step in range(start, 100):
         masks = np.zeros((4, 2, 33, 33), np.uint8)
         masks[:, :, 5:20, 6:22] = 1
-        # Of a type that holds NaN, in all tests: one program serves them.
+        # float32 in all tests, as one of them needs NaN: one program serves them all.
         images = (100 + 80 * masks[..., None] + np.arange(3)).astype(np.float32)
         if poison and step >= 1:
             images[0, 0, 0, 0] = np.nan

@@ -1,4 +1,4 @@
-"""One update: the same on one device and four, in one part and two; what must not move does not."""
+"""One update: the same on one device and four, in one part and two; frozen parameters stay."""
 
 import functools
 
@@ -37,7 +37,7 @@ def split(x, devices):
 
 @functools.cache
 def make_update(devices, accumulate, block, drop_path, rematerialise):
-    """Build a small network and its update; compiling is what these tests spend their time on."""
+    """Build a small network and its update, cached because compiling takes most of the time."""
     model = tiny.of_block(block, *(f"model.{name}={drop_path}" for name in ("drop_path", "channel_drop")))
     config = model.config.copy_and_resolve_references()
     with config.unlocked():
@@ -63,9 +63,9 @@ def run(
     poison=False,
     rematerialise=False,
 ):
-    """Make some updates; returns the states before and after, and the last figures."""
+    """Make `steps` updates; return the states before and after, and the last figures."""
     model, config, update = make_update(devices, accumulate, block, drop_path, rematerialise)
-    state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update gives its buffers away
+    state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update donates its buffers
     before = jax.device_get(state)
     for step in range(steps):
         data = batch(step, BATCH * step)

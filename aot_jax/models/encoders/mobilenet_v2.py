@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., 2018) with output stride 16, in torchvision's layout. Built by `aot_jax.models.aot`."""
+"""MobileNetV2 (Sandler et al., 2018) with output stride 16, in torchvision's layout."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -26,7 +26,7 @@ def relu6(x: Array) -> Array:
 
 
 class InvertedResidual(nn.Module):
-    """Expand, convolve each channel, project; add the input where the shapes agree."""
+    """Expand, convolve depthwise, project; add the input where the shapes agree."""
 
     expansion: int
     features: int

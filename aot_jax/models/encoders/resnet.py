@@ -1,4 +1,4 @@
-"""ResNet-50 without its last stage, torchvision's v1.5 (stride on the 3x3). Built by `aot_jax.models.aot`."""
+"""ResNet-50 without its last stage, torchvision's v1.5 (stride on the 3x3)."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
-"""A small network that learns from scratch in minutes: for the quick start, and where no ImageNet weights are.
+"""A small encoder that trains from scratch in minutes, for the quick start; it needs no ImageNet weights.
 
 Patches of 4x4 pixels, then residual blocks of a depthwise convolution and two linear layers with normalisation inside,
-halving the grid twice. It is not in the paper. Built by `aot_jax.models.aot`.
+halving the grid twice. It is not in the paper.
 """
 
 import jax
@@ -15,13 +15,13 @@ from aot_jax.typing import Array
 
 CHANNELS = (48, 96, 192)  # at 4x, 8x, 16x
 BLOCKS = (1, 1, 2)
-# Scale, at first, of the maps that go straight to the decoder. Louder ones drown the identities that come through the
-# LSTT for the first hundreds of updates; a scale grows more slowly than a quiet kernel behind it would.
+# Initial scale of the maps that go straight to the decoder. Larger ones hide the identities from the LSTT for hundreds
+# of updates; a scale grows more slowly than a small kernel after it would.
 SHORTCUT_SCALE = 0.1
 
 
 class Block(nn.Module):
-    """Look around within each channel, then mix channels; (b, h, w, c) to the same."""
+    """Convolve depthwise, then two linear layers, with a residual connection; (b, h, w, c) to the same."""
 
     dtype: Dtype = jnp.float32
 

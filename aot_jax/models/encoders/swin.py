@@ -1,4 +1,4 @@
-"""Swin-B (Liu et al., 2021) without its last stage. Built by `aot_jax.models.aot`."""
+"""Swin-B (Liu et al., 2021) without its last stage."""
 
 import functools
 
@@ -13,10 +13,10 @@ from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path,
 from aot_jax.typing import Array
 
 STAGES = ((2, 4), (2, 8), (18, 16))  # blocks, heads
-BLOCKS_OF_THE_WHOLE = 24  # with the removed stage's two: drop path grows along all of them
-EMBED = 128
-WINDOW = 7
-SHIFT = 3
+BLOCKS_OF_THE_WHOLE = 24  # blocks with the removed stage's two; drop path grows along all of them
+EMBED = 128  # channels of the patch embedding
+WINDOW = 7  # side of a window, in cells
+SHIFT = 3  # shift of odd blocks, in cells
 
 
 @functools.lru_cache(maxsize=1)
@@ -29,7 +29,7 @@ def relative_index() -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def shift_mask(height: int, width: int) -> np.ndarray:
-    """Return (windows, 49, 49): -100 between tokens that only the cyclic shift has brought into one window."""
+    """Return the additive mask (windows, 49, 49): -100 between tokens that only the cyclic shift brought together."""
 
     def region(length: int) -> np.ndarray:
         index = np.arange(length)
@@ -115,7 +115,7 @@ class SwinB(nn.Module):
     """Encode images (b, h, w, 3) into maps of 128 (4x), 256 (8x), 512 (16x) channels, the last one twice."""
 
     dtype: Dtype = jnp.float32
-    drop_path: float = 0.3  # of the last block; earlier ones in proportion, none in the frozen first stage
+    drop_path: float = 0.3  # rate of the last block; earlier ones in proportion, 0 in the frozen first stage
 
     @nn.compact
     def __call__(self, images: Array, keys: Array | None = None) -> list[Array]:
