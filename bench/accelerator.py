@@ -1,9 +1,9 @@
-"""Measure everything on one accelerator, within minutes: bench/accelerator.sh OUT.
+"""Run all measurements on one accelerator within minutes: bench/accelerator.sh OUT.
 
-Each part is a process of its own with its share of the time; what one leaves goes to the next, and a part that fails
-or runs out of time costs nothing but its own rest. Every result is written at once: as a line of OUT/results.jsonl,
-and into OUT/table.txt. OUT/PART.log has what a part printed. Programs are compiled side by side and then timed one by
-one; networks hold numbers in place of weights, on which times do not depend.
+Each part is a process with its share of the time; time that it leaves goes to the next parts, and a part that fails or
+runs out of time does not affect the others. Every result is written at once, as a line of OUT/results.jsonl and to
+OUT/table.txt. OUT/PART.log holds a part's output. Programs are compiled in parallel and then timed one by one; weights
+are random, since times do not depend on them.
 """
 
 import argparse
@@ -21,28 +21,28 @@ from bench.measure import format_table
 from bench.peer import HELP
 
 ROOT = Path(__file__).resolve().parents[1]
-# Seconds of each part, of SECONDS in all; in this order, the most wanted first.
+# Seconds of each part, out of SECONDS; parts run in this order, the most important first.
 SHARES = {"versions": 10, "speed": 115, "peer": 30, "train": 75, "memory": 15, "parity": 20, "forms": 25}
 SECONDS = 290
-GRACE = 3  # seconds more before a part is stopped
-WORKERS = 8  # programs compiled side by side
-FIRST = (("aott", 1), ("aost", 3), ("aost_r50", 3), ("aotl_r50", 3))  # networks and depths
+GRACE = 3  # seconds past its deadline before a part is stopped
+WORKERS = 8  # programs compiled in parallel
+FIRST = (("aott", 1), ("aost", 3), ("aost_r50", 3), ("aotl_r50", 3))  # networks and depths timed first
 LATER = (("aost", 1), ("aost", 2), ("aost_swinb", 3), ("deaott", 1))
-PEERS = ("aott", "aost_r50", "aotl_r50", "deaott")  # its release lacks some of them
+PEERS = ("aott", "aost_r50", "aotl_r50", "deaott")  # networks timed with the authors' code; a release may lack some
 TRAINED = ("aott", "aost", "aost_r50")
 
 
 class Sizes(NamedTuple):
-    """What is measured: the whole, or a rehearsal."""
+    """Sizes of the measurements: the full ones, or `TINY` for a rehearsal on a CPU."""
 
     frame: tuple[int, int] = (480, 854)
-    frames: int = 30  # after the reference
-    videos: int = 8  # at once
+    frames: int = 30  # frames after the reference
+    videos: int = 8  # videos tracked at once
     networks: tuple = (FIRST, LATER)
     memory_frames: int = 50
-    crop: int = 465  # of training clips, pixels
-    batch: int = 16  # clips
-    steps: int = 10  # updates, of which the first do not count
+    crop: int = 465  # pixels, side of training clips
+    batch: int = 16  # clips of a training step
+    steps: int = 10  # updates, including warm-up
 
 
 TINY = Sizes((97, 129), 5, 2, ((FIRST[0],), (LATER[0],)), 3, 97, 2, 4)
@@ -55,11 +55,11 @@ class Part(NamedTuple):
     out: Path
     sizes: Sizes
     peer: Path | None
-    deadline: float  # of `time.monotonic`
+    deadline: float  # seconds, as of `time.monotonic`
 
     @property
     def left(self) -> float:
-        """Return the seconds that are left."""
+        """Return the seconds until the deadline."""
         return self.deadline - time.monotonic()
 
     def record(self, **figures: Any) -> None:
@@ -69,12 +69,12 @@ class Part(NamedTuple):
         write_table(self.out)
 
     def compile(self, build: Callable[[Any], Any], cases: Iterable[dict]) -> list[tuple[dict, Any]]:
-        """Build what each case needs, side by side; a case that fails is recorded and left out."""
+        """Build the program of each case, in parallel; a case that fails is recorded and left out."""
 
         def attempt(case: dict) -> Any:
             try:
                 return case, build(case)
-            except Exception as error:  # out of memory, what a compiler does not know: the other cases go on
+            except Exception as error:  # out of memory or unsupported by the compiler: the other cases go on
                 self.record(**case, error=short(error))
 
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -87,7 +87,7 @@ def short(error: BaseException) -> str:
 
 
 def write_table(out: Path) -> None:
-    """Lay out all results so far: a table for each part, and our frames a second over the authors'."""
+    """Write all results so far as tables, one for each part, and the speed-up over the authors' code."""
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     tables = []
     for part in dict.fromkeys(row["part"] for row in rows):
@@ -118,7 +118,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="N", help="in all (default: %(default)s)")
     parser.add_argument("--parts", nargs="+", choices=SHARES, default=list(SHARES), help="to run (default: all)")
     parser.add_argument("--tiny", action="store_true", help="small sizes and few cases, to rehearse on a CPU")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # the process of one part
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # set in the process of one part
     return parser
 
 
@@ -147,10 +147,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_part(part: Part, flags: list[str]) -> None:
-    """Run a part as a process; says in a result if it fails, or does not end in time."""
+    """Run a part as a process; records an error if it fails or does not end in time."""
     command = [sys.executable, "-m", "bench.accelerator", str(part.out), "--inside", "--parts", part.name]
     command += ["--seconds", f"{part.left:.1f}", *flags]
-    # The authors' code has the accelerator to itself.
+    # Keep JAX off the accelerator while the authors' code is timed.
     environment = os.environ | ({"JAX_PLATFORMS": "cpu"} if part.name == "peer" else {})
     start, path = time.monotonic(), part.out / f"{part.name}.log"
     with path.open("w") as log:

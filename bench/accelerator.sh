@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures everything on one accelerator in under five minutes: bench/accelerator.sh OUT [--peer PATH] [--seconds N]
+# Runs all measurements on one accelerator in under five minutes: bench/accelerator.sh OUT [--peer PATH] [--seconds N]
 # PYTHON names another interpreter. `--tiny` rehearses it on a CPU. See bench/README.md.
 set -eu
 root=$(dirname "$(realpath "$0")")/..

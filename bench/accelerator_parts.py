@@ -1,4 +1,4 @@
-"""The parts of bench/accelerator.sh, each a function of that name."""
+"""The parts of bench/accelerator.py, each a function of the part's name."""
 
 import contextlib
 import itertools
@@ -34,18 +34,18 @@ from bench.measure import BenchError, machine
 from bench.programs import Videos
 
 DTYPES = ("bfloat16", "float32")
-REPEATS = 20  # runs of a form, for its median
+REPEATS = 20  # timed runs of a program, for the median
 
 
 class NoRulers:
-    """Measures nothing in between: the process has no time for it, or no accelerator."""
+    """Stands in for `Rulers` and measures nothing: the process has no time for it, or no accelerator."""
 
     def measure(self) -> None:
         """Do nothing."""
 
 
 def draw_model(name: str, dtype: str, *overrides: str) -> Model:
-    """Build a network with numbers in place of weights: drawing them as training does compiles for a while."""
+    """Build a network with random weights drawn by NumPy, since drawing them as training does takes long to compile."""
     config = load_config(name, overrides)
     module, random = make_model(config, dtype), np.random.default_rng(0)
 
@@ -57,7 +57,7 @@ def draw_model(name: str, dtype: str, *overrides: str) -> Model:
 
 
 def median_seconds(run: Callable[[], Any]) -> float:
-    """Return the median time of a program, waited for."""
+    """Return the median time of a program, in seconds, until its result is ready."""
     seconds = []
     for _ in range(REPEATS + 1):
         start = time.perf_counter()
@@ -67,7 +67,7 @@ def median_seconds(run: Callable[[], Any]) -> float:
 
 
 def versions(part: Part) -> None:
-    """Record machine, versions, driver, and whether JAX takes cuDNN's attention."""
+    """Record machine, versions, driver, and whether JAX can use cuDNN's attention."""
     q = jax.ShapeDtypeStruct((1, 8, 64, 32), jnp.bfloat16)
     driver = None
     with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -78,7 +78,7 @@ def versions(part: Part) -> None:
 
 
 def speed(part: Part) -> None:
-    """Record frames a second with 1 and 10 objects, one video alone and several at once; then of a `Tracker`."""
+    """Record frames a second with 1 and 10 objects, for one video and several at once; then those of a `Tracker`."""
     clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
     clips = {1: clip.only(clip.ids[:1]), 10: clip}
     for networks, dtype in itertools.product(part.sizes.networks, DTYPES):
@@ -139,7 +139,7 @@ def peer(part: Part) -> None:
 
 
 def train(part: Part) -> None:
-    """Record training clips a second: the same clips again and again, then from the pipeline."""
+    """Record training clips a second: on the same clips repeated, then on clips from the pipeline."""
     fields = [f"data.crop={part.sizes.crop}", f"train.batch_size={part.sizes.batch}"]
     fields += training.data_fields(training.GENERATED)
     configs = {name: load_config(name, fields) for name in TRAINED[: len(part.sizes.networks[0])]}
@@ -161,7 +161,7 @@ def train(part: Part) -> None:
             try:
                 state = place(make_state(jax.tree.map(jnp.copy, params), config))
                 found = training.time_updates(update, state, source(config), part.sizes.steps, None)
-            except Exception as error:  # out of memory, no pipeline: the other cases go on
+            except Exception as error:  # out of memory or no pipeline: the other cases go on
                 part.record(**case, data=data, error=short(error))
                 continue
             figures = {key: found[key] for key in ("waiting", "peak_mib")}
@@ -169,7 +169,7 @@ def train(part: Part) -> None:
 
 
 def memory(part: Part) -> None:
-    """Record time and memory of a frame with full long-term memory, scores in memory and not."""
+    """Record time and memory of a frame with full long-term memory, with fused and with plain attention."""
     longest, (height, width) = part.sizes.memory_frames, part.sizes.frame
     size = inference_size(height, width, align_corners=True)
 
@@ -200,7 +200,7 @@ def memory(part: Part) -> None:
 
 
 def parity(part: Part) -> None:
-    """Record the worst difference of logits from the authors' figures in tests/figures."""
+    """Record the largest difference of logits from the authors' results in tests/figures."""
     sys.path.insert(0, str(ROOT / "tests"))
     import parity as cases
 
@@ -216,7 +216,7 @@ def parity(part: Part) -> None:
 
 
 def _forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
-    """Yield each form's name, function and operands at the sizes of a frame."""
+    """Yield each form's name, function and operands, at a frame's sizes."""
     height, width = (-(-n // 16) + 1 for n in part.sizes.frame)
     random = np.random.default_rng(0)
 
@@ -244,7 +244,7 @@ def _forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
 
 
 def forms(part: Part) -> None:
-    """Record each form beside its alternative, alone and with its gradients."""
+    """Record the time of each form and of its alternative, forward and with gradients."""
     traced = []
     for dtype in DTYPES:
         for i, (name, form, operands) in enumerate(_forms(part, dtype)):

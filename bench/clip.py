@@ -1,4 +1,4 @@
-"""The clips that the benchmarks run on, generated or a person's, and the time that a tracker takes for their frames."""
+"""Clips for the benchmarks, generated or from files, and the timing of a tracker on their frames."""
 
 import argparse
 import itertools
@@ -16,7 +16,7 @@ from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
 from bench.measure import BenchError, Compilations, Rulers
 
-WARM_UP = 2  # frames after the reference that do not count
+WARM_UP = 2  # frames after the reference that are not timed
 RULER_EVERY = 3  # frames between measurements of the unit
 
 
@@ -35,25 +35,25 @@ class Clip:
 
     @property
     def ids(self) -> list[int]:
-        """Return the objects, the largest first."""
+        """Return the ids of the objects, the largest first."""
         ids, pixels = np.unique(self.mask[self.mask != 0], return_counts=True)
         return ids[np.argsort(-pixels, kind="stable")].tolist()
 
     def onward(self) -> Iterator[np.ndarray]:
-        """Yield frames after the reference without end: to the last one, back, and so on, so that motion is smooth."""
+        """Yield frames after the reference endlessly: forward to the last, backward, and so on."""
         order = [*range(len(self.frames)), *range(len(self.frames) - 2, 0, -1)]
         return (self.frames[t] for t in itertools.islice(itertools.cycle(order), 1, None))
 
     def only(self, ids: list[int]) -> "Clip":
-        """Return the clip with these objects alone."""
+        """Return the clip with only these objects."""
         return Clip(self.name, self.frames, np.where(np.isin(self.mask, ids), self.mask, 0))
 
 
 def generate_clip(objects: int, frames: int, height: int, width: int, seed: int = 0) -> Clip:
-    """Draw a clip of `frames` frames after the reference, as the quick start's videos are.
+    """Generate a clip like the quick start's videos, with `frames` frames after the reference.
 
     Raises:
-        BenchError: if so many objects do not all show in the first frame, or the size is too small.
+        BenchError: if not all objects are visible in the first frame, or the size is too small.
     """
     try:
         images, masks = make_video(seed, frames + 1, height, width, objects)
@@ -69,10 +69,10 @@ def generate_clip(objects: int, frames: int, height: int, width: int, seed: int 
 
 
 def read_clip(folder: Path, mask: Path, frames: int) -> Clip:
-    """Read up to `frames` frames after the first of a folder of images, and the first one's mask.
+    """Read the first image of a folder, up to `frames` more, and the mask of the first.
 
     Raises:
-        BenchError: if there are fewer than two frames, or they differ in size.
+        BenchError: if there are fewer than two frames, they differ in size, or the mask has no object.
         FrameError, MaskError: if a file cannot be read.
     """
     images = [read_frame(path) for path in list_frames(folder)[: frames + 1]]
@@ -97,10 +97,10 @@ def add_clip_flags(parser: argparse.ArgumentParser, frames: int, height: int = 4
 
 
 def load_clip(args: argparse.Namespace, objects: int | None = None) -> Clip:
-    """Return the clip that the flags ask for, with the `objects` largest objects; None: all of a mask's.
+    """Return the clip of the flags, with its `objects` largest objects; None: all (1 if generated).
 
     Raises:
-        BenchError: if the flags do not fit together, or the clip has too few objects.
+        BenchError: if the flags contradict each other, or the clip has too few objects.
     """
     if (args.video is None) != (args.mask is None):
         raise BenchError("--video and --mask go together: a folder of images and the mask of the first")
@@ -115,12 +115,12 @@ def load_clip(args: argparse.Namespace, objects: int | None = None) -> Clip:
 
 
 def memory_frames(tracker: Tracker) -> int:
-    """Return how many long-term memory frames the next frame will attend to."""
+    """Return the number of long-term memory frames that the next frame attends to."""
     return tracker.streams[0].stored(tracker.states[0])
 
 
 def time_clip(tracker: Tracker, clip: Clip, rulers: Rulers, stop: int | None = None) -> tuple[list[float], list[int]]:
-    """Track a clip from its reference on, up to frame `stop`; returns as `time_frames`."""
+    """Track a clip from its reference up to frame `stop`; returns the same as `time_frames`."""
     tracker.step(clip.frames[0], clip.mask)
     return time_frames(tracker, clip.frames[1:stop], rulers)
 
@@ -128,16 +128,16 @@ def time_clip(tracker: Tracker, clip: Clip, rulers: Rulers, stop: int | None = N
 def time_frames(
     tracker: Tracker, frames: Iterable[np.ndarray], rulers: Rulers, warm_up: int = WARM_UP
 ) -> tuple[list[float], list[int]]:
-    """Track further frames.
+    """Time a tracker on further frames.
 
     Args:
-        tracker: that has its reference.
-        frames: (h, w, 3) uint8.
-        rulers: measured every few frames.
-        warm_up: frames that do not count; nor do those during which something was compiled.
+        tracker: a tracker that has its reference.
+        frames: (h, w, 3) uint8 each.
+        rulers: measured every `RULER_EVERY` frames.
+        warm_up: first frames that are left out; frames during which a program was compiled are left out too.
 
     Returns:
-        For each frame that counts its seconds, and how many memory frames it attended to.
+        The seconds of each remaining frame, and the number of memory frames that it attended to.
     """
     seconds, seen = [], []
     with Compilations() as compilations:

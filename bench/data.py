@@ -2,9 +2,8 @@
 
     python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4
 
-One thread makes clips as training would (the full recipe, decoding and merging included); its processor time for each
-clip tells what one core delivers, also on a busy machine. The last lines scale that to a machine and compare it with a
-training step.
+One thread makes clips as training does, decoding and merging included; its processor time for each clip gives the rate
+of one core, even on a busy machine. The last lines scale the rate to a machine and compare it with a training step.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from data_pipeline.errors import DataError
 from data_pipeline.pipeline import thread_batches
 from data_pipeline.samples import Samples, describe
 
-WARM_UP = 4  # clips
+WARM_UP = 4  # clips that are not timed
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -69,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one measurement and print it; returns the exit code, 2 for data that cannot be used."""
+    """Run one measurement and print it; returns the exit code, 2 for unusable data."""
     arguments = make_parser().parse_args(argv)
     data = get_config().data
     merge = arguments.merge if arguments.merge is not None else (1.0 if arguments.stage == "static" else 0.3)
@@ -82,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    data.prefetch = arguments.workers  # clips: a batch is one
+    data.prefetch = arguments.workers  # batches of one clip
     clips = thread_batches(samples, range(WARM_UP + arguments.clips), 1, arguments.workers)
     for _ in itertools.islice(clips, WARM_UP):
         pass
@@ -113,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _bytes_of_process() -> int:
-    """Return the bytes this process has read from files so far, where the system tells (Linux)."""
+    """Return the bytes that this process has read so far; 0 on systems other than Linux."""
     counters = Path(f"/proc/{os.getpid()}/io")
     if not counters.exists():
         return 0

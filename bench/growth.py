@@ -3,10 +3,10 @@
     python -m bench.growth --config configs/aost.py
     python -m bench.growth --config configs/aott.py --tables objects --height 480 --width 854
 
-Tables of `Tracker.step`; all but the first at --height x --width. With pixels, attention within a frame and to each
-memory frame grows with the square of the cells, all else in proportion. With memory frames a frame grows by the
-attention to each. A video's length, once memory is full, and objects up to ten must not change it. More than ten are
-groups of ten, which share the encoder: the last row of the objects is compared with runs of ten of them each.
+The tables time `Tracker.step`, all but the first at --height x --width. Attention within a frame and to each memory
+frame grows with the square of the cells, all else linearly with the pixels. Each memory frame adds its attention.
+Once memory is full, the time must not depend on a video's length, nor on the number of objects up to ten. More objects
+are split into groups of ten that share the encoder: the last row is compared with separate runs of ten objects.
 """
 
 import argparse
@@ -36,8 +36,8 @@ SIZES = "240x432,360x640,480x854,720x1280"
 MEMORY = [1, 2, 4, 8, 16]
 OBJECTS = [1, 2, 5, 10, 20, 44]
 TABLES = ("pixels", "memory", "number", "objects")
-CAPACITY = 4  # memory frames while the frame's number grows
-STRETCHES = 4  # rows of the frame's number
+CAPACITY = 4  # most memory frames in the table of frame numbers
+STRETCHES = 4  # rows of that table
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure_growth(args: argparse.Namespace, overrides: list[str]) -> dict:
-    """Measure and print the tables that the flags ask for."""
+    """Measure and print the tables that the flags select."""
     network = find_network(args, overrides)
     depth = check_depth(network.config, args.depth)
     if args.video is None:
@@ -89,7 +89,7 @@ def sizes(text: str) -> list[tuple[int, int]]:
     """Parse "240x432,480x854" for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: if these are not sizes.
+        argparse.ArgumentTypeError: if the text is not a list of sizes of 32 pixels or more.
     """
     try:
         pairs = [tuple(int(n) for n in part.split("x")) for part in text.split(",")]
@@ -101,7 +101,7 @@ def sizes(text: str) -> list[tuple[int, int]]:
 
 
 def by_pixels(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
-    """Time a frame of each size, the reference alone in memory."""
+    """Time a frame of each size, with only the reference in memory."""
     rows, longest, aligned = [], model.config.inference.max_long_edge, model.config.model.align_corners
     for size in args.sizes:
         clip = generate_clip(2, WARM_UP + args.frames, *size)
@@ -117,10 +117,10 @@ def by_pixels(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
 
 
 def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
-    """Time a frame that attends to so many memory frames, all kept full."""
+    """Time a frame for each number of memory frames, with memory full."""
     clip, rows, cells = generate_clip(2, 10, args.height, args.width), [], []
     for most in args.memory:
-        # One frame is the reference alone; a tracker that adds others keeps one besides at least.
+        # For one frame keep only the reference: with a gap a tracker holds at least one more.
         tracker = Tracker(model, depth, gap=1 if most > 1 else 0, max_frames=most)
         tracker.step(clip.frames[0], clip.mask)
         onward = clip.onward()
@@ -156,9 +156,9 @@ def by_number(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
 
 
 def by_objects(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[dict, str]:
-    """Time a frame with so many objects, the reference alone in memory, and the most objects ten by ten.
+    """Time a frame for each number of objects, with only the reference in memory, and the most objects ten by ten.
 
-    All run there and back again, so that a machine that gets slower or faster does so for all of them.
+    All cases run in order and then in reverse, so that a drift of the machine's speed affects all of them equally.
     """
     args.frames += WARM_UP
     clips = [load_clip(args, count) for count in args.objects]
@@ -192,7 +192,7 @@ MEASURE = dict(zip(TABLES, (by_pixels, by_memory, by_number, by_objects), strict
 
 
 def _table(headers: tuple, rows: list[dict], cells: list[list], rulers: Rulers) -> str:
-    """Lay out cells and each row's time for a terminal."""
+    """Format cells and each row's time as a table."""
     times = [row["seconds"] for row in rows]
     lines = [[*own, 1e3 * t, rulers.units(t), t / times[0]] for own, t in zip(cells, times, strict=True)]
     return format_table((*headers, "ms", "units", "over the first"), lines)

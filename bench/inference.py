@@ -2,11 +2,11 @@
 
     python -m bench.inference --config configs/aott.py --height 480 --width 854 --frames 30
 
-For every depth and number of objects one table. `step` is `Tracker.step` as a person calls it, the median of the clip's
-frames. The other rows are its parts, each compiled and timed apart with the memory of the frame in the clip's middle:
-`input` uploads, resizes and normalises a frame; `segment` is `propagate` and `decode` as the one program that the
-tracker runs; `output` fetches the labels and maps them to a person's ids. GFLOP counts every turn of the loops. The
-floor is GFLOP at the rate of matrix products measured in this run.
+There is one table for each depth and number of objects. `step` is `Tracker.step`, the median of the clip's frames. The
+other rows are its parts, each compiled and timed separately with the memory of the frame in the middle of the clip:
+`input` uploads, resizes and normalises a frame; `segment` is `propagate` and `decode` as one program, as the tracker
+runs them; `output` fetches the labels and maps them to the user's ids. GFLOP counts every iteration of the loops. The
+floor is GFLOP divided by the rate of matrix products measured in this run.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from bench.network import add_network_flags, check_depth, find_network
 from bench.programs import STEP, Videos, time_parts
 
 ERRORS = (CheckpointError, ConfigError, FrameError, MaskError)
-ENOUGH = 10  # frames for a median
+ENOUGH = 10  # fewest frames for a reliable median
 HEADERS = ("", "compile s", "ms", "frames/s", "units", "GFLOP", "floor ms", "over floor")
 
 
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
-    """Measure and print every case that the flags ask for."""
+    """Measure and print every case that the flags select."""
     network = find_network(args, overrides)
     depths = [check_depth(network.config, depth) for depth in args.depth or [None]]
     clips = [pick_clip(args, objects) for objects in args.objects or [None]]
@@ -93,10 +93,10 @@ def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
 
 
 def pick_clip(args: argparse.Namespace, objects: int | None) -> Clip:
-    """Return the clip with so many objects; None: two, or one where a mask has no more.
+    """Return the clip with this number of objects; None: two, or one if the mask has only one.
 
     Raises:
-        BenchError: if there is none, or it is too short to time.
+        BenchError: if the clip has fewer objects, or is too short to time.
     """
     if objects is None:
         objects = 2 if args.video is None else min(2, len(load_clip(args).ids))
@@ -107,7 +107,7 @@ def pick_clip(args: argparse.Namespace, objects: int | None) -> Clip:
 
 
 def measure_case(model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
-    """Track a clip, at its middle program by program, and return all figures; times in seconds."""
+    """Time the tracking of a clip and, at its middle, each program; returns all results, times in seconds."""
     tracker, middle = Tracker(model, depth), 1 + (len(clip.frames) - 1 + WARM_UP) // 2
     step, seen = time_clip(tracker, clip, rulers, middle)
     programs = time_parts(tracker, clip, rulers)
@@ -135,7 +135,7 @@ def measure_case(model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
 
 
 def measure_peer(path: Path, model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
-    """Track the same frames with the authors' code; see `peer.time_tracking`."""
+    """Time the authors' code on the same frames; see `peer.time_tracking`."""
     align, longest = model.config.model.align_corners, model.config.inference.max_long_edge
     size = inference_size(*clip.size, max_long_edge=longest, align_corners=align)
     images = [np.asarray(normalise(resize_cubic(frame, size)))[None] for frame in clip.frames]
@@ -144,7 +144,7 @@ def measure_peer(path: Path, model: Model, clip: Clip, depth: int, rulers: Ruler
 
 
 def format_case(case: dict, rulers: Rulers) -> str:
-    """Lay out a case for a terminal: its setting and a table."""
+    """Format a case as text: its settings and a table."""
     seen, step = case["memory_frames"], case["programs"]["step"]
     gap = f"a memory frame every {case['gap']}" if case["gap"] else "the reference only in memory"
     height, width = case["frame"]

@@ -2,10 +2,10 @@
 
     python -m bench.long_video --frames 10000
 
-First one long video (a generated one, to and fro) at a limited number of memory frames: every 500 frames the process's
-memory, frames a second, and programs compiled so far. Then videos of many sizes, one after the other: programs that
-hold the network depend on its input size alone, which is rounded to a multiple of 16 (plus 1 for networks that align
-corners), so that their number is bounded by the rounded sizes; small ones that resize depend on the frame's own.
+First one long video (a generated clip, forward and backward) with limited memory frames: every 500 frames the process's
+memory, frames a second, and the programs compiled so far. Then videos of many sizes: programs with the network depend
+only on its input size, a multiple of 16 (plus 1 for networks that align corners), which bounds their number; small
+programs for resizing depend on the frame's size.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from bench.inference import ERRORS
 from bench.measure import Compilations, format_table, rss, run
 from bench.network import add_network_flags, check_depth, find_network
 
-NETWORK = ("_encode", "_segment", "_memorize")  # programs that hold the network
-CLIP = 50  # frames of the generated video that is repeated
-SHORT = 3  # frames of each of the videos of many sizes, after the reference
+NETWORK = ("_encode", "_segment", "_memorize")  # programs with the network
+CLIP = 50  # frames of the generated clip that is repeated
+SHORT = 3  # frames after the reference in each video of many sizes
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:
-    """Measure and print all."""
+    """Measure and print the long video and the videos of many sizes."""
     network = find_network(args, overrides)
     depth = check_depth(network.config, args.depth)
     model = network.load()
@@ -75,7 +75,7 @@ def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:
 
 
 def track_long(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
-    """Track one long video; returns a row for every stretch of frames."""
+    """Track one long video; returns a row for each `--every` frames."""
     clip = generate_clip(2, min(CLIP, args.frames), args.height, args.width)
     tracker = Tracker(model, depth, max_frames=args.max_frames)
     tracker.step(clip.frames[0], clip.mask)
@@ -102,7 +102,7 @@ def track_long(model: Model, depth: int, args: argparse.Namespace, compilations:
 
 
 def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
-    """Track a short video of each of many sizes; returns for each what was compiled."""
+    """Track a short video of each of many sizes; returns a row for each, with the number of programs compiled."""
     rows = []
     for i in range(args.sizes):
         size = args.height + 2 * i, args.width + 3 * i
@@ -130,7 +130,7 @@ def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations
 
 
 def format_long(rows: list[dict]) -> str:
-    """Lay out the rows of the long video, and say how flat they are once memory is full."""
+    """Format the rows of the long video, and how much they change once memory is full."""
     table = format_table(
         ("frame", "frames/s", "compiling s", "RSS MiB", "memory frames", "programs"),
         [list(row.values()) for row in rows],
@@ -144,7 +144,7 @@ def format_long(rows: list[dict]) -> str:
 
 
 def format_sizes(rows: list[dict], again: list[dict]) -> str:
-    """Lay out the videos of many sizes, and the sum of running them once more."""
+    """Format the rows of the videos of many sizes, and the programs compiled by running them again."""
 
     def text(size: tuple[int, int]) -> str:
         return f"{size[0]}x{size[1]}"

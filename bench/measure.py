@@ -1,8 +1,7 @@
-"""What the benchmarks share: the unit, counting compilations, what the machine is, tables, JSON, a command's frame.
+"""Helpers of the benchmarks: the unit of time, counts of compilations, the machine, tables, JSON, running a command.
 
-Times on a shared machine mean little, and on another machine nothing. So every figure is also given in units: one
-unit is the time of one 2048 x 2048 x 2048 float32 matrix product in JAX, measured in the same run, before, amid and
-after what it is compared with.
+Times on a shared machine are noisy, and machines differ. So times are also given in units: one unit is the time of one
+2048 x 2048 x 2048 float32 matrix product in JAX, measured before, during and after the same run.
 """
 
 import argparse
@@ -27,22 +26,22 @@ import numpy as np
 
 from aot_jax.flags import parse_args
 
-SIDE = 2048  # of the unit's matrices
-LARGE_SIDE = 8192  # of the matrices that tell an accelerator's rate: smaller ones do not fill it
-CHAIN = 20  # products in one measurement on an accelerator, where one is shorter than waiting for it
+SIDE = 2048  # rows and columns of the unit's matrices
+LARGE_SIDE = 8192  # rows and columns of the matrices for an accelerator's rate: smaller ones do not fill it
+CHAIN = 20  # products in one measurement on an accelerator, where one takes less time than synchronising
 COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
 
 
 class BenchError(ValueError):
-    """What a benchmark cannot run on, or with."""
+    """Input that a benchmark cannot use."""
 
 
 class Product:
-    """The time of one matrix product, measured many times over a run.
+    """Measures the time of one matrix product, many times during a run.
 
     Args:
         side: rows and columns of the matrices; None: the unit's.
-        dtype: of the matrices.
+        dtype: dtype of the matrices.
     """
 
     def __init__(self, side: int | None = None, dtype: jnp.dtype = jnp.float32) -> None:
@@ -52,7 +51,7 @@ class Product:
         self._product = jax.jit(jnp.matmul)
         rng = np.random.default_rng(0)
         left, right = (rng.standard_normal((side, side), np.float32) for _ in range(2))
-        # Divided so that a chain of products neither grows nor fades.
+        # Scaled so that values neither grow nor vanish in a chain of products.
         self._left, self._right = jnp.asarray(left, dtype), jnp.asarray(right / side**0.5, dtype)
         for _ in range(2):
             jax.block_until_ready(self._product(self._left, self._right))
@@ -78,7 +77,7 @@ class Product:
 
 
 class Rulers:
-    """The unit, and the matrix rate that sets the floors: the same product on the CPU in float32, else another one."""
+    """The unit, and the product whose rate gives the floors: the same one on the CPU in float32, else another one."""
 
     def __init__(self, dtype: jnp.dtype = jnp.float32) -> None:
         self.unit = Product()
@@ -98,7 +97,7 @@ class Rulers:
         return seconds / self.unit.median
 
     def describe(self) -> str:
-        """Return a line that says how long the unit took, how steadily, and the matrix rate."""
+        """Return a line with the unit's median, its range and the matrix rate."""
         unit = self.unit
         text = (
             f"unit: one {SIDE}^3 float32 matrix product, {1e3 * unit.median:.4g} ms (median of {len(unit.seconds)}, "
@@ -109,12 +108,12 @@ class Rulers:
         return text
 
     def record(self) -> dict:
-        """Return the same for JSON; seconds and FLOP/s."""
+        """Return the same for JSON, in seconds and FLOP/s."""
         return {"unit_seconds": self.unit.seconds, "unit": self.unit.median, "matrix_rate": self.matrix.rate}
 
 
 class Compilations(contextlib.AbstractContextManager):
-    """Counts the programs that XLA compiles while the context lasts; `names` has how often each was."""
+    """Counts the programs that XLA compiles inside the context; `names` maps each name to its count."""
 
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()
@@ -141,7 +140,7 @@ class Compilations(contextlib.AbstractContextManager):
 
 @contextlib.contextmanager
 def fresh_compilation() -> Iterator[None]:
-    """Compile everything anew while the context lasts, whatever a persistent cache holds: times would be wrong."""
+    """Disable the persistent compilation cache inside the context, so that compile times are real."""
     name = "jax_enable_compilation_cache"
     before = jax.config.values[name]
     jax.config.update(name, False)
@@ -152,19 +151,19 @@ def fresh_compilation() -> Iterator[None]:
 
 
 def rss() -> float:
-    """Return the resident memory of this process in MiB; where the system does not tell (not Linux), its peak."""
+    """Return the resident memory of this process in MiB; on systems other than Linux, its peak."""
     with contextlib.suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
     return peak_rss()
 
 
 def peak_rss() -> float:
-    """Return the most resident memory that this process has had, in MiB."""
+    """Return the peak resident memory of this process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def machine() -> dict[str, object]:
-    """Return what the figures were taken on."""
+    """Return the device, load, versions and date."""
     device = jax.local_devices()[0]
     return {
         "device": device.device_kind if device.platform != "cpu" else _processor(),
@@ -179,7 +178,7 @@ def machine() -> dict[str, object]:
 
 
 def describe_machine() -> str:
-    """Return what the figures were taken on, as one line."""
+    """Return the machine as one line of text."""
     m = machine()
     load = "" if m["load"] is None else f", load {m['load']:.1f} at the start"
     return (
@@ -189,7 +188,7 @@ def describe_machine() -> str:
 
 
 def _processor() -> str:
-    """Return the name of the CPU, where the system tells (Linux)."""
+    """Return the name of the CPU; on systems other than Linux, what Python knows of it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -198,7 +197,7 @@ def _processor() -> str:
 
 
 def format_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lay out a table for a terminal; the first column is left-aligned, numbers have three digits, None is a dash."""
+    """Format a text table; the first column is left-aligned, numbers have three digits, None is a dash."""
     cells = [list(headers)] + [[_cell(x) for x in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
     lines = [
@@ -220,7 +219,7 @@ def numbers(text: str) -> list[int]:
     """Parse "1,5,10" for argparse.
 
     Raises:
-        argparse.ArgumentTypeError: if these are not positive whole numbers.
+        argparse.ArgumentTypeError: if the text is not a list of positive integers.
     """
     try:
         values = [int(part) for part in text.split(",")]
@@ -238,15 +237,15 @@ def run(
     errors: tuple[type[Exception], ...],
     argv: list[str] | None,
 ) -> int:
-    """Run a benchmark's command; returns the exit code, 2 for input that cannot be used.
+    """Run a benchmark's command; returns the exit code, 2 for unusable input.
 
     Args:
-        name: of the program.
-        parser: of its flags; `--json FILE` is added.
-        measure: takes flags and overrides of config fields, prints figures and returns them for JSON. What it has under
-            "error" is said at the end, and the exit code is 2.
-        errors: that bad input raises, besides `BenchError` and OSError.
-        argv: arguments; None: the process's.
+        name: name of the program.
+        parser: parser of its flags; `--json FILE` is added.
+        measure: takes flags and overrides of config fields, prints results and returns them for JSON. If they have an
+            "error", it is printed at the end, and the exit code is 2.
+        errors: exceptions of bad input, besides `BenchError` and OSError.
+        argv: arguments; None: those of the process.
     """
     parser.add_argument("--json", type=Path, metavar="FILE", help="write device, versions, command and figures there")
     args, overrides = parse_args(parser, argv)

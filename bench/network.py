@@ -1,4 +1,4 @@
-"""Which network a benchmark of tracking runs."""
+"""Choose the network of a tracking benchmark."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from aot_jax.network import FoundNetwork, NetworkChoice, make_model
 
 
 def add_network_flags(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add the flags that `find_network` reads; `default` is the config where no weights ship."""
+    """Add the flags that `find_network` reads; `default` is the config if no weights ship."""
     weights = "weights, as eval.py takes them; with --config alone they are drawn, for times do not depend on them"
     parser.add_argument("--checkpoint", metavar="PATH", help=weights)
     config = (
@@ -24,7 +24,7 @@ def add_network_flags(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def find_network(args: argparse.Namespace, overrides: Sequence[str]) -> FoundNetwork:
-    """Find the network of these flags, and print which it is.
+    """Find the network that the flags name, and print which it is.
 
     Raises:
         ConfigError, CheckpointError: if there is none.
@@ -39,10 +39,10 @@ def find_network(args: argparse.Namespace, overrides: Sequence[str]) -> FoundNet
 
 
 def check_depth(config: ConfigDict, depth: int | None) -> int:
-    """Return the depth to run; None: the network's own.
+    """Return the depth to run; `depth` None: all layers.
 
     Raises:
-        ConfigError: if the network does not have it.
+        ConfigError: if the network does not have this depth.
     """
     try:
         return make_model(config).depth(depth)

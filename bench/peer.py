@@ -1,9 +1,9 @@
-"""Time the authors' PyTorch code, if it is at hand, in the order in which this project works.
+"""Time the authors' PyTorch code, in the same order of steps as this project.
 
-It comes as a wheel (`pip download --no-deps deaotpy`, then unpack it) or as a checkout of their repository. Only its
+Their code is a wheel (`pip download --no-deps deaotpy`, then unpack it) or a checkout of their repository. Only its
 public entry points are used (`configs.default`, `networks.models.build_vos_model`, `networks.engines.build_engine`), as
-its own evaluation and training call them; weights are drawn, in float32. It asks for a CUDA extension,
-`spatial_correlation_sampler`; where that is not installed, `stand_in` takes its place, and the figures say so.
+its own evaluation and training call them; weights are random, in float32. It needs a CUDA extension,
+`spatial_correlation_sampler`; if that is not installed, `stand_in` replaces it, and the results say so.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from bench.measure import BenchError, Rulers
 
 HELP = "the authors' PyTorch code to time beside: an unpacked wheel of deaotpy, its installed package, or a checkout"
 SAMPLER = "spatial_correlation_sampler"
-PACKAGES = ("aot", "configs", "networks", "utils", "dataloaders", SAMPLER)  # its top-level names; some are ours, too
+PACKAGES = ("aot", "configs", "networks", "utils", "dataloaders", SAMPLER)  # top-level, some shared with ours
 ENTRIES = ("configs/default.py", "networks/models/__init__.py", "networks/engines/__init__.py")
-NEVER = 9999  # its gap for "the reference only"
-# Its name of each config.
+NEVER = 9999  # gap that means "the reference only" in their code
+# Names of our configs in their code, where they differ.
 NAMES = {
     "aotl_r50": "r50_aotl",
     "aotl_swinb": "swinb_aotl",
@@ -39,8 +39,8 @@ NAMES = {
     "deaotl_r50": "r50_deaotl",
     "deaotl_swinb": "swinb_deaotl",
 }
-PARTS = ("encode and propagate", "decode", "memorize")  # of a frame
-LONGEST = 300  # letters of an error of its code
+PARTS = ("encode and propagate", "decode", "memorize")  # timed parts of a frame
+LONGEST = 300  # most characters shown of an error of their code
 
 
 class Peer(NamedTuple):
@@ -49,14 +49,14 @@ class Peer(NamedTuple):
     engine: Any
     device: Any
     torch: ModuleType
-    how: dict[str, object]  # what it runs with
+    how: dict[str, object]  # version, device, threads and form of local attention
 
     def tensor(self, x: np.ndarray) -> Any:
         """Copy an array to the device."""
         return self.torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
 
     def now(self) -> float:
-        """Return the time at which all that was asked for is done."""
+        """Return the time after all queued work has finished."""
         if self.torch.cuda.is_available():
             self.torch.cuda.synchronize()
         return time.perf_counter()
@@ -72,20 +72,20 @@ def time_tracking(
     rulers: Rulers,
     warm_up: int,
 ) -> dict[str, Any]:
-    """Track a clip with the authors' code; returns the seconds of each frame, and of its parts, and how it ran.
+    """Track a clip with the authors' code; returns the seconds of each frame and of its parts, and how it ran.
 
     Args:
-        path: of the code, see `find_code`.
-        config: ours.
+        path: path of the code, see `find_code`.
+        config: our config.
         depth: LSTT layers to run.
         images: (1, h, w, 3) float32, normalised, at the network's input size; the reference first.
         mask: (h, w) ids 1 .. n of the reference at that size.
         output: size of the labels.
         rulers: measured between frames.
-        warm_up: frames after the reference that do not count.
+        warm_up: frames after the reference that are left out.
 
     Raises:
-        BenchError: if the code, or PyTorch, cannot be used, or the code fails.
+        BenchError: if the code or PyTorch is missing, or the code fails.
     """
     parts: list[list[float]] = []
     with opened(path, config, depth, "eval", config.memory.gap, short_term_mem_skip=1) as peer:
@@ -120,20 +120,20 @@ def time_training(
     rulers: Rulers,
     warm_up: int,
 ) -> dict[str, Any]:
-    """Make an update for each batch with the authors' code; returns the seconds of each, and how it ran.
+    """Make one update for each batch with the authors' code; returns the seconds of each, and how it ran.
 
-    An update is the loss of a clip with true masks in memory, its gradient, clipping and AdamW, as in their trainer.
-    On the CPU identities keep their order, since their code shuffles them on a GPU only.
+    An update is the loss of clips with true masks in memory, its gradient, clipping and AdamW, as in their trainer.
+    On the CPU identities keep their order, since their code shuffles them only on a GPU.
 
     Args:
-        path: of the code, see `find_code`.
-        config: ours.
+        path: path of the code, see `find_code`.
+        config: our config.
         batches: images (b, t, h, w, 3) float32, normalised, masks (b, t, h, w), objects (b,).
         rulers: measured between updates.
-        warm_up: updates that do not count.
+        warm_up: first updates that are left out.
 
     Raises:
-        BenchError: if the code, or PyTorch, cannot be used, or the code fails.
+        BenchError: if the code or PyTorch is missing, or the code fails.
     """
     seconds = []
     with opened(path, config, config.model.depth, "train", config.memory.train_gap) as peer:
@@ -162,10 +162,10 @@ def time_training(
 
 @contextlib.contextmanager
 def opened(path: Path, config: ConfigDict, depth: int, phase: str, gap: int, **options: Any) -> Iterator[Peer]:
-    """Build the authors' engine for a config of ours; while the context lasts, their packages can be imported.
+    """Build the authors' engine for one of our configs; inside the context their packages can be imported.
 
     Raises:
-        BenchError: in one line, whatever their code raises, here or inside the context; or if it is not there.
+        BenchError: if the code or PyTorch is missing, or, in one line, for any error of the code, also in the context.
     """
     try:
         torch = importlib.import_module("torch")
@@ -196,13 +196,13 @@ def opened(path: Path, config: ConfigDict, depth: int, phase: str, gap: int, **o
             yield Peer(engine, device, torch, how)
     except BenchError:
         raise
-    except Exception as error:  # whatever its code, or what it needs, raises
+    except Exception as error:  # their code and its dependencies may raise anything
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise BenchError(f"{path}: the authors' {name} fails: {text[:LONGEST]}") from error
 
 
 def find_code(path: Path) -> tuple[Path, str]:
-    """Return the folder to import the authors' code from, and what comes before its packages' names.
+    """Return the folder to import the authors' code from, and the prefix of its packages' names.
 
     Args:
         path: a checkout, a folder that holds the package `aot` (an unpacked wheel), that package, or the name under
@@ -225,10 +225,10 @@ def find_code(path: Path) -> tuple[Path, str]:
 
 @contextlib.contextmanager
 def importable(root: Path, prefix: str, torch: ModuleType) -> Iterator[tuple[Callable[[str], Any], bool]]:
-    """Import the authors' code while the context lasts: its packages take the place of ours of the same names.
+    """Make the authors' packages importable inside the context, instead of ours of the same names.
 
     Yields:
-        What imports a module of theirs, and whether `stand_in` takes the place of the CUDA extension.
+        A function that imports one of their modules, and whether `stand_in` replaces the CUDA extension.
     """
 
     def take_out() -> dict[str, ModuleType]:
@@ -236,8 +236,8 @@ def importable(root: Path, prefix: str, torch: ModuleType) -> Iterator[tuple[Cal
 
     stands_in = importlib.util.find_spec(SAMPLER) is None
     own, places = take_out(), sys.path[:]
-    # Ours are hidden altogether: a package with an __init__.py wins over one without, wherever they stand. The wheel
-    # names some of its own modules as the checkout does.
+    # Remove our packages from the path: one with an __init__.py wins over one without, whatever the order of the path.
+    # The wheel imports some of its own modules without the prefix, as the checkout does.
     theirs = [str(root.resolve()), *([str((root / prefix[:-1]).resolve())] if prefix else [])]
     sys.path[:] = [*theirs, *(p for p in places if not Path(p, "configs", "common.py").is_file())]
     if stands_in:
@@ -252,7 +252,7 @@ def importable(root: Path, prefix: str, torch: ModuleType) -> Iterator[tuple[Cal
 
 
 def stand_in(torch: ModuleType) -> ModuleType:
-    """Make a module like the CUDA extension: each cell's products with a window of another map, added up."""
+    """Make a module like the CUDA extension: each cell's dot products with a window of another feature map."""
 
     class SpatialCorrelationSampler(torch.nn.Module):
         def __init__(self, patch_size: int, dilation_patch: int = 1, **_: Any) -> None:
@@ -272,7 +272,7 @@ def stand_in(torch: ModuleType) -> ModuleType:
 
 
 def describe(peer: dict[str, Any], what: str, own: float, rulers: Rulers) -> str:
-    """Return lines on the peer's median time of a `what`, beside our `own`, both in seconds."""
+    """Return lines that compare the peer's median time of a `what` with ours, `own`, in seconds."""
     seconds = float(np.median(peer["seconds"]))
     parts = "".join(f", {name} {1e3 * part:.4g}" for name, part in peer.get("parts", {}).items())
     return (

@@ -1,9 +1,8 @@
 """The compiled programs of a frame: their arithmetic, and their time one by one or as one for several videos.
 
-XLA's own cost analysis counts the body of a loop once, and on the CPU the attentions loop over blocks of queries, rows
-of tiles and memory frames. `count_flops` counts in the traced program instead, every turn: matrix products and
-convolutions exactly (taps that fall on padding are left out, as XLA leaves them out), element by element arithmetic and
-reductions as one each.
+XLA's cost analysis counts the body of a loop once, but on the CPU attention loops over blocks of queries, rows of tiles
+and memory frames. `count_flops` counts every iteration in the traced program: matrix products and convolutions exactly
+(without taps on padding, like XLA), and one operation for each element of elementwise arithmetic and reductions.
 """
 
 import functools
@@ -27,28 +26,28 @@ from aot_jax.typing import Array, Params
 from bench.clip import Clip, memory_frames
 from bench.measure import Rulers
 
-REPEATS = 10  # runs of a part, for its median
+REPEATS = 10  # timed runs of a part, for the median
 STEP = ("input", "encode", "segment", "labels", "masks", "memorize")  # programs of a whole step
-READS_MEMORY = ("segment", "propagate")  # by a loop over memory frames
+READS_MEMORY = ("segment", "propagate")  # programs with a loop over memory frames
 
-# Arithmetic of floating-point numbers; one operation an element of the result.
+# Primitives counted as one operation for each element of the result.
 ELEMENTWISE = {
     "abs", "add", "add_any", "ceil", "clamp", "cos", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor",
     "integer_pow", "log", "log1p", "logistic", "max", "min", "mul", "neg", "pow", "rem", "round", "rsqrt", "sign",
     "sin", "sqrt", "square", "sub", "tan", "tanh",
 }  # fmt: skip
-# One operation an element of the operand.
+# Primitives counted as one operation for each element of the operand.
 REDUCTIONS = {f"reduce_{name}" for name in ("max", "min", "prod", "sum")} | {"argmax", "argmin", "cumsum", "cummax"}
 
 
 def count_flops(program: ClosedJaxpr | Jaxpr, turns: float = 1, platform: str | None = None) -> float:
-    """Return the floating-point operations of a traced program, as from `jax.jit(f).trace(...).jaxpr`.
+    """Return the number of floating-point operations of a traced program.
 
     Args:
-        program: what to count.
-        turns: of loops whose length only the data tell: memory frames that are attended to one by one, or blocks of
-            patches with several ids.
-        platform: where it runs, as in `jax.default_backend()`; it decides between forms for several platforms.
+        program: the program, as from `jax.jit(f).trace(...).jaxpr`.
+        turns: iterations of loops whose length depends on data: memory frames that are attended to one by one, or
+            blocks of patches with several ids.
+        platform: platform that it runs on, which selects among forms; None: `jax.default_backend()`.
     """
     jaxpr = program.jaxpr if isinstance(program, ClosedJaxpr) else program
     platform = platform or jax.default_backend()
@@ -59,7 +58,7 @@ def count_flops(program: ClosedJaxpr | Jaxpr, turns: float = 1, platform: str | 
         if name == "cond":
             branches = eqn.params["branches"]
             served = eqn.params.get("branches_platforms")
-            if served is not None:  # forms for several platforms, not a choice by data
+            if served is not None:  # a choice by platform, not by data
                 branches = branches[_branch(served, platforms) :][:1]
             total += max(count_flops(branch, turns, platform) for branch in branches)
         elif name == "scan":
@@ -81,17 +80,17 @@ def count_flops(program: ClosedJaxpr | Jaxpr, turns: float = 1, platform: str | 
 
 
 def _branch(branches: Sequence[Sequence[str] | None], platforms: Sequence[str]) -> int:
-    """Return the number of the first of `branches` that serves one of `platforms`; None serves all."""
+    """Return the index of the first of `branches` that is for one of `platforms`; None is for all."""
     return next(i for i, served in enumerate(branches) if served is None or set(served) & set(platforms))
 
 
 def _called(eqn: JaxprEqn) -> list[ClosedJaxpr | Jaxpr]:
-    """Return the programs that an equation calls, once each; the rules of custom derivatives are not among them."""
+    """Return the programs that an equation calls, without the rules of custom derivatives."""
     return [value for value in eqn.params.values() if isinstance(value, ClosedJaxpr | Jaxpr)]
 
 
 def _size(variable: Any) -> int:
-    """Return the number of elements of a floating-point variable, 0 for another type."""
+    """Return the number of elements of a floating-point variable; 0 for other types."""
     aval = variable.aval
     return aval.size if np.issubdtype(aval.dtype, np.floating) or aval.dtype.name == "bfloat16" else 0
 
@@ -106,8 +105,8 @@ def _convolution(eqn: JaxprEqn) -> int:
     out = eqn.outvars[0].aval
     numbers = params["dimension_numbers"]
     batch, features = (out.shape[axis] for axis in numbers.out_spec[:2])
-    inputs = kernel.shape[numbers.rhs_spec[1]]  # of one group
-    pairs = 1  # of an output cell and a tap that falls on the image
+    inputs = kernel.shape[numbers.rhs_spec[1]]  # input channels of one group
+    pairs = 1  # pairs of an output cell and a tap inside the image
     for i, (stride, padding, spread, dilation) in enumerate(
         zip(params["window_strides"], params["padding"], params["lhs_dilation"], params["rhs_dilation"], strict=True)
     ):
@@ -120,18 +119,21 @@ def _convolution(eqn: JaxprEqn) -> int:
 
 
 class Parts:
-    """Runs programs one by one, waiting for each; `figures` has for each what compiling took, its median time and
-    its arithmetic: `compile`, `seconds`, `flops`.
+    """Runs programs one by one, each until it has finished.
+
+    Attributes:
+        figures: for each program `compile` and `seconds`, its compile and median run time, and `flops`.
     """
 
     def __init__(self, turns: int, rulers: Rulers) -> None:
         self.figures: dict[str, dict[str, Any]] = {}
-        self._turns = turns  # of loops over memory frames
+        self._turns = turns  # iterations of loops over memory frames
         self._rulers = rulers
 
     def run(self, name: str, program: Callable, *args: Any, carry: bool = False) -> Any:
-        """Compile a program and run it; returns its last result. With `carry` the first argument is donated, and is the
-        result of the run before.
+        """Compile and time a program; returns its last result.
+
+        With `carry` the first argument is donated, and each run takes the result of the last.
         """
         start = time.perf_counter()
         traced = jax.jit(program, donate_argnums=0 if carry else ()).trace(*args)
@@ -143,7 +145,7 @@ class Parts:
         return result
 
     def time(self, name: str, program: Callable, *args: Any, carry: bool = False) -> Any:
-        """Run a function of the host."""
+        """Time a function; returns its last result."""
         self._rulers.measure()
         seconds = []
         for _ in range(REPEATS + 1):
@@ -157,7 +159,7 @@ class Parts:
 
 
 def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[str, Any]]:
-    """Time each program of a frame that a tracker of `clip` would run next, and the two parts of `segment`."""
+    """Time each program that a tracker of `clip` runs for its next frame, and the two parts of `segment`."""
     model, depth, stream, state = tracker.model, tracker.depth, tracker.streams[0], tracker.states[0]
     module, params, aligned = model.module, model.params, model.config.model.align_corners
     size, memory = stream.view.size, jax.tree.map(jnp.copy, state.memory)
@@ -206,16 +208,16 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
 
 
 class Videos:
-    """Several videos on one device at once: a compiled program a frame for all of them, and nothing waits for it.
+    """Tracks several videos on one device at once: one compiled program a frame for all of them, run asynchronously.
 
     Args:
         model: network and parameters.
-        clip: one like those that will be tracked, of up to M objects.
+        clip: a clip with the size and number of frames of those to track, with up to M objects.
         depth: LSTT layers to run.
-        videos: how many; copies of a clip.
+        videos: number of copies of a clip.
 
     Attributes:
-        compile_seconds: of both programs, the reference's and the others'.
+        compile_seconds: compile time of both programs, the reference's and the later frames'.
     """
 
     def __init__(self, model: Model, clip: Clip, depth: int, videos: int) -> None:
@@ -261,12 +263,14 @@ class Videos:
         return repeated[:-2], *repeated[-2:]
 
     def time(self, clip: Clip) -> dict[str, float]:
-        """Track copies of a clip; returns `videos`, `seconds` of all frames after the reference and
-        `frames_per_second` of all videos together.
+        """Track copies of a clip.
+
+        Returns:
+            `videos`, `seconds` of all frames after the reference, and `frames_per_second` of all videos together.
         """
         batches, mask, used = self._inputs(clip)
         params = self._model.params
-        for timed in (False, True):  # the first time, the device warms up
+        for timed in (False, True):  # the first pass is a short warm-up
             memory = jax.block_until_ready(self._first(params, batches[0], mask))
             start, answers = time.perf_counter(), []
             for t, frames in enumerate(batches[1 : None if timed else 4], 1):

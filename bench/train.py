@@ -2,9 +2,9 @@
 
     python -m bench.train --config configs/aott.py --config.data.crop=241 --config.train.batch_size=2
 
-Updates are those of `train.py` in the first half of a run, when memory takes true masks. Each is waited for before the
-next batch is asked for. Without --data the same drawn clips are used again and again and nothing waits for data; with
-it, the real pipeline makes every batch, and the unit is measured before that starts.
+Updates are those of `train.py` in the first half of a run, when memory holds true masks. Each finishes before the next
+batch is requested. Without --data the same generated clips are repeated and no time is spent waiting for data; with it,
+the real pipeline makes every batch, and the unit is measured before the pipeline starts.
 """
 
 import argparse
@@ -45,8 +45,8 @@ from data_pipeline.pipeline import make_batches
 
 Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them
 
-WARM_UP = 2  # updates that do not count
-GENERATED = "generated"  # in place of a folder of data
+WARM_UP = 2  # updates that are not timed
+GENERATED = "generated"  # value of --data for generated videos
 ERRORS = (CheckpointError, ConfigError, ConvertError, DataError, TrainError)
 
 
@@ -89,7 +89,7 @@ def measure_train(args: argparse.Namespace, overrides: list[str]) -> dict:
         rulers.measure()
     batches = pipeline_batches(config) if args.data else drawn_batches(config)
     with fresh_compilation():
-        # The pipeline would work ahead while the unit is measured.
+        # Measuring the unit between updates would give the pipeline time to work ahead.
         between = None if args.data else rulers
         prepared = prepare(config, first_params(config))
         figures = time_updates(*prepared, batches, args.steps, between, keep=bool(args.peer))
@@ -114,7 +114,7 @@ def data_fields(data: str | None) -> list[str]:
 
 
 def drawn_batches(config: ConfigDict) -> Iterator[Batch]:
-    """Return the same drawn clips again and again, under new numbers."""
+    """Return an endless iterator over the same generated clips, with new indices."""
     data, size = config.data, config.train.batch_size // jax.process_count()
     videos = [make_video((0, i), data.frames, data.crop, data.crop, objects=2) for i in range(size)]
     images, masks = (np.stack(parts) for parts in zip(*videos, strict=True))
@@ -126,19 +126,19 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
     """Return the batches that `train.py` would train on.
 
     Raises:
-        DataError: if data are missing.
+        DataError: if data is missing.
     """
     return make_batches(config.data, seed=config.seed, batch_size=config.train.batch_size)
 
 
 def prepare(config: ConfigDict, params: Params) -> tuple[Callable, TrainState]:
-    """Return the update that `train.py` makes, and the state that it starts from."""
+    """Return the update function of `train.py` and its initial state."""
     update = make_train_step(make_model(config, train_dtype(config)), config, params)
     return update, place(make_state(params, config))
 
 
 def split(batch: Batch) -> Batch:
-    """Return a batch with a leading axis of devices, as the update takes it."""
+    """Return a batch with a leading axis of devices, as the update expects it."""
     devices = jax.local_device_count()
     return {name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()}
 
@@ -146,7 +146,7 @@ def split(batch: Batch) -> Batch:
 def time_updates(
     update: Callable, state: TrainState, batches: Iterator[Batch], steps: int, rulers: Rulers | None, keep: bool = False
 ) -> dict:
-    """Make updates and time them, in seconds, with the rulers measured in between; `keep` keeps the batches."""
+    """Time updates, in seconds, and measure the rulers between them; `keep`: return the batches too."""
     used, waits, updates = [], [], []
     with Compilations() as compilations:
         for step in range(steps):
@@ -180,12 +180,12 @@ def time_updates(
 
 
 def normalised(batch: Batch) -> Batch:
-    """Return a batch with images as the network takes them, float32."""
+    """Return a batch with normalised float32 images."""
     return batch | {"images": ((batch["images"] / 255 - MEAN) / STD).astype(np.float32)}
 
 
 def format_training(config: ConfigDict, figures: dict, rulers: Rulers) -> str:
-    """Lay out the figures for a terminal."""
+    """Format the results as text."""
     data, clips, seconds = config.data, config.train.batch_size, figures["seconds"]
     row = [
         figures["compile"],

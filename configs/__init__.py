@@ -1,1 +1,1 @@
-"""Configs of the model family: `common.py` holds every field, a variant overrides a few."""
+"""Configs of the model family: `common.py` defines every field, a variant overrides a few."""

@@ -9,11 +9,11 @@ DATA holds static_240 (8,050 images with masks, short side 240, a third with sev
 training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, to
 evaluate, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people alike).
 
-The first stage makes clips of still images, as the paper's does, but short. The second mixes real videos with moving
-clips (`data.moving`): objects cut from images cross and hide each other over a moving background, some of them twice,
-since telling objects apart is what the few real videos teach least. Two thirds of its clips are of that kind.
+The first stage is a short form of the paper's, on clips of still images. The second mixes real videos with moving clips
+(`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving background, some
+of them twice, since the few real videos teach little about telling objects apart.
 
-4 clips of 161 x 161 pixels an update; two cores of an AMD EPYC do half an update a second.
+4 clips of 161 x 161 pixels an update; about half an update a second on two cores of an AMD EPYC.
 """
 
 from configs import aost
@@ -22,7 +22,7 @@ from configs import aost
 def get_config(stage=None):
     config = aost.get_config(stage)
     config.name = "pretrain_shipped" if stage else "shipped"
-    # A start from which a few thousand updates tell identities apart; see common.py.
+    # Initial values with which identities are learned in a few thousand updates; see common.py.
     config.model.bank_gain = 4.0
     config.model.shortcut_gain = 0.03
     config.model.locality = 1.0

@@ -1,6 +1,6 @@
-"""Augment clips for both stages (design, section 7).
+"""Augment clips for both training stages.
 
-Colours are float32 until they are rounded, once, at the end.
+Colours stay float32 and are rounded once, at the end.
 """
 
 import math
@@ -15,12 +15,12 @@ from data_pipeline.merge import Clip, large_ids, renumber
 
 
 def video(images: list[np.ndarray], masks: list[np.ndarray], random: np.random.Generator, data: ConfigDict) -> Clip:
-    """Scale, crop or pad, and flip a clip; the same way in every frame.
+    """Scale, crop or pad, flip and recolour a clip, the same way in every frame.
 
     Args:
-      images: t of (h, w, 3) uint8.
-      masks: t of (h, w) uint8.
-      random: decides how.
+      images: t arrays (h, w, 3) uint8.
+      masks: t arrays (h, w) uint8.
+      random: the sample's random generator.
       data: the fields of `config.data`.
     """
     height, width = masks[0].shape
@@ -28,7 +28,7 @@ def video(images: list[np.ndarray], masks: list[np.ndarray], random: np.random.G
     size = max(round(height * zoom), 1), max(round(width * zoom), 1)
     spare = np.array(size) - data.crop
     for _ in range(max(1, data.crop_tries)):
-        # Spare room is where the window may move; missing room is where the clip may lie inside the window.
+        # A larger image: where the window lies in it. A smaller one: where the image lies in the window.
         offset = np.sign(spare) * np.floor(random.random(2) * (np.abs(spare) + 1)).astype(int)
         reference = warp.resize_mask_window(masks[0], size, offset, data.crop)
         if len(keep := large_ids(reference, data.min_object_pixels)):
@@ -49,12 +49,12 @@ def video(images: list[np.ndarray], masks: list[np.ndarray], random: np.random.G
 
 
 def static(image: np.ndarray, mask: np.ndarray, random: np.random.Generator, data: ConfigDict) -> Clip:
-    """Make a clip of one image: every frame is another view of it, the first without affine.
+    """Make a clip of one image: each frame is a different view of it, the first without an affine transform.
 
     Args:
       image: (h, w, 3) uint8.
       mask: (h, w) uint8.
-      random: decides how.
+      random: the sample's random generator.
       data: the fields of `config.data`; `data.static` holds the ranges.
     """
     if random.random() < data.flip:
@@ -64,7 +64,7 @@ def static(image: np.ndarray, mask: np.ndarray, random: np.random.Generator, dat
     masks, view = np.empty(images.shape[:3], np.uint8), np.empty(images.shape[1:], np.float32)
     for t in range(data.frames):
         corner, extent = resized_crop(random, size, data.static)
-        if t:  # one interpolation for flip, affine and crop together: the colours are resampled once
+        if t:  # affine transform and crop in one step, so that colours are interpolated once
             matrix, shift = affine_source(random, size, data.static)
             masks[t] = warp.affine(image, mask, matrix * (extent / data.crop), shift + matrix @ corner, data.fill, view)
         else:
@@ -75,12 +75,12 @@ def static(image: np.ndarray, mask: np.ndarray, random: np.random.Generator, dat
 
 
 def resized_crop(random: np.random.Generator, size: np.ndarray, ranges: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a window: the first of ten draws of area and ratio that fits, else the largest in the middle.
+    """Draw a crop window: the first of ten random areas and ratios that fits, else the largest central one.
 
     Args:
-      random: decides which.
+      random: the sample's random generator.
       size: (2,) height and width of the image.
-      ranges: area (shares of the image's) and ratio (width / height, of a square output).
+      ranges: `area`, as a share of the image's, and `ratio`, width / height.
 
     Returns:
       corner (2,) and extent (2,) in pixels, y before x.
@@ -99,9 +99,10 @@ def resized_crop(random: np.random.Generator, size: np.ndarray, ranges: ConfigDi
 
 
 def affine_source(random: np.random.Generator, size: np.ndarray, ranges: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
-    """Draw an affine about the image's centre, after a flip; returns it as source = matrix @ output + shift, in (y, x).
+    """Draw an affine transform about the image's centre: mirror, scale, shear in x, rotate, shift.
 
-    Forward it scales, shears in x, turns, and shifts.
+    Returns:
+      matrix (2, 2) and shift (2,) of its inverse, source = matrix @ output + shift, in (y, x).
     """
     angle = math.radians(random.uniform(-ranges.degrees, ranges.degrees))
     slant = math.tan(math.radians(random.uniform(-ranges.shear, ranges.shear)))
@@ -111,7 +112,7 @@ def affine_source(random: np.random.Generator, size: np.ndarray, ranges: ConfigD
 
 
 def inverse_affine(angle: float, slant: float, zoom: float, mirrored: bool) -> np.ndarray:
-    """Return the inverse of zoom * turn @ shear, then the mirror on x; (2, 2), rows and columns in (y, x)."""
+    """Return the inverse (2, 2) of zoom * rotation @ shear @ mirror in x; rows and columns in (y, x)."""
     c, s = math.cos(angle), math.sin(angle)
     matrix = np.array([[c, -s], [s - slant * c, c + slant * s]]) / zoom
     return matrix * np.array([[1.0], [-1.0 if mirrored else 1.0]])

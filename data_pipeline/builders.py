@@ -1,8 +1,8 @@
-"""TFDS builders: raw folders or procedural videos -> one ArrayRecord record a frame, encoded bytes kept as they are.
+"""TFDS builders: raw folders or procedural videos -> one ArrayRecord record a frame, with the encoded bytes unchanged.
 
-A record holds `image` (the file's own JPEG or PNG bytes), `mask` (grey PNG of ids, see `data_pipeline.masks`), `video`
-and `frame` (names). The builder's metadata holds what sampling needs without reading a record: for every video its
-frames in order and each frame's object pixel counts, and the files and videos that were left out with the reason.
+A record holds `image` (the file's JPEG or PNG bytes), `mask` (grey PNG of ids, see `data_pipeline.masks`), `video` and
+`frame` (names). The metadata lets sampling run without reading a record: each video's frames in order, each frame's
+pixels per object, and the files and videos left out, with the reason.
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from data_pipeline.walk import Walk, check_on_bad_file
 
 
 class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Writes frames in video order; a subclass says where they come from.
+    """Writes frames in video order; a subclass names the layout.
 
     Args:
-      source: what to store; found in the download manager's `manual_dir` when not given.
+      source: what to store; None: the data set in the download manager's `manual_dir`.
       on_bad_file: "stop" or "skip", see `Walk`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    layout = ""  # of `datasets.LAYOUTS`, without the year that the builder's config names
-    code_path = epath.Path(__file__)  # TFDS's own look-up imports a package that TFDS does not declare
+    layout = ""  # name in `datasets.LAYOUTS`, without the year, which the builder config names
+    code_path = epath.Path(__file__)  # TFDS's default imports a package that TFDS does not declare
 
     def __init__(self, *, source: Dataset | Recipe | None = None, on_bad_file: str = "stop", **kwargs: Any) -> None:
         check_on_bad_file(on_bad_file)

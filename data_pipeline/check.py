@@ -1,7 +1,7 @@
 """Tell what a folder of raw data holds and what is wrong with it: `python -m data_pipeline.check DIR`.
 
-Every mask is read and every image decoded, with the code that prepares them, so what this calls a problem is what
-preparation would stop at or leave out. Needs no TensorFlow.
+Reads every mask and image with the code that prepares them, so each problem listed is one that preparation would stop
+at or leave out. Needs no TensorFlow.
 """
 
 import argparse
@@ -26,22 +26,22 @@ _NAMES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "static": "still image
 
 @dataclass
 class Findings:
-    """What a data set holds."""
+    """Contents and problems of a data set."""
 
     title: str
-    dataset: str  # its name in config.data.datasets
+    dataset: str  # name in config.data.datasets
     root: Path
     videos: int = 0
     frames: int = 0
-    annotated: int = 0  # frames with a mask that can be trained on
-    objects: int = 0  # summed over videos
-    most_objects: int = 0  # of a video
-    usable: int = 0  # videos to train on
-    notes: list[str] = field(default_factory=list)  # what was guessed about frames and masks
+    annotated: int = 0  # frames with a usable mask
+    objects: int = 0  # total over videos
+    most_objects: int = 0  # largest number in one video
+    usable: int = 0  # videos that can be trained on
+    notes: list[str] = field(default_factory=list)  # guesses made about frames and masks
     problems: list[str] = field(default_factory=list)
 
     def lines(self, limit: int | None = None) -> list[str]:
-        """Format for a person; at most `limit` problems."""
+        """Format as lines of text, with at most `limit` notes and problems; None: all."""
         what = "images" if self.dataset == "static" else "videos"
         lines = [
             f"{self.title} in {self.root}",
@@ -68,7 +68,7 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Data
 
     Args:
       root: the folder, or one that holds DAVIS/, YouTubeVOS/ or Static/.
-      kind: "static" or "videos" settles what a bare JPEGImages/, Annotations/ pair is.
+      kind: "static" or "videos", what a bare JPEGImages/, Annotations/ pair holds; None: judged by its files.
 
     Raises:
       DataError: nothing is found.
@@ -106,7 +106,7 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Data
 
 
 def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> Findings:
-    """Read everything in a data set and report on it."""
+    """Read every file of a data set and report what it holds."""
     found = Findings(title, dataset, source.root, videos=len(source.videos))
     found.frames = sum(len(video.frames) for video in source.videos)
     results = []
@@ -131,7 +131,7 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
 
 
 def _read(video: Video, frames: Iterator[Outcome], kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
-    """Return the object pixels of each frame that preparation would store, and the problems of the others."""
+    """Return the pixels per id of each frame that preparation would store, and the problems of the others."""
     counts, problems = [], []
     missing: dict[str, list[str]] = {"frame(s) without a mask": [], "mask(s) without an image": []}
     for pair, frame in zip(video.frames, frames, strict=True):
@@ -149,7 +149,7 @@ def _read(video: Video, frames: Iterator[Outcome], kind: str, bar: tqdm) -> tupl
 
 
 def _look_like_videos(root: Path) -> bool:
-    """Tell videos from sets of images: in a video all images have one size and names that end in a number."""
+    """Tell videos from sets of images: a video's images have one size and names that end in a digit."""
     for folder in sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir()):
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
         if any(not path.stem[-1:].isdigit() for path in files):
@@ -192,7 +192,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code, 1 where nothing can be trained on."""
+    """Run the command; returns the exit code, 1 if nothing can be trained on."""
     arguments = make_parser().parse_args(argv)
     usable = 0
     try:

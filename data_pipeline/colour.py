@@ -1,4 +1,4 @@
-"""Change the colours of frames: jitter, grey and blur, drawn once and applied to one frame or to a whole clip."""
+"""Colour jitter, greyscale and blur, drawn once and applied to one frame or to a whole clip."""
 
 import math
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class Colour:
-    """A change of colours; the values here change nothing."""
+    """A change of colours; the defaults change nothing."""
 
     brightness: float = 1.0  # factor
     contrast: float = 1.0  # factor about the mean grey
     saturation: float = 1.0  # factor about each pixel's grey
-    hue: float = 0.0  # turn, as a share of the circle
-    sigma: float = 0.0  # of a Gaussian blur, in pixels
+    hue: float = 0.0  # rotation, as a share of the colour circle
+    sigma: float = 0.0  # pixels, of a Gaussian blur
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Apply it, in the order of the fields, to (h, w, 3) float32 in place; returns the array, in 0 .. 255."""
+        """Apply the fields in order to an image (h, w, 3) float32, in place; returns it, within 0 .. 255."""
         if self.brightness != 1:
             np.multiply(image, np.float32(self.brightness), out=image)
         clip(image)
         if (self.contrast, self.saturation) != (1, 1):
-            # Both at once: a turn of saturation leaves the mean grey, about which contrast works, as it is.
+            # One transform does both: saturation leaves the mean grey, which contrast scales about, unchanged.
             mean = float(np.dot(cv2.mean(image)[:3], _GREY))
             mix = self.contrast * (self.saturation * np.eye(3) + (1 - self.saturation) * _GREY)
             both = np.column_stack([mix, np.full(3, mean * (1 - self.contrast))])
@@ -35,7 +35,7 @@ class Colour:
         if self.hue:
             values = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
             turn = np.eye(3, 4, dtype=np.float32)
-            turn[0, 3] = 360 * (self.hue % 1)  # degrees; the sum may pass 360
+            turn[0, 3] = 360 * (self.hue % 1)  # degrees; OpenCV wraps sums above 360
             cv2.transform(values, turn, dst=values)
             cv2.cvtColor(values, cv2.COLOR_HSV2RGB, dst=image)
         if self.sigma:
@@ -45,12 +45,12 @@ class Colour:
 
 
 def draw_colour(random: np.random.Generator, data: ConfigDict, static: bool) -> Colour | None:
-    """Draw a change of colours as `data.augmentation` says; None: no change.
+    """Draw a change of colours for `data.augmentation`; None: no change.
 
     Args:
-      random: of the clip.
+      random: the sample's random generator.
       data: the fields of `config.data`.
-      static: for a view of an image, not for a clip in time.
+      static: for one view of an image, not for a video clip.
     """
     v2 = data.augmentation == "v2"
     if not (v2 or static):
@@ -74,7 +74,7 @@ def draw_colour(random: np.random.Generator, data: ConfigDict, static: bool) -> 
 
 
 def clip(image: np.ndarray) -> np.ndarray:
-    """Cut float32 colours off at 0 and 255, in place; returns the same array."""
+    """Clip float32 colours to 0 .. 255 in place; returns the same array."""
     return np.clip(image, 0, 255, out=image)
 
 

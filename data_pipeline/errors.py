@@ -1,4 +1,4 @@
-"""The one error of this package, which is that of listing raw data too; command lines print it."""
+"""The error that this package raises for bad data, shared with `aot_jax.io.datasets`."""
 
 from aot_jax.io.datasets import DataError
 

@@ -1,4 +1,4 @@
-"""Read the frames of raw videos as they are stored: encoded images, and masks as PNGs of ids, each checked."""
+"""Read and check the frames of raw videos, in the form to be stored: encoded images, masks as PNGs of ids."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from data_pipeline.masks import count_pixels, encode_ids, encode_image
 
 @dataclass(frozen=True)
 class EncodedFrame:
-    """A frame as it is stored."""
+    """A frame in the form in which it is stored."""
 
     name: str
     image: bytes  # JPEG or PNG
     mask: bytes  # 8-bit grey PNG of ids
-    objects: dict[int, int]  # pixels of each id, 255 among them
+    objects: dict[int, int]  # pixels of each id, including 255 (void)
 
 
 Outcome = EncodedFrame | DataError | None
@@ -28,10 +28,10 @@ Outcome = EncodedFrame | DataError | None
 def read_videos(
     source: Dataset, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[tuple[Video, Iterator[Outcome]]]:
-    """Yield each video with what its frames give: what is stored, the error that keeps it out, or None.
+    """Yield each video with an outcome for each frame: the encoded frame, the error that excludes it, or None.
 
-    None stands for a frame without mask of a user's own videos, which is no mistake. What the values of masks mean is
-    decided over all masks of a group (`aot_jax.read_masks`).
+    None is a frame without a mask in a user's own videos, which is allowed. All masks of a group are interpreted
+    together (`aot_jax.read_masks`).
 
     Args:
         source: the data set.
@@ -77,7 +77,7 @@ def _read_video(video: Video, kind: str, masks: Masks | DataError) -> Iterator[O
 def _encode(
     video: Video, pair: FramePair, size: tuple[int, int] | None, masks: Masks | DataError
 ) -> tuple[EncodedFrame, tuple[int, int]]:
-    """Read one frame; `size` (h, w) is that of the video's frames before it."""
+    """Read and encode one frame; `size` is the (h, w) of the video's earlier frames, which it must match."""
     if pair.image is None or pair.mask is None:
         raise DataError(f"{video.name}/{pair.name}: its {'mask' if pair.image else 'image'} file is missing")
     if isinstance(masks, DataError):

@@ -1,4 +1,4 @@
-"""Masks and images as they are stored for training: grey PNGs of ids, and JPEG or PNG pictures that lie upright."""
+"""Encode masks and images for training: masks as grey PNGs of ids, images as upright JPEG or PNG."""
 
 import io
 
@@ -12,7 +12,7 @@ from data_pipeline.errors import DataError
 
 
 def encode_ids(ids: np.ndarray, name: str) -> bytes:
-    """Encode ids (h, w), 255 void, as an 8-bit grey PNG, which TensorFlow decodes to the same ids.
+    """Encode ids (h, w), 255 void, as an 8-bit grey PNG.
 
     Raises:
       DataError: an id above 255.
@@ -27,21 +27,20 @@ def encode_ids(ids: np.ndarray, name: str) -> bytes:
 
 
 def count_pixels(ids: np.ndarray) -> dict[int, int]:
-    """Count the pixels of every id but background; 255 is counted like the others."""
+    """Count the pixels of each id of (h, w) uint8 except background; 255 (void) is included."""
     counts = np.bincount(ids.reshape(-1), minlength=256)
     return {int(i): int(counts[i]) for i in np.flatnonzero(counts) if i}
 
 
 def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
-    """Check an image, and encode it anew if TensorFlow would not decode it as a viewer shows it.
+    """Check an image and re-encode it if training would not decode it as a viewer shows it.
 
     Args:
-      data: bytes of the file.
-      name: what to call it in an error.
+      data: contents of the file.
+      name: the file's name in errors.
 
     Returns:
-      (height, width), and the bytes of a JPEG or PNG: the same ones, unless its EXIF orientation turns it, or it is of
-      another kind.
+      (height, width) and the bytes of a JPEG or PNG: `data` itself, unless EXIF rotates it or it has another format.
 
     Raises:
       DataError: the file cannot be decoded, or is CMYK.
@@ -50,7 +49,7 @@ def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
         image, head = open_image(io.BytesIO(data), name, IMAGES, DataError)
         width, height = image.size
         if head.startswith(tuple(JPEG_OR_PNG)) and count_pictures(image) == 1:
-            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, skips most of the work
+            image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, decodes few pixels
             image.load()
             if image.mode == "CMYK":
                 raise DataError(f"{name}: a CMYK image; save it as an RGB JPEG or PNG")

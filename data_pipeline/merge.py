@@ -1,4 +1,4 @@
-"""The objects of a clip: count, choose and renumber them, and paste another clip's over them (paper, section 5.1)."""
+"""Select and renumber the objects of a clip, and merge two clips (dynamic merge: paper, section 5.1)."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from aot_jax.typing import VOID
 
 
 class Clip(NamedTuple):
-    """Frames of one sample; the first is the reference."""
+    """A training sample; its first frame is the reference."""
 
     images: np.ndarray  # (t, s, s, 3) uint8, RGB
     masks: np.ndarray  # (t, s, s) uint8: 0 background, 1 .. n objects, 255 void
@@ -17,7 +17,7 @@ class Clip(NamedTuple):
 
 
 def large_ids(mask: np.ndarray, above: int) -> np.ndarray:
-    """Return the ids, ascending, with more than `above` pixels in a mask (h, w) uint8; 0 and 255 are none."""
+    """Return the object ids with more than `above` pixels in a mask (h, w) uint8, ascending; never 0 or 255."""
     counts = np.bincount(mask.reshape(-1), minlength=256)
     return 1 + np.flatnonzero(counts[1:VOID] > above)
 
@@ -25,13 +25,13 @@ def large_ids(mask: np.ndarray, above: int) -> np.ndarray:
 def renumber(
     masks: np.ndarray, keep: np.ndarray, maximum: int, random: np.random.Generator, shuffle: bool = False
 ) -> tuple[np.ndarray, int]:
-    """Give the kept objects the ids 1 .. n; the others become background, void stays.
+    """Renumber the kept objects as 1 .. n; the others become background, void stays.
 
     Args:
       masks: (t, h, w) uint8.
       keep: ids to keep, ascending.
-      maximum: a random choice of this many stays where more are to be kept.
-      random: decides which.
+      maximum: most objects kept; a random choice if there are more.
+      random: the sample's random generator.
       shuffle: number them in random order instead of ascending.
 
     Returns:
@@ -47,14 +47,14 @@ def renumber(
 
 
 def merge(below: Clip, above: Clip, random: np.random.Generator, min_object_pixels: int, max_objects: int) -> Clip:
-    """Paste `above`'s objects over `below` in every frame, in place, and renumber.
+    """Paste the objects of `above` over `below` in every frame, in place, and renumber.
 
     Args:
-      below: ids 1 .. max_objects; its void stays where nothing covers it.
-      above: the same; its void is not pasted.
-      random: decides which objects stay.
-      min_object_pixels: objects with no more pixels than this in the merged first frame become background.
-      max_objects: a random choice of this many stays.
+      below: clip with ids 1 .. max_objects; its void stays where nothing covers it.
+      above: clip with ids 1 .. max_objects; its void is not pasted.
+      random: the sample's random generator.
+      min_object_pixels: objects with at most this many pixels in the merged first frame become background.
+      max_objects: most objects kept; a random choice if there are more.
     """
     images, masks, _ = below
     for image, mask, top, ids in zip(images, masks, above.images, above.masks, strict=True):

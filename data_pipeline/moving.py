@@ -1,8 +1,8 @@
-"""Clips in time made of still images: a window moves over one image, and objects cut from others move over it.
+"""Make video clips from still images: a window moves over one image, and objects cut from others move over it.
 
-Every object has a path of its own: place, scale, turn and shear change smoothly. Their order in depth is fixed, so that
-they cross, cover each other, leave the frame and come back. Look-alikes are one object pasted twice: nothing but motion
-tells them apart. `configs/common.py` holds the ranges, `config.data.moving`.
+Each object has its own path: position, scale, angle and shear change smoothly. The depth order is fixed; objects cross,
+occlude each other, leave the frame and return. Look-alikes are one object pasted twice, told apart by motion alone.
+The ranges are the fields of `config.data.moving`.
 """
 
 import math
@@ -22,21 +22,21 @@ from data_pipeline.warp import affine, centred, with_margin
 Draw = Callable[[], tuple[np.ndarray, np.ndarray]]  # draws another image (h, w, 3) and mask (h, w), both uint8
 
 _CUBIC = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-# Of (h, w, 4), colours times alpha and alpha in 0 .. 255: the colours; and the share that is seen of what lies below.
+# Colour transforms of (h, w, 4), RGB times alpha and alpha in 0 .. 255: to RGB, and to 1 - alpha.
 _COLOURS = np.eye(3, 4, dtype=np.float32)
 _REST = np.array([[0, 0, 0, -1 / 255, 1]] * 3, np.float32)
-_INSTANCE_TRIES = 4  # images looked at for an object that is large enough
+_INSTANCE_TRIES = 4  # images tried for an object that is large enough
 
 
 @dataclass(frozen=True)
 class Path:
     """A smooth path; time t counts frames."""
 
-    place: np.ndarray  # (2,) of the centre at t = 0, in output pixels
+    place: np.ndarray  # (2,) centre at t = 0, output pixels
     velocity: np.ndarray  # (2,) output pixels a frame
-    acceleration: np.ndarray  # (2,) output pixels a frame, a frame
-    zoom: float  # output pixels for a pixel of the source
-    growth: float  # of the logarithm of zoom, a frame
+    acceleration: np.ndarray  # (2,) output pixels a frame squared
+    zoom: float  # output pixels per source pixel, at t = 0
+    growth: float  # change of log(zoom) a frame
     angle: float  # radians at t = 0
     spin: float  # radians a frame
     shear: tuple[float, float, float]  # amplitude, radians a frame, phase
@@ -47,7 +47,7 @@ class Path:
         return self.place + self.velocity * t + self.acceleration * t * t / 2
 
     def inverse(self, t: float) -> np.ndarray:
-        """Return the matrix (2, 2) from offsets in the output to offsets in the source."""
+        """Return the matrix (2, 2) at time t that maps offsets in the output to offsets in the source."""
         amount, rate, phase = self.shear
         zoom = self.zoom * math.exp(self.growth * t)
         return inverse_affine(self.angle + self.spin * t, amount * math.sin(rate * t + phase), zoom, self.mirrored)
@@ -55,20 +55,20 @@ class Path:
 
 @dataclass(frozen=True)
 class Instance:
-    """An object cut out."""
+    """An object cut out of an image."""
 
     colours: np.ndarray  # (h, w, 4) float32: RGB times alpha, and alpha in 0 .. 255; its border is empty
     size: float  # square root of its area, in pixels
 
 
 def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Generator, data: ConfigDict) -> Clip:
-    """Make a clip.
+    """Make a clip of one image as the background and objects cut from others.
 
     Args:
       image: (h, w, 3) uint8, the background; its own objects move with it.
-      mask: (h, w) uint8 of the background.
-      draw: gives the images that objects are cut from.
-      random: decides everything.
+      mask: (h, w) uint8 ids of the background.
+      draw: returns an image and mask that an object is cut from.
+      random: the sample's random generator.
       data: the fields of `config.data`; `data.moving` holds the ranges.
     """
     ranges = data.moving
@@ -81,10 +81,10 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
         pasted.append((instance, _object_path(random, instance, window.zoom, pasted, data)))
         if random.random() < ranges.lookalikes:
             twin = _recoloured(instance, random, ranges.lookalike_colour)
-            # Of nearly the same size, and likely to meet: otherwise size or place would tell them apart.
+            # Nearly the same size, and a path that meets the first: otherwise size or place would tell them apart.
             path = _object_path(random, twin, window.zoom, pasted, data, near=pasted[-1][1])
             pasted.append((twin, path))
-    order = random.permutation(len(pasted))  # of depth
+    order = random.permutation(len(pasted))  # back to front
     shutter = random.uniform(*ranges.shutter) if random.random() < ranges.blur else 0.0
     colour = draw_colour(random, data, static=False)
     images = np.empty((data.frames, data.crop, data.crop, 3), np.uint8)
@@ -104,7 +104,7 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
 
 
 def _cut(draw: Draw, random: np.random.Generator, ranges: ConfigDict) -> Instance | None:
-    """Draw an object and cut it out; None where no image drawn has one that is large enough."""
+    """Cut a random object out of a drawn image; None if no image drawn has one that is large enough."""
     for _ in range(_INSTANCE_TRIES):
         image, mask = draw()
         if len(ids := large_ids(mask, ranges.min_pixels)):
@@ -114,7 +114,7 @@ def _cut(draw: Draw, random: np.random.Generator, ranges: ConfigDict) -> Instanc
     chosen = (mask == ids[random.integers(len(ids))]).view(np.uint8)
     left, top, width, height = cv2.boundingRect(chosen)
     box = slice(top, top + height), slice(left, left + width)
-    # The edge is softened inwards, over one pixel: outwards it would show the surroundings.
+    # Soften the edge inwards by one pixel: outwards it would show the object's old surroundings.
     alpha = cv2.copyMakeBorder(255 * chosen[box], 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=0)
     alpha = np.minimum(alpha, cv2.GaussianBlur(alpha, (3, 3), 0)).astype(np.float32)
     colours = cv2.copyMakeBorder(image[box], 3, 3, 3, 3, cv2.BORDER_REPLICATE)
@@ -128,7 +128,7 @@ def _recoloured(instance: Instance, random: np.random.Generator, amount: float) 
 
 
 def _window_path(random: np.random.Generator, shape: tuple[int, ...], data: ConfigDict) -> Path:
-    """Draw how the window moves over the background: the path of the image's centre, in output pixels."""
+    """Draw the window's motion over the background, as the path of the image's centre in output pixels."""
     ranges, size, last = data.moving, np.array(shape, float), data.frames - 1
     zoom = data.crop / (random.uniform(*ranges.window) * size.min())
     velocity = _heading(random) * random.uniform(0, ranges.pan) * data.crop
@@ -144,13 +144,13 @@ def _window_path(random: np.random.Generator, shape: tuple[int, ...], data: Conf
         (0.0, 0.0, 0.0),
         bool(random.random() < data.flip),
     )
-    # The window's centre, as seen from the image's, should leave room for the window's corners at every time.
+    # Bound the window's centre, relative to the image's, so that the window's corners stay inside the image.
     half = data.crop / 2 * np.array([[1, 1], [1, -1]])
     low, high = np.full(2, -np.inf), np.full(2, np.inf)
     for t in (0, last / 2, last):
         inverse = path.inverse(t)
         room = size / 2 - np.abs(half @ inverse.T).max(axis=0)
-        away = inverse @ path.at(t)  # what the motion takes from it
+        away = inverse @ path.at(t)  # shift by the motion, in source pixels
         low, high = np.maximum(low, away - room), np.minimum(high, away + room)
     middle, room = (low + high) / 2, np.maximum(high - low, 0) / 2
     start = middle + room * random.uniform(-1, 1, 2)
@@ -165,7 +165,7 @@ def _object_path(
     data: ConfigDict,
     near: Path | None = None,
 ) -> Path:
-    """Draw how an object moves; `near`: it is of about this path's size, and meets it."""
+    """Draw an object's path; `near`: a path whose zoom it nearly shares and which it meets."""
     ranges, last = data.moving, data.frames - 1
     share = math.exp(random.uniform(*np.log(ranges.size)))
     zoom = min(share * data.crop / instance.size, ranges.enlarge * background)
@@ -175,7 +175,7 @@ def _object_path(
     speed = random.uniform(*ranges.speed) * data.crop
     heading = _heading(random)
     if others and (near is not None or random.random() < ranges.meet):
-        # Towards where another one will be in the middle of the clip.
+        # Head for where the other one will be in the middle of the clip.
         other = near or others[random.integers(len(others))][1]
         way = other.at(last / 2) - place
         heading, speed = way / max(np.hypot(*way), 1e-6), min(max(2 * np.hypot(*way) / last, speed / 2), 1.5 * speed)
@@ -200,7 +200,7 @@ def _heading(random: np.random.Generator) -> np.ndarray:
 def _paste(
     view: np.ndarray, labels: np.ndarray, instance: Instance, path: Path, t: int, shutter: float, number: int
 ) -> None:
-    """Paint an object at time t over view (s, s, 3) float32 and labels (s, s) uint8."""
+    """Paint an object at time t over view (s, s, 3) float32 and labels (s, s) uint8, in place."""
     size, matrix = np.array(instance.colours.shape[:2]) / 2, path.inverse(t)
     reach = np.abs(np.linalg.inv(matrix)) @ size + shutter * np.abs(path.at(t + 1) - path.at(t)) + 1
     low = np.maximum(np.floor(path.at(t) - reach), 0).astype(int)
@@ -221,7 +221,7 @@ def _paste(
 
 
 def _blur(image: np.ndarray, path: Path, t: int, shutter: float) -> None:
-    """Blur along the way of a fast path while the shutter is open, in place."""
+    """Apply motion blur along a path in place; `shutter`: the share of a frame's time that it is open."""
     way = (path.at(t + 0.5) - path.at(t - 0.5)) * shutter
     if np.hypot(*way) < 2:
         return

@@ -1,4 +1,4 @@
-"""Batches of training clips, made in parallel by tf.data; by a pool of threads where TensorFlow is not installed."""
+"""Batches of training clips, made in parallel by tf.data, or by a thread pool if TensorFlow is not installed."""
 
 import contextlib
 import os
@@ -22,23 +22,23 @@ Batch = dict[str, np.ndarray]
 def make_batches(
     data: ConfigDict, *, seed: int, batch_size: int, start_step: int = 0, host: int = 0, hosts: int = 1
 ) -> Iterator[Batch]:
-    """Make batches without end.
+    """Return an endless iterator of batches.
 
     Args:
       data: `config.data`.
-      seed: of everything random.
-      batch_size: b, samples of a step over all hosts; a multiple of `hosts`.
-      start_step: steps already done; the batches go on as if they had been made.
-      host: number of this host.
+      seed: the run's random seed.
+      batch_size: samples a step over all hosts, a multiple of `hosts`.
+      start_step: steps already done, whose batches are skipped.
+      host: index of this host.
       hosts: number of hosts.
 
     Returns:
-      an iterator of dicts: images (b', t, s, s, 3) uint8 RGB; masks (b', t, s, s) uint8, 0 background, 1 .. n objects,
+      dicts of images (b', t, s, s, 3) uint8 RGB; masks (b', t, s, s) uint8, 0 background, 1 .. n objects,
       255 void; objects (b',) int32, n; index (b',) int64, the sample's number i. b' = batch_size / hosts.
 
     Raises:
-      DataError: a field is wrong, or a dataset is missing, empty or broken; while iterating, a record that cannot be
-        read, named, where `data.on_bad_file` is "stop".
+      DataError: a field is wrong, or a dataset is missing, empty or broken; while iterating, a record cannot be read
+        and `data.on_bad_file` is "stop".
     """
     if hosts < 1 or not 0 <= host < hosts or batch_size < 1 or batch_size % hosts:
         raise DataError(
@@ -56,7 +56,7 @@ def make_batches(
 
 
 def tensorflow_batches(tf: ModuleType, samples: Samples, indices: range, size: int, workers: int) -> Iterator[Batch]:
-    """Make the samples of these indices, in their order, with tf.data, so many at a time."""
+    """Yield batches of `size` samples with these indices, in order, made by tf.data."""
     shape = [samples.data.frames, samples.data.crop, samples.data.crop]
     types = {"images": (tf.uint8, [*shape, 3]), "masks": (tf.uint8, shape), "objects": (tf.int32, [])}
 
@@ -74,21 +74,21 @@ def tensorflow_batches(tf: ModuleType, samples: Samples, indices: range, size: i
     options.autotune.enabled = False
     options.threading.private_threadpool_size = workers
     options.threading.max_intra_op_parallelism = 1
-    # TensorFlow feeds, JAX computes: on an accelerator TensorFlow would take memory.
-    with contextlib.suppress(RuntimeError):  # raised where the caller has already decided
+    # Hide GPUs from TensorFlow, which only feeds data and would take their memory.
+    with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already initialised
         tf.config.set_visible_devices([], "GPU")
     dataset = tf.data.Dataset.range(indices.start, indices.stop, indices.step)
     dataset = dataset.map(tf.autograph.experimental.do_not_convert(call), workers, deterministic=True)
     dataset = dataset.batch(size, drop_remainder=True).prefetch(samples.data.prefetch).with_options(options)
     try:
         yield from dataset.as_numpy_iterator()
-    except tf.errors.OpError as error:  # holds the text of a traceback around the reason
+    except tf.errors.OpError as error:  # its message is a traceback with the reason in it
         reason = re.search(r"DataError: (.*)", error.message)
         raise DataError(reason[1] if reason else error.message.splitlines()[0]) from error
 
 
 def thread_batches(samples: Samples, indices: range, size: int, workers: int) -> Iterator[Batch]:
-    """Make the samples of these indices, in their order, in a pool of threads, `data.prefetch` batches ahead."""
+    """Yield batches of `size` samples with these indices, in order, made by threads `data.prefetch` batches ahead."""
     shape = (size, samples.data.frames, samples.data.crop, samples.data.crop)
 
     def fill(batch: Batch, k: int, index: int) -> None:
@@ -121,5 +121,5 @@ def _finished(batch: Batch, futures: list[Future]) -> Batch:
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

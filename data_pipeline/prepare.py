@@ -1,10 +1,10 @@
-"""Turn raw folders into prepared sets, once: random-access records and an index.
+"""Convert raw folders once into prepared sets: random-access records and an index.
 
-Where TensorFlow or its datasets are not installed images stay where they are: see `scan.py`.
+Without TensorFlow or TFDS the images stay where they are: see `scan.py`.
 
-A prepared set lives in FOLDER/NAME-SPLIT-FINGERPRINT. The fingerprint is of the raw files' names, sizes and times, so
-changed raw data is prepared anew beside the old set, and unchanged data never again. TFDS writes into a temporary
-folder and renames it at the end: an interrupted preparation leaves nothing that could be mistaken for a prepared set.
+A prepared set lives in FOLDER/NAME-SPLIT-FINGERPRINT. The fingerprint hashes the raw files' names, sizes and times:
+changed raw data is prepared again, into a new folder. TFDS writes to a temporary folder and renames it at the end, so
+an interrupted preparation leaves no half-written set.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from data_pipeline.records import PreparedSet
 from data_pipeline.scan import scan
 from data_pipeline.walk import check_on_bad_file
 
-# Class of `builders.py`, which needs TFDS, and its config.
+# Class in `builders.py`, which needs TFDS, and its builder config, by data set.
 _BUILDERS: dict[str, tuple[str, str | None]] = {
     "static": ("StaticImages", None),
     "videos": ("OwnVideos", None),
@@ -39,7 +39,7 @@ _BUILDERS |= {f"youtube_vos{year % 100}": ("YoutubeVos", str(year)) for year in 
 
 
 def default_folder() -> Path:
-    """Return where prepared sets go when no folder is named: the user's cache, as raw data may be read-only."""
+    """Return the default folder of prepared sets: in the user's cache, since raw data may be read-only."""
     return cache_folder() / "prepared"
 
 
@@ -53,16 +53,16 @@ def prepare(
     recipe: Recipe | None = None,
     raw: bool | None = None,
 ) -> PreparedSet:
-    """Open a prepared set; write it first where it does not exist yet, with a progress bar.
+    """Open a prepared set; if it does not exist yet, write it, with a progress bar.
 
     Args:
       name: davis16, davis17, youtube_vos18, youtube_vos19, static, videos or generated.
-      split: of the raw set.
-      root: raw data; $VOS_DATA, else ./data. Not needed once prepared, if just one prepared set has this name.
-      folder: of all prepared sets.
+      split: split of the raw set.
+      root: folder of the raw data; None: $VOS_DATA, else ./data. Not needed if exactly one prepared set has this name.
+      folder: folder of all prepared sets; None: `default_folder()`.
       on_bad_file: "stop" or "skip".
-      recipe: of generated videos.
-      raw: leave images where they are, see `scan`; None: where records cannot be written and read.
+      recipe: recipe of generated videos.
+      raw: leave images where they are (`scan.py`); None: only if records cannot be written and read.
 
     Raises:
       DataError: unknown name, no raw data, a bad file (named), or too little disk space.
@@ -103,7 +103,7 @@ def prepare(
 
 
 def records_installed() -> bool:
-    """Tell whether what writes and reads records is installed."""
+    """Tell whether the libraries that write and read records are installed."""
     try:
         load_tensorflow()
         import array_record
@@ -122,7 +122,7 @@ def _builder(name: str, what: Any, **kwargs: Any) -> Any:
 
 
 def _total(prepared: PreparedSet) -> str:
-    """Say how much of a set was left out when it was prepared."""
+    """Describe in one line what preparation left out of a set."""
     videos = [entry["video"] for entry in prepared.left_out if "video" in entry]
     whole = f", with them {len(videos)} whole video(s): {', '.join(videos)}" if videos else ""
     return (
@@ -136,7 +136,7 @@ def _write(builder: Any, size: int) -> None:
 
     target = Path(builder.data_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # TFDS buckets the records in temporary files before it writes them: twice the size, for a while.
+    # TFDS first writes the records to temporary files: twice the size, for a while.
     free = shutil.disk_usage(target.parent).free
     if free < 2.1 * size:
         raise DataError(
@@ -147,10 +147,10 @@ def _write(builder: Any, size: int) -> None:
         if target.is_dir():
             return  # another process wrote it while this one waited
         for stale in target.parent.glob(f"{target.name}.incomplete*"):
-            shutil.rmtree(stale)  # of a process that was killed: nobody else writes while this one holds the lock
-        tfds.disable_progress_bar()  # ours knows the total
+            shutil.rmtree(stale)  # left by a killed process; no other process writes under this lock
+        tfds.disable_progress_bar()  # `Walk` shows one with the total
         try:
-            # TFDS makes a download folder and speaks of downloading, though nothing comes down.
+            # TFDS makes a download folder and reports a download, though nothing is downloaded.
             with tempfile.TemporaryDirectory() as nothing, contextlib.redirect_stdout(io.StringIO()):
                 builder.download_and_prepare(file_format="array_record", download_dir=nothing)
         except Exception as error:
@@ -172,7 +172,7 @@ def _write(builder: Any, size: int) -> None:
 def _open(builder: Any, name: str, split: str) -> PreparedSet:
     import tensorflow_datasets as tfds
 
-    # Read from the files alone, as anybody's TFDS would: the builder object may be older than they are.
+    # Read the metadata from the files: the builder object may be older than they are.
     stored = tfds.builder_from_directory(builder.data_dir)
     info = stored.info.splits[split]
     metadata = stored.info.metadata
@@ -189,7 +189,7 @@ def _open(builder: Any, name: str, split: str) -> PreparedSet:
 
 
 def _fingerprint(source: datasets.Dataset, on_bad_file: str) -> tuple[str, int]:
-    """Return a hash of every file's name, size and time, and the sizes' sum in bytes."""
+    """Return a hash of every file's name, size and time, and the total size in bytes."""
     lines, total = [on_bad_file, source.kind, source.split], 0
     for video in source.videos:
         for pair in video.frames:
@@ -209,7 +209,7 @@ def _digest(lines: list[str]) -> str:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Let one process of this machine (or shared disk, where it supports locks) prepare at a time."""
+    """Let one process at a time prepare, on this machine or on a shared disk that supports locks."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

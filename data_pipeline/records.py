@@ -1,4 +1,4 @@
-"""Read the encoded frames of prepared sets, one by one, from any thread: records, or raw files."""
+"""Read the encoded frames of prepared sets, from records or raw files; safe to use from many threads."""
 
 import bisect
 import itertools
@@ -13,31 +13,31 @@ from absl import logging
 from aot_jax.start import load_tensorflow
 from data_pipeline.errors import DataError
 
-# No read-ahead: a neighbouring record is seldom the next one wanted.
+# ArrayRecord options without read-ahead: access is random.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A set that is ready to be read."""
+    """A data set that is ready to be read."""
 
     name: str
     kind: str  # davis, youtube_vos, static, videos or generated
     split: str
-    folder: Path  # of the records: `tfds.builder_from_directory` opens it; or of the raw files
+    folder: Path  # folder of the records (`tfds.builder_from_directory` opens it), or of `scan.py`'s index
     files: tuple[Path, ...]  # ArrayRecord files, in record order
     lengths: tuple[int, ...]  # records in each
     videos: tuple[dict, ...]  # name, group, frames and objects, see `walk.py`
-    left_out: tuple[dict, ...]  # file or video, and why
-    raw: tuple[tuple[Path, Path], ...] = ()  # instead of records: image and mask of each frame
+    left_out: tuple[dict, ...]  # file or video, and the reason
+    raw: tuple[tuple[Path, Path], ...] = ()  # image and mask file of each frame; empty: read records
 
 
 class RecordReader:
-    """Records of several prepared sets under one running number.
+    """Reads records of several prepared sets, numbered consecutively through all of them.
 
     Args:
       sets: prepared sets; record 0 is the first of the first set.
-      on_bad_file: "stop" raises at a record that cannot be read, "skip" takes another frame of the same request.
+      on_bad_file: "stop" raises at a record that cannot be read, "skip" returns another record of the request instead.
     """
 
     def __init__(self, sets: Sequence[PreparedSet], on_bad_file: str = "stop"):
@@ -47,12 +47,12 @@ class RecordReader:
         for data in sets:
             self._parts += [(data.raw, len(data.raw))] if data.raw else zip(data.files, data.lengths, strict=True)
         self._ends = list(itertools.accumulate(n for _, n in self._parts))
-        # A reader must not be used by two threads at once in every version of the library: each file has a stack of
-        # idle readers, as deep as the largest number of threads that ever read it at the same time.
+        # Readers are not thread-safe in every version of the library: each file has a stack of idle readers, and a
+        # thread takes one or opens another.
         self._idle: list[list] = [[] for _ in self._parts]
         self._lock = threading.Lock()
         self._warned: set[int] = set()
-        self.bytes_read = 0  # of records, for the benchmark
+        self.bytes_read = 0  # bytes of encoded frames, for bench/data.py
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -61,13 +61,13 @@ class RecordReader:
         """Read records.
 
         Args:
-          records: (t,) int64 numbers.
+          records: (t,) int64 record numbers.
 
         Returns:
-          image (JPEG or PNG) and mask (8-bit grey PNG) of each.
+          the encoded image (JPEG or PNG) and mask (8-bit grey PNG) of each.
 
         Raises:
-          DataError: a record cannot be read, and on_bad_file is "stop" or no record of the request can.
+          DataError: a record cannot be read and `on_bad_file` is "stop", or none of the records can be read.
         """
         found: list[tuple[bytes, bytes] | None] = []
         for record in records.tolist():
@@ -91,7 +91,7 @@ class RecordReader:
         return [instead if data is None else data for data in found]
 
     def name(self, record: int) -> str:
-        """Name a record: set, video, frame, and the file that holds it."""
+        """Return a record's set, video, frame and file, for error messages."""
         part, _, position = self._where(record)
         for data in self.sets:
             for video in data.videos:
@@ -112,7 +112,7 @@ class RecordReader:
             return _read_files(*part[position])
         try:
             data = self._read_record(part, number, position)
-        except Exception as error:  # the library raises what its C++ layer gives it
+        except Exception as error:  # its C++ layer raises many types
             raise DataError(
                 f"{self.name(record)}, record {position}: cannot be read ({error}); "
                 "delete its folder, and the set is prepared anew"

@@ -1,8 +1,8 @@
-"""Samples for training: the pure function from a number to a clip, whatever makes them run in parallel.
+"""Training samples: a pure function from an index to a clip.
 
-Sample i follows from (seed, i) and the prepared sets alone: its random numbers come from a counter that starts at i. So
-a run resumes at any step by number alone, and host h of n makes the samples with i mod n = h. Images leave as uint8 (a
-quarter of the bytes of float32 on the way to the device): normalise on the device.
+Sample i depends only on (seed, i) and the prepared sets: its random numbers come from a counter-based generator. So a
+run can resume at any step, and host h of n makes the samples with i mod n = h. Images stay uint8, a quarter
+of the size of float32, until the device normalises them.
 """
 
 from pathlib import Path
@@ -29,8 +29,8 @@ class Samples:
 
     Args:
       data: `config.data`.
-      seed: of everything random.
-      raw: read raw files instead of records; None: where records cannot be read.
+      seed: the run's random seed.
+      raw: read raw files instead of records; None: only if records cannot be read.
 
     Raises:
       DataError: a field is wrong, or a dataset is missing, empty or broken.
@@ -45,7 +45,7 @@ class Samples:
                 f"data.frames {data.frames} must be 2 or more, data.crop {data.crop} 16 or more, "
                 f"data.max_objects {data.max_objects} within 1 .. 127"
             )
-        cv2.setNumThreads(1)  # clips are independent: one thread each beats threads inside a clip
+        cv2.setNumThreads(1)  # clips are made in parallel, so OpenCV needs no threads of its own
         self.data, self.seed = data, seed
         sets = open_sets(data, raw)
         self.table, left_out = build_table(
@@ -62,7 +62,7 @@ class Samples:
         """Make sample `index`.
 
         Raises:
-          DataError: a record cannot be read; it is named.
+          DataError: a record cannot be read or decoded.
         """
         data, random, place = self.data, generator(self.seed, 1, index), self.sampler.place(index)
         if data.stage == "video" and self.table.still[place]:
@@ -93,10 +93,10 @@ class Samples:
         return images[0], masks[0]
 
     def _load(self, records: np.ndarray, video: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Read and decode records (t,): images (h, w, 3) and masks (h, w) uint8."""
+        """Read and decode records (t,); returns t images (h, w, 3) and t masks (h, w), uint8."""
         images, masks = [], []
         for record, (image, mask) in zip(records, self.reader.read(records), strict=True):
-            # The accurate transform of libjpeg, as at inference; images lie upright as they are stored.
+            # OpenCV uses libjpeg's accurate DCT, as inference does. Stored images are upright: ignore EXIF.
             pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
             ids = cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED)
             if pixels is None or ids is None:
@@ -109,7 +109,7 @@ class Samples:
 
 
 def open_sets(data: ConfigDict, raw: bool | None = None) -> list[PreparedSet]:
-    """Open every dataset that `data.datasets` names, and prepare those that are not yet."""
+    """Open every dataset in `data.datasets`; prepare those that are not prepared yet."""
     root = Path(data.root).expanduser() if data.root else None
     folder = Path(data.prepared).expanduser() if data.prepared else None
     sets = []
@@ -134,5 +134,5 @@ def open_sets(data: ConfigDict, raw: bool | None = None) -> list[PreparedSet]:
 
 
 def describe(table: SequenceTable) -> str:
-    """Summarise a mixture in one line, for a log."""
+    """Describe a mixture in one line for the log."""
     return f"{len(table.first)} videos, {len(table.pixels)} frames, {len(table.places)} samples an epoch"

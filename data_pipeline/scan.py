@@ -1,9 +1,9 @@
-"""Prepare a set where records cannot be written: every file is checked once, and images are used where they are.
+"""Prepare a set without records: check every file once, store the ids of masks, and leave images where they are.
 
-What a mask's values mean is decided over many files, so the ids are stored: in FOLDER/raw-NAME-SPLIT-FINGERPRINT, as
-Annotations/VIDEO/FRAME.png, with index.json for the rest. An image lies beside them, in JPEGImages/VIDEO, only where
-training does not read its file as it is: one that EXIF turns, or one of a procedural video. The fingerprint is that of
-`prepare.py`.
+Masks are interpreted over many files at once, so their ids are stored: in FOLDER/raw-NAME-SPLIT-FINGERPRINT, as
+Annotations/VIDEO/FRAME.png, with the rest in index.json. An image is stored there too, in JPEGImages/VIDEO, only if
+training cannot read its file directly: one that EXIF rotates, or a frame of a procedural video. The fingerprint is that
+of `prepare.py`.
 """
 
 import json
@@ -17,13 +17,13 @@ from data_pipeline.walk import Walk
 
 
 def scan(name: str, split: str, what: Dataset | Recipe, folder: Path, on_bad_file: str) -> PreparedSet:
-    """Open a set of raw files; check them first where that is not done yet. Nobody else may do so meanwhile.
+    """Open a set of raw files; check them first if that was not done yet. The caller holds the lock on preparation.
 
     Args:
-      name: of the set.
-      split: of the set.
-      what: the files, or the procedural videos.
-      folder: of what is stored.
+      name: name of the set.
+      split: split of the set.
+      what: the files, or the recipe of procedural videos.
+      folder: where masks and the index are stored.
       on_bad_file: "stop" or "skip".
 
     Raises:
@@ -34,7 +34,7 @@ def scan(name: str, split: str, what: Dataset | Recipe, folder: Path, on_bad_fil
         images = {(video.name, pair.name): pair.image for video in what.videos for pair in video.frames if pair.image}
     try:
         return _open(name, split, folder, images)
-    except (OSError, ValueError, LookupError, TypeError):  # it is missing or damaged
+    except (OSError, ValueError, LookupError, TypeError):  # the index is missing or damaged
         _write(what, folder, images, on_bad_file)
     return _open(name, split, folder, images)
 
@@ -51,7 +51,7 @@ def _write(what: Dataset | Recipe, folder: Path, images: dict[tuple[str, str], P
 
 
 def _place(folder: Path, part: str, video: str, frame: str) -> Path:
-    path = folder / part / video / f"{frame}.png"  # a JPEG too is known by its first bytes
+    path = folder / part / video / f"{frame}.png"  # .png for JPEGs too: they are recognised by their first bytes
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -1,7 +1,4 @@
-"""The index that sampling draws from: every sequence of a mixture and what its masks hold, as flat arrays.
-
-`pipeline.py` builds one from prepared sets. It is all that a draw needs: no image is read to choose frames.
-"""
+"""The index for sampling: the videos of a mixture, their frames and object pixels, as flat arrays."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +12,20 @@ from data_pipeline.records import PreparedSet
 
 @dataclass(frozen=True)
 class SequenceTable:
-    """V videos with F frames in all; an epoch has N places."""
+    """Index of V videos with F frames in all; an epoch has N places."""
 
-    places: np.ndarray  # (N,) int32: video of each place of an epoch, a repeated set in it several times
+    places: np.ndarray  # (N,) int32: video at each place of an epoch; videos of a repeated set occur several times
     first: np.ndarray  # (V,) int32: first frame of a video
-    length: np.ndarray  # (V,) int32: its frames
+    length: np.ndarray  # (V,) int32: frames of a video
     peers_first: np.ndarray  # (V,) int32: first video of the same dataset
     peers: np.ndarray  # (V,) int32: videos in the same dataset
-    max_gap: np.ndarray  # (V,) int32: largest step between sampled frames
-    binary: np.ndarray  # (V,) bool: its masks are 0/255 and 255 is the object
-    still: np.ndarray  # (V,) bool: it is an image of a set of still images
-    record: np.ndarray  # (F,) int64: record of each frame, counted through all prepared sets
+    max_gap: np.ndarray  # (V,) int32: largest step between sampled frames, in annotated frames
+    binary: np.ndarray  # (V,) bool: masks hold 0 and 255, and 255 is the object
+    still: np.ndarray  # (V,) bool: one image of a set of still images
+    record: np.ndarray  # (F,) int64: record number of each frame, counted through all prepared sets
     pixels: np.ndarray  # (F,) int32: foreground pixels
     ids: np.ndarray  # (F, 4) int64: set of object ids, as 256 bits
-    names: tuple[str, ...]  # of the videos
+    names: tuple[str, ...]  # names of the videos, SET/VIDEO
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class _Kept:
     name: str
     kind: str
     binary: bool
-    record: int  # of its first frame
-    counts: list[dict[int, int]]  # object pixels of each frame
+    record: int  # record number of its first frame
+    counts: list[dict[int, int]]  # pixels per object of each frame
     peers_first: int
     peers: int
 
@@ -47,13 +44,13 @@ class _Kept:
 def build_table(
     sets: list[PreparedSet], repeats: list[int], max_gap: dict[str, int], clips: bool
 ) -> tuple[SequenceTable, list[str]]:
-    """Join prepared sets.
+    """Build the index of several prepared sets.
 
     Args:
-      sets: in the mixture's order.
-      repeats: how often an epoch visits each sequence of a set, >= 1.
-      max_gap: frames, for each kind of set.
-      clips: for clips in time: a video needs two annotated frames.
+      sets: the sets, in the mixture's order.
+      repeats: how often an epoch visits each video of a set, >= 1.
+      max_gap: largest step between sampled frames, in annotated frames, for each kind of set.
+      clips: for video clips: a video needs two annotated frames.
 
     Returns:
       the table, and a line for every video left out, with the reason.
@@ -109,10 +106,10 @@ def _read_counts(frame: dict[str, int]) -> dict[int, int]:
 
 
 def binary_groups(videos: Iterable[tuple[str, Iterable[Mapping[int, int]]]]) -> set[str]:
-    """Find the groups whose masks hold nothing but 0 and 255: there 255 is the one object, not void.
+    """Return the groups whose masks hold only 0 and 255: there 255 is the one object, not void.
 
     Args:
-      videos: group and each frame's {id: pixels}, 0 left out.
+      videos: the group and each frame's {id: pixels}, without 0.
     """
     seen: dict[str, set[int]] = {}
     for group, frames in videos:
@@ -121,14 +118,14 @@ def binary_groups(videos: Iterable[tuple[str, Iterable[Mapping[int, int]]]]) -> 
 
 
 def object_pixels(pixels: Mapping[int, int], binary: bool) -> dict[int, int]:
-    """Return the pixels of each object of a frame: without void, or with 255 as object 1 where masks are `binary`."""
+    """Return the pixels per object of a frame: without void, or with 255 as object 1 if masks are `binary`."""
     if binary:
         return {1: pixels[VOID]} if VOID in pixels else {}
     return {i: n for i, n in pixels.items() if i != VOID}
 
 
 def why_left_out(frames: Sequence[Mapping[int, int]], shortest: int) -> str:
-    """Say why a video is not trained on, from the `object_pixels` of its frames; empty where it is."""
+    """Return why a video cannot be trained on, from the `object_pixels` of its frames; empty if it can."""
     if len(frames) < shortest:
         return f"has {len(frames)} annotated frame(s), a clip needs {shortest}"
     return "" if any(frames) else "has no annotated object"

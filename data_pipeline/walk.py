@@ -1,4 +1,4 @@
-"""Go through the frames of a data set that is to be stored: what is kept of it, and what is left out and why."""
+"""Iterate over the frames of a data set to be stored, and record what is kept and what is left out, with the reason."""
 
 import io
 import sys
@@ -16,19 +16,19 @@ from data_pipeline.masks import count_pixels
 
 
 class Walk:
-    """Yields (name of a video, frame of it) for all frames that can be stored, with a progress bar.
+    """Yields (video name, encoded frame) for all frames that can be stored, with a progress bar.
 
     Args:
-      what: the files, or the procedural videos.
-      on_bad_file: "stop" raises at the first bad file, "skip" leaves it out, says so and notes it.
+      what: the files, or the recipe of procedural videos.
+      on_bad_file: "stop" raises at the first bad file; "skip" leaves it out, prints a line and adds it to `left_out`.
 
     Attributes:
-      found: what sampling needs without reading a frame, as JSON holds it: `kind` of the set, which decides the largest
-        gap between sampled frames; `videos`, each with its frames in order and their object pixels; and `left_out`,
-        files and videos with the reason. Complete once all frames were yielded.
+      found: the index for sampling, JSON-compatible: `kind` of the set, which selects the largest gap between sampled
+        frames; `videos`, each with its frames in order and their pixels per id; and `left_out`, files and videos with
+        the reason. Complete once all frames have been yielded.
 
     Raises:
-      DataError: a bad file, named, or no frame at all.
+      DataError: a bad file (named), or no frame with a mask.
     """
 
     def __init__(self, what: Dataset | Recipe, on_bad_file: str) -> None:
@@ -58,14 +58,14 @@ class Walk:
                         yield name, frame
                 if names:
                     self._videos.append({"name": name, "group": group, "frames": names, "objects": objects})
-                elif self.found["kind"] != "static":  # there a video is one file, which has been told
+                elif self.found["kind"] != "static":  # a still image is one file, already reported
                     why = f"{name}: no frame of this video has an image and a mask that can be used"
                     self._leave_out("video", name, why)
         if not self._videos:
             raise DataError(f"{what}: no frame with a mask found; try: python -m data_pipeline.check {what}")
 
     def _checked(self, video: Video, frames: Iterator[Outcome]) -> Iterator[EncodedFrame | None]:
-        """Yield a video's frames; None stands for one that is not stored."""
+        """Yield a video's frames; None for one that is not stored."""
         for pair, frame in zip(video.frames, frames, strict=True):
             if not isinstance(frame, DataError):
                 yield frame
@@ -81,7 +81,7 @@ class Walk:
 
 
 def check_on_bad_file(value: str) -> None:
-    """Raise DataError unless it is a value of `data.on_bad_file`."""
+    """Raise DataError unless `value` is "stop" or "skip"."""
     if value not in ("stop", "skip"):
         raise DataError(f"on_bad_file is {value!r}; use 'stop' or 'skip'")
 
@@ -91,7 +91,7 @@ def _tell(note: str) -> None:
 
 
 def _draw(recipe: Recipe) -> Iterator[tuple[str, Iterator[EncodedFrame]]]:
-    """Yield name and frames of each procedural video."""
+    """Yield the name and encoded frames of each procedural video."""
     for index, (images, masks) in enumerate(make_videos(recipe)):
         yield f"{recipe.seed}-{index:04d}", _encode(images, masks)
 

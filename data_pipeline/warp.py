@@ -1,7 +1,7 @@
 """Resample images and masks together with OpenCV.
 
-Conventions, the same for images and masks so that they stay aligned: pixel i covers [i, i + 1), its centre is i + 0.5.
-Places are (y, x). Images use OpenCV's cubic (a = -0.75) without antialiasing, masks the nearest pixel.
+Images and masks share one convention: pixel i covers [i, i + 1), its centre is i + 0.5. Positions are (y, x). Images
+use OpenCV's bicubic interpolation (a = -0.75) without antialiasing, masks the nearest pixel.
 """
 
 import functools
@@ -9,7 +9,7 @@ import functools
 import cv2
 import numpy as np
 
-_MARGIN = 2  # pixels that the cubic reads beyond a place
+_MARGIN = 2  # pixels of border that bicubic interpolation reads
 
 
 def resize_window(image: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int, fill: tuple) -> np.ndarray:
@@ -17,23 +17,23 @@ def resize_window(image: np.ndarray, size: tuple[int, int], offset: np.ndarray, 
 
     Args:
       image: (h, w, 3) uint8 or float32.
-      size: height and width to scale to.
-      offset: (2,) integers, the window's corner in the scaled image; may be negative. They overlap.
-      side: of the window in pixels.
+      size: (height, width) to scale to.
+      offset: (2,) integers, the window's corner in the scaled image; may be negative. Window and image overlap.
+      side: side of the window in pixels.
       fill: colour outside the image.
 
     Returns:
-      (side, side, 3) of the image's type.
+      (side, side, 3) of the image's dtype.
     """
     (top, bottom), (left, right) = _spans(size, offset, side)
     inside = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)[top:bottom, left:right]
-    y, x = top - int(offset[0]), left - int(offset[1])  # of what is inside, in the window
+    y, x = top - int(offset[0]), left - int(offset[1])  # corner of the image's part in the window
     below, beside = side - y - (bottom - top), side - x - (right - left)
     return cv2.copyMakeBorder(inside, y, below, x, beside, cv2.BORDER_CONSTANT, value=fill)
 
 
 def resize_mask_window(mask: np.ndarray, size: tuple[int, int], offset: np.ndarray, side: int) -> np.ndarray:
-    """Scale a mask (h, w) uint8 and cut a window like `resize_window`; (side, side), 0 outside."""
+    """Scale a mask (h, w) uint8 and cut a window as `resize_window` does; returns (side, side), 0 outside."""
     window, spans = np.zeros((side, side), mask.dtype), _spans(size, offset, side)
     rows, columns = (
         np.floor((np.arange(*span) + 0.5) * (old / new)).astype(np.int64)
@@ -45,7 +45,7 @@ def resize_mask_window(mask: np.ndarray, size: tuple[int, int], offset: np.ndarr
 
 
 def _spans(size: tuple[int, int], offset: np.ndarray, side: int) -> list[tuple[int, int]]:
-    """Return the rows and the columns of the scaled image that a window shows."""
+    """Return the first and last + 1 row, and column, of the scaled image that a window shows."""
     low = np.clip(offset, 0, size)
     return list(zip(low.tolist(), np.clip(offset + side, low, size).tolist(), strict=True))
 
@@ -63,10 +63,10 @@ def affine(
     Args:
       image: (h, w, 3) float32, from `with_margin`.
       mask: (h, w) uint8, without a margin.
-      matrix: (2, 2).
-      shift: (2,).
-      fill: colour for pixels whose source lies outside the image; their label is 0.
-      view: gets the image (s, s, 3) float32, which may overshoot 0 .. 255.
+      matrix: (2, 2), on (y, x).
+      shift: (2,) source pixels.
+      fill: colour of pixels whose source lies outside the image; their label is 0.
+      view: output image (s, s, 3) float32; may overshoot 0 .. 255.
 
     Returns:
       mask (s, s) uint8.
@@ -82,7 +82,7 @@ def affine(
 
 
 def crop(image: np.ndarray, mask: np.ndarray, low: np.ndarray, high: np.ndarray, view: np.ndarray) -> np.ndarray:
-    """Cut a window of whole pixels and scale it; arguments and result as of `affine`, low and high (2,) its corners."""
+    """Cut the window between corners low and high (2,), rounded to pixels, and scale it; the rest as in `affine`."""
     (top, left), (bottom, right) = np.rint(low).astype(int), np.maximum(np.rint(high), np.rint(low) + 1).astype(int)
     inside = image[_MARGIN + top : _MARGIN + bottom, _MARGIN + left : _MARGIN + right]
     cv2.resize(inside, view.shape[:2], dst=view, interpolation=cv2.INTER_CUBIC)
@@ -90,12 +90,12 @@ def crop(image: np.ndarray, mask: np.ndarray, low: np.ndarray, high: np.ndarray,
 
 
 def with_margin(image: np.ndarray) -> np.ndarray:
-    """Repeat an image's border (h, w, 3) uint8 for the cubic's reach; returns float32."""
+    """Pad an image (h, w, 3) uint8 by repeating its border, for bicubic interpolation; returns float32."""
     m = _MARGIN
     return cv2.copyMakeBorder(image, m, m, m, m, cv2.BORDER_REPLICATE).astype(np.float32)
 
 
 def centred(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Write y' = matrix @ y + shift as OpenCV's (2, 3): x before y, and whole numbers at the centres of pixels."""
+    """Convert y' = matrix @ y + shift to OpenCV's (2, 3): x before y, and integers at pixel centres."""
     shift = shift + matrix @ [0.5, 0.5] - 0.5
     return np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1)

@@ -12,9 +12,9 @@ def main(folder: str, mask: str, out: str, checkpoint: str | None = None) -> Non
     """Write a mask for every image of a folder.
 
     Args:
-        folder: the images, in the order of their names.
-        mask: of the first image, or a folder of masks named by image.
-        out: folder of the results.
+        folder: folder of images, tracked in the order of their names.
+        mask: mask of the first image, or a folder of masks named by image.
+        out: output folder.
         checkpoint: weights; None: those that ship.
     """
     tracker = Tracker(load_model(checkpoint=checkpoint))

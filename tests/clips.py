@@ -1,4 +1,4 @@
-"""Small video files for the tests of reading, writing and tracking: what a frame shows tells its number."""
+"""Small video files for tests of reading, writing and tracking; each frame shows its number."""
 
 import struct
 from fractions import Fraction
@@ -7,12 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-RATE = 44_100  # of sound
-TURNED = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # clockwise, as phones store it
+RATE = 44_100  # audio samples a second
+TURNED = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # matrix by clockwise turn
 
 
 def picture(number: int, height: int = 32, width: int = 48) -> np.ndarray:
-    """Draw frame `number` (h, w, 3) uint8: its brightness is the number's, its upper left corner is red."""
+    """Draw frame `number` (h, w, 3) uint8: its brightness encodes the number, its upper left corner is red."""
     pixels = np.full((height, width, 3), 30 + 6 * (number % 36), np.uint8)
     pixels[: height // 2, : width // 2] = (220, 30, 30)
     return pixels
@@ -68,7 +68,7 @@ def _add_tone(output, tone, seconds, shift):
 
 
 def turn(path: Path, clockwise: int = 0, mirror: bool = False) -> Path:
-    """Write a display matrix into an MP4's or MOV's video track header, as a phone held otherwise does."""
+    """Write a display matrix into an MP4's or MOV's video track header, as a rotated phone does."""
     a, b, c, d = TURNED[clockwise]
     if mirror:
         a, b = -a, -b

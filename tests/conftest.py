@@ -1,4 +1,4 @@
-"""Fixtures that several files use."""
+"""Fixtures shared by several test files."""
 
 import jax
 import pytest
@@ -7,20 +7,20 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from aot_jax.training import optim
 
-jax.config.update("jax_num_cpu_devices", 4)  # what splits over devices is tested on as many
+jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
 
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_programs(tmp_path_factory):
-    """Keep this process' compiled programs: many tests build the same networks anew."""
+    """Cache this process' compiled programs: many tests build the same networks."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # with a limit it locks, for tests in threads
-    compilation_cache.reset_cache()  # what was set counts from the first compilation on, which may be at an import
+    jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # a size limit turns on locking, for tests in threads
+    compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 
 
 def compile_quickly():
-    """Compile with few optimizations: small networks spend their time in the compiler, not in the program."""
+    """Compile with few optimizations: with small networks, compiling takes longer than running."""
     name = "jax_disable_most_optimizations"
     before = jax.config.values[name]
     jax.config.update(name, True)
@@ -34,19 +34,19 @@ quick_compilation_of_test = pytest.fixture(compile_quickly, name="quick_compilat
 
 @pytest.fixture(autouse=True)
 def no_shipped_weights(monkeypatch, tmp_path):
-    """Let no test depend on whether weights ship."""
+    """Hide the weights that ship, so that no test depends on them."""
     monkeypatch.setattr("aot_jax.network.SHIPPED", tmp_path / "aost.safetensors")
 
 
 @pytest.fixture
 def tiny_encoder(monkeypatch):
-    """Let the tests' encoder be trained as others are: its first stages and its batch norm stand still."""
+    """Train the tests' encoder like others, with frozen first stages and batch norm."""
     monkeypatch.setitem(optim.FROZEN, "tiny", [tiny.FROZEN])
     monkeypatch.setattr(optim, "BATCH_NORM", r"^encoder/conv0/")
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say how many of the authors' cases were run."""
+    """Report how many of the authors' cases were run."""
     kinds = {
         "test_own_figures": "own",
         "test_inference": "inference",

@@ -1,4 +1,4 @@
-"""eval.py with an oracle, as a process of its own: for tests that kill it or start several.
+"""eval.py with an oracle, as a separate process, for tests that kill it or start several.
 
 python eval_process.py KILL_AT DATA FLAG ...    kills itself at the oracle's step KILL_AT; 0: never
 """

@@ -46,11 +46,11 @@ def _list(path: Path, lines: list[str]) -> None:
 
 
 class Miniature:
-    """A folder of datasets being built, and the true mask of every frame in it.
+    """Writes a folder of datasets, and holds the true mask of every frame in it.
 
     Args:
         root: the folder.
-        truth: write the masks of all frames instead of the given ones only.
+        truth: write the masks of all frames, not only the given ones.
     """
 
     def __init__(self, root: Path, truth: bool) -> None:
@@ -64,15 +64,15 @@ class Miniature:
         self.masks[name, stem] = mask
 
     def relearn(self) -> None:
-        """Learn the masks of a folder that another process wrote with `youtubevos`, at 6 frames a second."""
+        """Read the masks of a folder that another process wrote with `youtubevos`, at 6 frames a second."""
         for path in self.root.glob("YouTubeVOS/*/valid/JPEGImages/*/*.jpg"):
             name = path.parent.name
             mask = video(name, STEP, late=name == "late")[1][int(path.stem)]
-            with contextlib.suppress(FrameError):  # a test may have broken it
+            with contextlib.suppress(FrameError):  # a test may have damaged the file
                 self._learn(path.parents[1], name, path.stem, mask)
 
     def davis(self, listing: str, names=("late", "plain", "still")) -> "Miniature":
-        """Write DAVIS/, where all objects are there from the first frame."""
+        """Write DAVIS/, where all objects are present from the first frame."""
         base = self.root / "DAVIS"
         for name in names:
             for t, (image, mask) in enumerate(zip(*video(name), strict=True)):
@@ -88,7 +88,7 @@ class Miniature:
         return self
 
     def youtubevos(self, year: int, all_frames: bool) -> "Miniature":
-        """Write YouTubeVOS/YEAR/valid, and valid_all_frames. `late` is seen in its frames 5 to 25 only."""
+        """Write YouTubeVOS/YEAR/valid, and valid_all_frames. `late` has only frames 5 to 25."""
         base = self.root / "YouTubeVOS" / str(year)
         categories = {1: "dog", 4: "unicycle", 9: "zebra"}
         meta = {}
@@ -127,7 +127,7 @@ class Miniature:
 
 
 class Oracle:
-    """Steps like a tracker, answers with the true masks, and checks what it is given.
+    """A tracker that returns the true masks and checks its inputs.
 
     Args:
         answers: {decoded frame: true mask}.
@@ -140,7 +140,7 @@ class Oracle:
         self.answers = answers
         self.binary = binary
         self.steps = 0
-        self.given: list[list[int]] = []  # ids that came with a mask, over all videos
+        self.given: list[list[int]] = []  # ids of each given mask, over all videos
 
     def reset(self) -> None:
         self.known: set[int] = set()
@@ -165,7 +165,7 @@ class Oracle:
 
 
 def patch_command(monkeypatch, make_tracker) -> None:
-    """Let eval.py run with another tracker, without a network, on one device, scoring in this process."""
+    """Make eval.py use another tracker, without a network, on one device, scoring in this process."""
     monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr("aot_jax.evaluation.benchmark.Tracker", make_tracker)
     monkeypatch.setattr("aot_jax.evaluation.benchmark.copy_to_devices", lambda *_: [None])

@@ -1,7 +1,7 @@
-"""Parity cases: figures that the authors' PyTorch release computed, and the weights and clips that they belong to.
+"""Parity cases: results of the authors' PyTorch release, with the weights and clips that they were computed from.
 
-A case NAME is NAME.json (what was run) and NAME.npz (what came out). `OWN` is a small set in this folder, `FOLDERS`
-hold larger ones, each with real videos in its sibling folder `data`. AOT_PARITY_DIR names them, with `:` between.
+A case NAME is NAME.json (settings) and NAME.npz (results). `OWN` is the set in tests/figures; `FOLDERS`, named in
+AOT_PARITY_DIR and separated by `:`, hold larger ones, each with real videos in its sibling folder `data`.
 """
 
 import functools
@@ -34,7 +34,7 @@ CONFIGS = {
     "r50_deaotl": "deaotl_r50",
     "swinb_deaotl": "deaotl_swinb",
 }
-CAPACITY = 8  # long-term slots, more than any case fills: padding must not change anything
+CAPACITY = 8  # long-term slots, more than any case fills, since empty slots must not change results
 
 
 KINDS = ("inference", "track", "train")
@@ -68,13 +68,13 @@ def load_config_of(name: str) -> ConfigDict:
 
 
 def load(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
-    """Read what was run and what came out."""
+    """Read the settings and the results of a case."""
     arrays = path.with_suffix(".npz")
     return json.loads(path.read_text()), dict(np.load(arrays)) if arrays.is_file() else {}
 
 
 def load_model(case: dict, dtype: str | None = None) -> Model:
-    """Build a case's network with its weights; an unknown name fails."""
+    """Build a case's network with its weights; unknown names are errors."""
     config = load_config_of(case["model"])
     return Model(make_model(config, dtype), from_torch(state_dict(config), config), config)
 
@@ -126,7 +126,7 @@ def advance(model, params, memory, image, mask, t, keep, depth):
 
 
 def difference(path: Path, dtype: str | None = None) -> float:
-    """Run an inference case, memory taking the true masks; returns the worst difference of its logits."""
+    """Run an inference case with true masks in memory; returns the largest difference of its logits."""
     case, figures = load(path)
     model = load_model(case, dtype)
     images, masks = clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])

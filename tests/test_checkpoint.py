@@ -1,4 +1,4 @@
-"""Checkpoints: round trip, whole or not at all, refused for another network, clear when broken."""
+"""Checkpoints: round trip, atomic writes, errors for other networks and for damaged files."""
 
 import json
 import shutil
@@ -104,7 +104,7 @@ def test_damaged_parameters(model, saved, tmp_path):
 
 
 def test_parameters_of_another_shape(model, tmp_path):
-    """As after an edit of model.json by hand."""
+    """Change model.json, as an edit by hand would."""
     other = tiny.load("aost", "model.depth=1", "model.identities=4")
     save_params(tmp_path / "other", other.params, model.config)
     wrong = "decoder/conv_out/bias, decoder/conv_out/kernel, identity_bank/kernel"

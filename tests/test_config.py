@@ -1,4 +1,4 @@
-"""Configs: every file loads, overrides are typed, mistakes are explained."""
+"""Configs: every file loads, overrides are typed, errors are helpful."""
 
 import argparse
 import contextlib

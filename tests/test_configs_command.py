@@ -1,4 +1,4 @@
-"""The list of configs: every file, with what its network really has."""
+"""The list of configs: every file, with the true properties of its network."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Conversion: names and shapes of the release, round trips, files, complaints, the command line."""
+"""Conversion: names and shapes of the release, round trips, files, errors, the command line."""
 
 import builtins
 import hashlib
@@ -21,7 +21,7 @@ DATA = Path(os.environ.get("VOS_DATA") or Path(__file__).resolve().parents[2] / 
 
 
 def state_dict(name, *overrides, seed=0):
-    """Arrays for every tensor of a config under the release's names, and the parameters they come from."""
+    """Return parameters of a config, and the same arrays under the release's names."""
     config = load_config(name, overrides)
     params = tiny.draw(make_model(config), seed)
     flat = flatten_dict(params)
@@ -58,7 +58,7 @@ def test_round_trip(name, overrides):
         np.testing.assert_array_equal(got, leaf, err_msg="/".join(path))
 
 
-# Written by hand from the release's and torchvision's modules.
+# Names written by hand from the release's and torchvision's modules.
 HAND = {
     "aott": {
         "encoder.features.0.0.weight": (32, 3, 3, 3),

@@ -1,4 +1,4 @@
-"""The examples in docstrings of what a person calls: they are there, and they come out as they say."""
+"""Examples in docstrings of the public API: they exist, and they give the results shown."""
 
 import doctest
 import importlib

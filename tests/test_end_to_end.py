@@ -1,4 +1,4 @@
-"""From a folder in DAVIS' layout to masks and scores, through the command; and an oracle through the protocol."""
+"""eval.py, from a folder in DAVIS' layout to masks and scores; and the evaluation protocol with an oracle."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ FLAGS = tuple(f"--config.{override}" for override in SMALL)
 
 
 def truth(name):
-    """Masks (t, h, w) of boxes that move to the right, with gaps in their ids."""
+    """Return masks (t, h, w) of boxes that move to the right, with gaps in their ids."""
     return np.stack([np.roll(tiny.mask(*SIZES[name], IDS), 2 * t, axis=1) for t in range(COUNT)])
 
 
@@ -177,7 +177,7 @@ def test_splits_of_both_years_hold_the_same_videos(data):
 
 
 class Oracle:
-    """Steps like a tracker and knows the answers."""
+    """A tracker that returns the true masks."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -213,7 +213,7 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
     assert (summary.JF, summary.J, summary.F) == (1.0, 1.0, 1.0)
     assert summary.objects == (2 if split.binary else 6)
     assert found.warnings == ()
-    # One wrong frame of one object costs what it should.
+    # One wrong frame of one object lowers the score by its share.
     if not split.binary:
         wrong = answers[0][2].copy()
         wrong[wrong == 4] = 0

@@ -1,4 +1,4 @@
-"""Numbers on the command line: those out of range are refused in one line."""
+"""Numbers on the command line: out of range, they are errors of one line."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""Every command: each flag is explained, and the examples of --help and README can be run."""
+"""Every command: each flag has a help text, and the examples of --help and the pages parse."""
 
 import argparse
 import importlib
@@ -12,7 +12,7 @@ from aot_jax.config import load_config
 from aot_jax.flags import parse_args
 
 ROOT = Path(__file__).resolve().parents[1]
-# What is typed after `python`, and the module that has its parser.
+# Commands as typed after `python`, with the module of their parser.
 COMMANDS = {
     "train.py": "aot_jax.commands.train",
     "eval.py": "aot_jax.commands.eval",
@@ -56,7 +56,7 @@ def parse(line):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_complete_and_its_example_can_be_run(command, monkeypatch):
-    monkeypatch.setattr("sys.argv", [command])  # what a parser is named after
+    monkeypatch.setattr("sys.argv", [command])  # the parser's program name
     parser = make_parser(command)
     for own in parsers_of(parser):
         assert command.removeprefix("-m ") in own.prog
@@ -77,7 +77,7 @@ def test_help_is_complete_and_its_example_can_be_run(command, monkeypatch):
 
 
 def commands_in(text):
-    """List the lines of a page that run a command of ours, with those that they go on in."""
+    """List the lines of a page that run one of our commands, joined with their continuation lines."""
     return re.findall(r"^ {4}.*?(python (?:-m )?[\w.]+.*)", re.sub(r"\\\n\s*", "", text), re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Which network a command runs: a checkpoint knows its config, and a config where its checkpoint is."""
+"""Which network a command runs: the config in a checkpoint, and the checkpoint of a config."""
 
 import pytest
 import tiny
@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(params=COMMANDS)
 def find(request):
-    """Return what finds the network that further flags of a command name."""
+    """Return a function that finds the network for further flags of a command."""
     script, flags = COMMANDS[request.param]
     return lambda *more: find_network(network_choice(*parse_args(script.make_parser(), [*flags, *map(str, more)])))
 

@@ -1,4 +1,4 @@
-"""The package that is installed: its commands, its configs beside a program's own, what each use needs."""
+"""The installed package: its commands, its configs beside a program's own, its requirements."""
 
 import importlib
 import re

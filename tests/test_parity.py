@@ -1,4 +1,4 @@
-"""The authors' code is the judge: every case of the parity folders, and a small set of the project's own."""
+"""Parity with the authors' code: the cases in tests/figures and in the folders of AOT_PARITY_DIR."""
 
 import json
 import re
@@ -28,9 +28,9 @@ from aot_jax.training.optim import (
     learning_rate,
 )
 
-TOLERANCE = 2e-4  # of logits, absolute
-OWN_TOLERANCE = 2e-5  # drawn weights pass little of the masks on: nearer figures see more of them
-AGREEMENT = 0.999  # of pixels in every frame
+TOLERANCE = 2e-4  # largest absolute difference of logits
+OWN_TOLERANCE = 2e-5  # the same for our cases; tighter, as masks have little effect with random weights
+AGREEMENT = 0.999  # least share of equal pixels in every frame
 
 each_folder = pytest.mark.parametrize("folder", parity.FOLDERS, ids=lambda folder: folder.name)
 
@@ -41,7 +41,7 @@ def each_case(kind):
 
 
 def figures_of(folder, name):
-    """Read a file of figures, or skip the test."""
+    """Read a file of results, or skip the test."""
     path = folder / name
     if not path.is_file():
         pytest.skip(f"no {name} in {folder}: set AOT_PARITY_DIR")
@@ -49,7 +49,7 @@ def figures_of(folder, name):
 
 
 def run_inference(path):
-    """Check a case's parameter shapes and run it; returns the worst difference of its logits."""
+    """Check a case's parameter shapes and run it; returns the largest difference of its logits."""
     case, _ = parity.load(path)
     known = release_tensors(parity.load_config_of(case["model"]))
     known = {name: list(tensor.shape) for name, tensor in known.items()}
@@ -87,8 +87,8 @@ def given_masks(case, folder, frames):
     return given
 
 
-# With drawn weights, groups of ten answer almost alike where their masks differ only elsewhere: identity 8 of one
-# group and of the next are then equal to the last digit, and rounding chooses. Weights perturbed by 2e-6 change up to
+# With random weights, groups of ten give almost equal logits where their masks differ only elsewhere: identity 8 of one
+# group and of the next are then equal to the last digit, and rounding decides. Weights perturbed by 2e-6 change up to
 # 1.2% of this case's pixels (0.002% of the others'), always between the same identity of two groups.
 TIED = {"track_aott_44_objects": 0.97}
 
@@ -120,7 +120,7 @@ def test_tracking(path):
 
 
 def run_training(path):
-    """Run a training case, judge its losses, return it and the norm of every tensor's gradient."""
+    """Run a training case and check its losses; returns it and the norm of every tensor's gradient."""
     case, _ = parity.load(path)
     model = parity.load_model(case)
     config = model.config.copy_and_resolve_references()

@@ -1,4 +1,4 @@
-"""Whose run a folder holds: settings that must agree, folders that are free or not, one process at a time."""
+"""Output folders: settings that must agree, free and used folders, one process at a time."""
 
 import json
 import signal
@@ -85,7 +85,7 @@ def test_a_second_run_at_once_is_refused_and_changes_nothing(tmp_path, options):
         with pytest.raises(RunError, match="is in use by another run: wait until it has ended"):
             Run(tmp_path / "out", {"video": "b"}, **options).__enter__()
         assert run.record.read_text() == before
-        with pytest.raises(RunError, match="is in use"):  # the refusal has not opened it either
+        with pytest.raises(RunError, match="is in use"):  # the failed attempt has not released the lock
             Run(tmp_path / "out", {"video": "a"}, **options).__enter__()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["progress.json"]
 

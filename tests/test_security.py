@@ -1,4 +1,4 @@
-"""Hostile files: nothing in them is run, nothing is fetched, nothing is written elsewhere, and sizes are bounded."""
+"""Hostile files: no code is run, nothing is fetched or written elsewhere, and sizes are bounded."""
 
 import contextlib
 import http.server
@@ -40,7 +40,7 @@ SMALL = ("model.channels=32", "model.heads=2", "model.window=3", "model.depth=1"
 
 
 class Bomb:
-    """Makes a file when it is unpickled."""
+    """Creates a file when unpickled."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -51,7 +51,7 @@ class Bomb:
 
 @pytest.fixture
 def trap(tmp_path):
-    """A file that only hostile code makes."""
+    """Return the path of a file that only hostile code would create."""
     path = tmp_path / "trap"
     yield path
     assert not path.exists()
@@ -74,7 +74,7 @@ def checkpoint(saved, tmp_path):
 
 
 def describe(checkpoint, **changes):
-    """Change what a checkpoint says of its config."""
+    """Change the config stored in a checkpoint."""
     path = checkpoint / "model.json"
     content = json.loads(path.read_text())
     content["config"] |= changes
@@ -89,7 +89,7 @@ def test_the_config_of_a_checkpoint_is_data(checkpoint, trap, tmp_path, monkeypa
         path.parent.mkdir(exist_ok=True)
         path.write_text(code)
     describe(checkpoint, name=form.format(checkpoint))
-    assert config_of(checkpoint).model.channels == 32  # the fields are taken, the name is not
+    assert config_of(checkpoint).model.channels == 32  # the fields are used, the name is not
     describe(checkpoint, name="aost")
     assert config_of(checkpoint).name == "aost"
 
@@ -120,7 +120,7 @@ def test_broken_configs_of_checkpoints_are_refused(checkpoint, content):
 def test_nothing_in_a_checkpoint_is_unpickled(checkpoint, trap):
     config, bomb = load_config("aost", SMALL), pickle.dumps(Bomb(trap))
     for path in sorted((checkpoint / "params").rglob("*")):
-        if path.is_file() and "ocdbt.process_0" not in path.parts:  # what these hold is in manifest.ocdbt and d
+        if path.is_file() and "ocdbt.process_0" not in path.parts:  # their contents are also in manifest.ocdbt and d
             whole = path.read_bytes()
             path.write_bytes(bomb)
             with contextlib.suppress(CheckpointError):  # some files are not needed
@@ -130,7 +130,7 @@ def test_nothing_in_a_checkpoint_is_unpickled(checkpoint, trap):
 
 
 def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_read(checkpoint, tmp_path):
-    """Its own description says what fits; the arrays may be of any size."""
+    """The metadata is valid, but the arrays may have any size."""
     params = jax.tree.map(np.asarray, load_params(checkpoint, load_config("aost", SMALL)))
     params["identity_bank"]["kernel"] = np.zeros((17, 17, 11, 4096), np.float32)
     save_params(tmp_path / "large", params, load_config("aost", SMALL))
@@ -197,7 +197,7 @@ def test_files_are_opened_in_the_guarded_places_only():
 
 @pytest.fixture(scope="module")
 def server():
-    """A web server of this machine that must not be asked for anything."""
+    """A local web server that must not receive a request."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -247,7 +247,7 @@ def test_a_name_like_a_protocol_is_that_of_a_file(tmp_path, monkeypatch):
 
 
 def gif(width, height):
-    """A picture of one pixel on a canvas of any size."""
+    """Return an image of one pixel on a canvas of any size."""
     frame = struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x4c\x01\0"
     header = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
     return header + b"\x21\xf9\x04\0\x0a\0\0\0\x2c" + frame + b"\x3b"
@@ -260,11 +260,11 @@ def test_a_video_may_not_claim_more_than_the_bound(tmp_path, side):
         VideoReader(tmp_path / "bomb.gif")
 
 
-# Pictures
+# Images
 
 
 def png(width, height, rows=1):
-    """A grey PNG whose header claims any size; it holds some rows of zeros."""
+    """Return a grey PNG whose header claims any size, with some rows of zeros."""
     ihdr = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", ihdr), (b"IDAT", zlib.compress(bytes((width + 1) * rows))), (b"IEND", b"")]
     body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
@@ -272,7 +272,7 @@ def png(width, height, rows=1):
 
 
 def jpeg(width, height, path):
-    """A small JPEG whose header claims any size."""
+    """Return a small JPEG whose header claims any size."""
     Image.new("L", (8, 8)).save(path, "JPEG")
     data = bytearray(path.read_bytes())
     at = data.index(b"\xff\xc0") + 5
@@ -301,7 +301,7 @@ def test_pictures_are_measured_before_they_are_decoded(tmp_path):
 
 
 def test_a_folder_of_bombs_is_reported(tmp_path, capsys, monkeypatch):
-    """`python -m data_pipeline.check` looks into any folder."""
+    """`python -m data_pipeline.check` may be run on any folder."""
     for kind in ("JPEGImages", "Annotations"):
         (tmp_path / kind / "clip").mkdir(parents=True)
         for number in range(2):

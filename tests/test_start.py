@@ -1,4 +1,4 @@
-"""How a command starts: huge pages are asked for where they can be had, compiled programs are kept."""
+"""How a command starts: huge pages are enabled where available, compiled programs are cached."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_p
 
 def test_programs_that_were_cut_off_are_removed_from_our_own_folder_only(tmp_path, monkeypatch):
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_COMPILATION_CACHE_MAX_SIZE"):
-        monkeypatch.setenv(name, "")  # and put back afterwards
+        monkeypatch.setenv(name, "")  # monkeypatch restores it afterwards
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     start.keep_compiled()
@@ -91,7 +91,7 @@ def test_ctrl_c_says_nothing_until_all_is_loaded(tmp_path, loaded):
         "import os, signal, sys\n"
         "from aot_jax import start\n"
         "start.use_huge_pages = lambda: None\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # tests in the background inherit: ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background processes inherit an ignored SIGINT
         "start.prepare_process()\n"
         "def main():\n"
         "    try:\n"
@@ -122,7 +122,7 @@ def no_device(*_):
         (RuntimeError("FAILED_PRECONDITION: DNN library initialization failed."), "CUDA does not work here (FAILED_"),
         (RuntimeError("jaxlib version 0.9 is incompatible with jax version 0.10"), "CUDA does not work here (jaxlib"),
         (ModuleNotFoundError("No module named 'optax'", name="optax.losses"), "optax.losses is not installed: pip i"),
-        (ModuleNotFoundError("No module named 'aot_jax.x'", name="aot_jax.x"), None),  # a fault of ours
+        (ModuleNotFoundError("No module named 'aot_jax.x'", name="aot_jax.x"), None),  # a bug in this project
         (RuntimeError("a fault"), None),
         (AssertionError(), None),
         (ValueError("RESOURCE_EXHAUSTED: disk"), None),
@@ -147,7 +147,7 @@ def test_an_error_without_a_word_is_explained_by_asking_jax(monkeypatch, platfor
     if platforms:
         monkeypatch.setenv("JAX_PLATFORMS", platforms)
     assert start.machine_trouble(AssertionError()).startswith(says)
-    assert start.machine_trouble(ValueError("a fault")) is None  # no error of JAX: other hosts may still be waited for
+    assert start.machine_trouble(ValueError("a fault")) is None  # not a JAX error: other hosts may still be waiting
 
 
 def test_a_backend_that_is_not_there_is_one_line(tmp_path):

@@ -1,4 +1,4 @@
-"""What a trained network does, and one with drawn weights would not."""
+"""Behaviour that only a trained network shows."""
 
 from dataclasses import asdict, replace
 
@@ -31,7 +31,7 @@ def track(frames, mask, depth, dtype="float32"):
 
 
 def mean_similarity(masks, labels):
-    """Mean J over objects and the frames after the first."""
+    """Return the mean J over objects and the frames after the first."""
     ids = np.unique(masks[0])[1:]
     return np.mean([region_similarity(masks[t] == i, labels[t] == i) for t in range(1, len(masks)) for i in ids])
 

@@ -1,4 +1,4 @@
-"""Files of weights: half precision, described, checked; and the one that ships, once there is one."""
+"""Weight files: half precision, metadata, checksum; and the file that ships, if there is one."""
 
 import itertools
 import json
@@ -164,9 +164,9 @@ def test_export_errors(model, tmp_path, monkeypatch, capsys, flags, message):
     ("x", "halved"),
     [
         (np.linspace(-3, 3, 40), True),
-        (np.geomspace(1e-9, 1, 40), True),  # what is lost is small beside the rest
+        (np.geomspace(1e-9, 1, 40), True),  # the loss is relatively small
         (np.geomspace(1e-9, 1e-6, 40), False),
-        (np.geomspace(1, 7e4, 40), False),  # past the largest float16
+        (np.geomspace(1, 7e4, 40), False),  # above the largest float16
     ],
 )
 def test_what_is_halved(x, halved):

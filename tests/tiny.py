@@ -18,7 +18,7 @@ from aot_jax.typing import Params
 
 
 class TinyEncoder(nn.Module):
-    """Four convolutions in place of an encoder; the networks' grids, few channels."""
+    """An encoder of four convolutions, with the usual strides and few channels."""
 
     dtype: jnp.dtype = jnp.float32
     drop_path: float = 0.0
@@ -33,24 +33,24 @@ class TinyEncoder(nn.Module):
 
 
 ENCODERS["tiny"] = TinyEncoder
-FROZEN = r"^encoder/conv[01]/"  # while training
+FROZEN = r"^encoder/conv[01]/"  # paths of parameters frozen in training
 
 SIZES = ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")
 NETWORKS = {"v1": "aotl", "v2": "aost", "gpm": "deaotl"}  # a config of each block
 
 
 def sizes(name: str) -> list[str]:
-    """Overrides that make a config's network small; DeAOT's has one head at any size."""
+    """Return overrides that make a config's network small; DeAOT's always has one head."""
     return [*SIZES, *(["model.heads=1"] if name.startswith("deaot") else [])]
 
 
 def shapes(model) -> dict[tuple[str, ...], jax.ShapeDtypeStruct]:
-    """Shapes of a network's own init, by path."""
+    """Return the shapes of a network's `init`, by path."""
     return flatten_dict(param_shapes(model))
 
 
 def draw(model, seed: int = 0) -> Params:
-    """Draw parameters without compiling `init`; biases and norms are drawn too, so that none is neutral."""
+    """Draw parameters without compiling `init`; biases and norms are random too, so that all have an effect."""
     rng = np.random.default_rng(seed)
     flat = {}
     for path, leaf in shapes(model).items():
@@ -99,7 +99,7 @@ def mask(height: int, width: int, ids) -> np.ndarray:
 
 
 def features(batch: int, height: int, width: int, seed: int = 0, channels: int = 32) -> Features:
-    """Draw what the tiny encoder might make of images of (16 height - 15, 16 width - 15) pixels."""
+    """Draw features like the tiny encoder's for images of (16 height - 15, 16 width - 15) pixels."""
     rng = np.random.default_rng(seed)
 
     def draw(stride: int, count: int) -> jax.Array:

@@ -1,4 +1,4 @@
-"""A small network with trained weights, for tests of what only training brings. See `figures/README.md`."""
+"""A small trained network, for tests of behaviour that needs training. See `figures/README.md`."""
 
 import functools
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Draw first masks, watch and correct tracking in a web page: `track.py VIDEO --browser`."""
+"""Web page to draw masks and to watch and correct tracking: `track.py VIDEO --browser`."""

@@ -1,4 +1,4 @@
-"""`track.py VIDEO --browser`: open the video, print the page's address, serve it until Ctrl-C."""
+"""Run `track.py VIDEO --browser`: open the video, print the page's address, serve the page until Ctrl-C."""
 
 import os
 import re
@@ -37,13 +37,13 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     """Serve the page of a video until Ctrl-C.
 
     Args:
-        options: as for a run without a page; masks and boxes may be missing, since they can be drawn.
-        page: where.
+        options: as for a run without a page; masks and boxes are optional.
+        page: address to serve at.
         warn: called with each warning.
 
     Raises:
-        RunError: the server's libraries are missing, the port is taken, or another process has the folder.
-        One of `aot_jax.video.run.ERRORS`, OSError: for whatever a person can mend; the message says how.
+        RunError: the server's libraries are missing, the port is taken, or another process uses the folder.
+        One of `aot_jax.video.run.ERRORS`, OSError: the input cannot be used; the message states the remedy.
     """
     try:
         import uvicorn
@@ -103,7 +103,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
 
 
 def _give_masks(session: Session, options: TrackOptions, warn: Callable[[str], None]) -> int:
-    """Take the masks that the command was given; returns the frame to show first."""
+    """Add the masks given on the command line; return the frame to show first."""
     if not options.masks and not options.boxes:
         return 0
     prompts = read_prompts(session.source, options.masks, options.boxes, options.mask_frame, warn)
@@ -118,30 +118,31 @@ def _give_masks(session: Session, options: TrackOptions, warn: Callable[[str], N
 def _bind(config: Any, page: PageOptions) -> Any:
     try:
         return config.bind_socket()
-    except SystemExit:  # uvicorn leaves; the reason is on the screen
+    except SystemExit:  # uvicorn exits; it has printed the reason
         raise RunError(f"port {page.port} cannot be had on {page.host}; choose another with --port") from None
 
 
 def has_desktop() -> bool:
-    """Tell whether a window can be opened here."""
+    """Tell whether a browser window can be opened on this machine."""
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def load_files(
     source: Source, index: int, given: Sequence[tuple[str, bytes]]
 ) -> tuple[dict[int, np.ndarray], list[str]]:
-    """Read mask files dropped on the page, in every form that `track.py --mask` takes.
+    """Read mask files dropped on the page, in all formats of `track.py --mask`.
 
     Args:
         source: the video.
-        index: frame shown, which a single mask is for; several are placed by their names.
-        given: name and content of each. Of a name only plain letters are kept: it never leads to another folder.
+        index: frame shown, used for a single mask; several are placed by their names.
+        given: name and content of each file. Names are sanitised and never lead to another folder.
 
     Returns:
-        labels (h, w) int32 by number of frame, and what was guessed.
+        Labels (h, w) int32 by frame number, and notes on guesses.
 
     Raises:
-        MaskError: as of `read_masks`.
+        MaskError: as in `read_masks`.
+        SessionError: a mask fits no frame.
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -168,10 +169,10 @@ def load_files(
 def export(
     session: Session, formats: Sequence[str], packed: bool, warn: Callable[[str], None]
 ) -> tuple[str, Path | None]:
-    """Write formats into the results folder, and all of it as a zip.
+    """Write exports to the results folder and, if `packed`, pack the folder into a zip.
 
     Returns:
-        what to tell, and the zip's path.
+        A message for the user, and the zip's path or None.
     """
     source, folder = session.source, session.folder
     missing = [i for i, kind in enumerate(session.status) if kind == NOTHING]
@@ -185,7 +186,7 @@ def export(
         names = [name for name in formats if name != OVERLAY]
         render(source, folder, ids, overlay=OVERLAY in formats, exports=names, quiet=True, warn=warn)
         return text + ".", _pack(folder, source.name) if packed else None
-    finally:  # else they would be taken for tracked ones next time
+    finally:  # else they would count as tracked next time
         for index in missing:
             session.mask_path(index).unlink(missing_ok=True)
 

@@ -1,30 +1,30 @@
-"""Turn a box or a few strokes into an object's mask along the edges of the picture, by OpenCV's GrabCut."""
+"""Segment an object from a box or a few strokes along image edges, with OpenCV's GrabCut."""
 
 import cv2
 import numpy as np
 
 ROUNDS = 5  # iterations of GrabCut
-LONG_EDGE = 600  # pixels: larger regions are cut out at this size, and their edges scaled back up
-AROUND_BOX = 0.25  # share of the box's sides looked at around it, to learn the background's colours
-AROUND_STROKES = 0.75  # the same around strokes, which cover only part of their object
+LONG_EDGE = 600  # longest edge in pixels; larger regions are scaled down, and their masks back up
+AROUND_BOX = 0.25  # margin around a box relative to its sides, to learn the background's colours
+AROUND_STROKES = 0.75  # margin around strokes, larger since they cover only part of the object
 
 
 def cut_out(
     pixels: np.ndarray, strokes: np.ndarray, others: np.ndarray, box: tuple[int, int, int, int] | None = None
 ) -> np.ndarray:
-    """Find an object's pixels.
+    """Segment an object.
 
     Args:
         pixels: (h, w, 3) uint8 RGB.
-        strokes: (h, w) bool, pixels drawn as the object; used where there is no box.
-        others: (h, w) bool, pixels of other objects, which stay theirs.
-        box: x0, y0, x1, y1 in pixels, x1 and y1 not included, around the whole object.
+        strokes: (h, w) bool, pixels drawn as the object; used if there is no box.
+        others: (h, w) bool, pixels of other objects, which do not change.
+        box: x0, y0, x1, y1 in pixels around the whole object, x1 and y1 excluded.
 
     Returns:
         (h, w) bool.
 
     Raises:
-        ValueError: if there are neither strokes nor a box with pixels of the frame in it.
+        ValueError: there are no strokes, or the box contains no pixels of the frame.
     """
     height, width = strokes.shape
     if box is None:
@@ -63,7 +63,7 @@ def _grab(pixels: np.ndarray, state: np.ndarray) -> np.ndarray:
         return np.isin(state, (cv2.GC_FGD, cv2.GC_PR_FGD))
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # the same strokes give the same mask
-    whole = (0, 0, *size)  # of no meaning with a mask
-    cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), labels, whole, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    unused = (0, 0, *size)  # rectangle, ignored with GC_INIT_WITH_MASK
+    cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), labels, unused, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     chosen = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.resize(chosen, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5

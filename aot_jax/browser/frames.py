@@ -1,4 +1,4 @@
-"""Any frame of a video at once, as a JPEG: what a page that jumps about needs. Nothing holds the video."""
+"""Random access to the frames of a video, as JPEGs, without holding the video in memory."""
 
 import threading
 from collections import OrderedDict
@@ -11,20 +11,20 @@ from aot_jax.io.sources import Source
 from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import Frame, VideoReader
 
-KEPT = 64  # JPEGs that stay in memory
-QUALITY = 90  # of the JPEGs
-NEAR = 12  # frames ahead that are reached sooner by reading on than by seeking
+KEPT = 64  # most JPEGs in the cache
+QUALITY = 90  # JPEG quality, 0 to 100
+NEAR = 12  # most frames to skip by reading on, which is faster than seeking
 
 
 class Frames:
-    """Frames of a source by number, for several threads at once.
+    """Thread-safe access to frames by number.
 
     Args:
         source: the video.
     """
 
     def __init__(self, source: Source) -> None:
-        # A reader of its own: tracking reads on with the other.
+        # A separate reader, since tracking uses the source's at the same time.
         self._video = VideoReader(source.path) if isinstance(source, VideoReader) else None
         self._index = packet_index(source.path) if isinstance(source, VideoReader) else None
         self._source = source
@@ -35,7 +35,7 @@ class Frames:
 
     @property
     def count(self) -> int:
-        """Return the number of frames, as well as it is known."""
+        """Return the number of frames, or the best estimate."""
         if self._index is not None:
             return len(self._index)
         return self._source.count or self._source.expected or 1
@@ -45,7 +45,7 @@ class Frames:
 
         Raises:
             IndexError: there is no such frame.
-            FrameError: it cannot be read.
+            FrameError: the frame cannot be read.
         """
         with self._lock:
             if index in self._jpegs:
@@ -65,7 +65,7 @@ class Frames:
             return self._pixels(index)
 
     def from_frame(self, start: int) -> Iterator[Frame]:
-        """Yield frames `start`, `start` + 1, ...; from the key frame before, where the file can be sought in."""
+        """Yield frames `start`, `start` + 1, ...; seek to the key frame before if the file allows it."""
         if self._video is None:
             return self._source.frames(start)
         if self._index is None:

@@ -1,4 +1,4 @@
-"""Who may ask: a request with the token, to a name of this machine, from the page that this server sent."""
+"""Access control: a request needs the token, a Host header of this machine, and this page as its origin."""
 
 import secrets
 
@@ -18,11 +18,11 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses requests of strangers before anything looks at them.
+    """ASGI middleware that refuses unauthorised requests.
 
     Args:
-        app: answers the others.
-        token: first part of every path.
+        app: application that answers authorised requests.
+        token: secret, the first part of every path.
         host: name or address that the server listens on.
     """
 

@@ -1,6 +1,6 @@
-"""The page's server: Starlette, one WebSocket, everything behind a token in the address.
+"""Server of the page: a Starlette app with one WebSocket, behind a token in the address.
 
-`guard.py` refuses strangers. Frames are asked for by number; no path from the page reaches the file system.
+`guard.py` refuses unauthorised requests. Frames are requested by number; no path from the page reaches the file system.
 """
 
 import asyncio
@@ -29,29 +29,28 @@ from aot_jax.browser.tracking import Tracking
 from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 
-MOST_BYTES = 64 << 20  # of one request's body
+MOST_BYTES = 64 << 20  # largest body of a request, in bytes
 PAGE = (
     *("main.js", "api.js", "keys.js", "mask.js", "objects.js", "timeline.js", "tools.js", "view.js"),
     *("style.css", "icon.svg"),
 )
 TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 HELD = "Another browser window has this video open. Close it there, then reload this page."
-EXPECTED = (SessionError, FrameError, MaskError, ValueError, IndexError, OSError)  # told to the person at the page
+EXPECTED = (SessionError, FrameError, MaskError, ValueError, IndexError, OSError)  # errors shown on the page
 
 
 class Server:
-    """Everything that the page can ask for.
+    """Request handlers of the page.
 
     Args:
-        session: the video.
+        session: state of the page.
         tracking: its tracker.
         start: frame to show first.
-        network: what runs, for the page's head.
-        formats: names of exports.
-        load: reads mask files given by name and content, for a frame; returns labels by frame, and lines to tell.
-        export: writes formats into the results folder, and a zip where it is asked to; returns what to tell, and the
-            zip's path.
-        host: that the server listens on.
+        network: description of the network, for the page's header.
+        formats: names of export formats.
+        load: reads mask files (name, content) for a frame; returns labels by frame, and notes.
+        export: writes formats to the results folder and, if asked, a zip; returns a message and the zip's path.
+        host: name or address that the server listens on.
     """
 
     def __init__(
@@ -93,12 +92,12 @@ class Server:
         return Response(text.replace("{base}", f"/{self.session.token}/"), media_type="text/html", headers=HEADERS)
 
     async def _asset(self, request: Request) -> Response:
-        name = request.url.path.rpartition("/")[2]  # one of PAGE: the routes are made of them
+        name = request.url.path.rpartition("/")[2]  # one of PAGE, from which the routes are made
         data = files("aot_jax.browser").joinpath("page", name).read_bytes()
         return Response(data, media_type=TYPES[name.rpartition(".")[2]], headers=HEADERS)
 
     def _answer(self, handle: Callable) -> Callable:
-        """Turn what a person can mend into a line of text for the page."""
+        """Wrap a handler to return expected errors as text with status 400."""
 
         async def answer(request: Request) -> Response:
             try:
@@ -184,7 +183,11 @@ class Server:
         return b"".join(parts)
 
     async def _places(self, request: Request) -> np.ndarray:
-        """Return the mask of a request's body: gzip of one byte a pixel, and no more than the frame has."""
+        """Return the mask (h * w,) uint8 in a request's body, which is gzip-compressed.
+
+        Raises:
+            SessionError: it cannot be decompressed, or has another size than the frame.
+        """
         height, width = self.session.source.size
         unpack = zlib.decompressobj(wbits=31)
         try:
@@ -196,7 +199,7 @@ class Server:
         return np.frombuffer(data, np.uint8)
 
     def _say(self, message: dict[str, Any]) -> None:
-        """Send a message to the page, from any thread."""
+        """Queue a message for the page; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._waiting.put_nowait, message)
 
@@ -206,7 +209,7 @@ class Server:
         if self._socket is not None and client != self._client:
             await socket.close(code=4409, reason=HELD)
             return
-        if self._socket is not None:  # the same window has reconnected
+        if self._socket is not None:  # the same window reconnects
             await self._close(self._socket)
         self._socket, self._client, self._loop = socket, client, asyncio.get_running_loop()
         self._waiting = asyncio.Queue()
@@ -257,7 +260,7 @@ class Server:
             asyncio.get_running_loop().run_in_executor(None, session.remove, int(message["id"]))
 
     def state(self) -> dict[str, Any]:
-        """Return all that the page has to know when it opens."""
+        """Return the message that initialises the page."""
         session, (height, width) = self.session, self.session.source.size
         return {
             "type": "state",

@@ -1,8 +1,8 @@
-"""One video in the browser: its objects, the masks given by hand and those tracked, and what each frame is.
+"""State of a video in the browser: objects, given and tracked masks, and the status of each frame.
 
-OUTPUT/masks/FRAME.png   palette PNGs of all frames done so far, as `track.py` writes them
-OUTPUT/given/FRAME.png   the masks drawn or loaded, as `track.py --mask OUTPUT/given` takes them
-OUTPUT/browser.json      names of objects, what each frame is, and the token of the page's address
+OUTPUT/masks/FRAME.png   palette PNGs of all frames with a mask, as written by `track.py`
+OUTPUT/given/FRAME.png   masks drawn or loaded, for `track.py --mask OUTPUT/given`
+OUTPUT/browser.json      object names, status of each frame, and the token of the page's address
 """
 
 import base64
@@ -23,30 +23,30 @@ from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.io.sources import Source
 from aot_jax.runs import RunError
 
-NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # what a frame is, as the page's timeline has it
-MOST_OBJECTS = 255  # a byte a pixel, 0 for background
-SAVE_EVERY = 2.0  # seconds between writes of browser.json while tracking
+NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
+MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
+SAVE_EVERY = 2.0  # shortest time between writes of browser.json while tracking, in seconds
 
 
 class SessionError(RunError):
-    """Something that the page asked for and cannot be done; the message is for the person there."""
+    """A request of the page cannot be fulfilled; the message is shown there."""
 
 
 @dataclass(frozen=True)
 class Object:
-    """One object, as the page lists it."""
+    """One object in the page's list."""
 
-    id: int  # in mask files, 1 .. 2**31 - 1
+    id: int  # id in mask files, 1 .. 2**31 - 1
     name: str = ""
 
 
 class Session:
-    """The state behind the page. All methods may be called from any thread.
+    """State of the page. All methods may be called from any thread.
 
     Args:
         source: the video.
-        folder: of the results; it exists.
-        say: called with each message for the page, a JSON object with "type".
+        folder: results folder; it exists.
+        say: called with each message for the page, a JSON object with a field "type".
     """
 
     def __init__(self, source: Source, folder: Path, say: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
@@ -71,7 +71,7 @@ class Session:
             return {}
 
     def _take_up_files(self) -> None:
-        """Count masks that a command, or a server that was killed, has left."""
+        """Update the status of frames from mask files that another command or a killed server left."""
         for name, kind in (("masks", TRACKED), ("given", GIVEN)):
             for path in (self.folder / name).glob("*.png"):
                 index = self.source.index_of(path.stem)
@@ -102,15 +102,15 @@ class Session:
                 temporary.write_text(json.dumps(content), "utf-8")
 
     def mask_path(self, index: int) -> Path:
-        """Return where a frame's mask is."""
+        """Return the path of a frame's mask."""
         return self.folder / "masks" / f"{self.source.label(index)}.png"
 
     def given_path(self, index: int) -> Path:
-        """Return where a frame's mask is, if it was given by hand."""
+        """Return the path of a frame's given mask."""
         return self.folder / "given" / f"{self.source.label(index)}.png"
 
     def check(self, index: int) -> int:
-        """Return the number of a frame that exists.
+        """Return the frame number if the frame exists.
 
         Raises:
             SessionError: there is no such frame.
@@ -120,14 +120,14 @@ class Session:
         return index
 
     def labels(self, index: int) -> np.ndarray:
-        """Return the mask of a frame, (h, w) int32 ids; zeros where it has none."""
+        """Return the mask of a frame, (h, w) int32 ids; zeros if it has none."""
         for path in (self.given_path(index), self.mask_path(index)):
             if path.exists():
                 return read_mask(path)
         return np.zeros(self.source.size, np.int32)
 
     def places(self, index: int) -> np.ndarray:
-        """Return the mask of a frame as the page has it: (h, w) uint8, an object's place in the list, from 1."""
+        """Return the mask of a frame for the page: (h, w) uint8 positions in the object list, from 1; 0 background."""
         labels = self.labels(index)
         with self.lock:
             self.add_ids(np.unique(labels).tolist())
@@ -136,10 +136,10 @@ class Session:
         return order[np.searchsorted(ids[order], labels)].astype(np.uint8)
 
     def to_ids(self, places: np.ndarray) -> np.ndarray:
-        """Turn a mask as the page has it into ids, (h, w) int32.
+        """Convert a mask of the page, positions in the object list, to ids (h, w) int32.
 
         Raises:
-            SessionError: another size than the video's, or a place that no object has.
+            SessionError: the size is not that of the video, or a position is not in the list.
         """
         if places.size != self.source.size[0] * self.source.size[1]:
             raise SessionError(f"a mask of {places.size} pixels does not fit frames of {self.source.size}")
@@ -150,7 +150,7 @@ class Session:
         return ids[places].reshape(self.source.size)
 
     def give(self, index: int, labels: np.ndarray) -> None:
-        """Take a mask (h, w) of ids as given by hand for a frame; without objects, as none given."""
+        """Store a given mask (h, w) of ids for a frame; an empty mask removes the frame's masks."""
         with self.lock:
             before = self.status[self.check(index)]
             if labels.any():
@@ -165,23 +165,23 @@ class Session:
             self.save()
 
     def track(self, index: int, labels: np.ndarray, lost: bool) -> None:
-        """Take a mask that was tracked."""
+        """Store a tracked mask (h, w) of ids for a frame; `lost` tells whether an object is missing in it."""
         write_mask(self.mask_path(index), labels)
         with self.lock:
             self.status[index] = LOST if lost else TRACKED
             self.save(now=False)
 
     def mark(self, index: int, status: int) -> None:
-        """Set what a frame is, and tell the page."""
+        """Set the status of a frame and send it to the page."""
         self.status[index] = status
         self.say({"type": "frame", "index": index, "status": status})
 
     def given(self) -> list[int]:
-        """Return the frames with a mask given by hand, ascending."""
+        """Return the numbers of frames with a given mask, ascending."""
         return [i for i, kind in enumerate(self.status) if kind in (GIVEN, CORRECTED)]
 
     def set_count(self, count: int) -> None:
-        """Take the true number of frames, once it is known."""
+        """Set the true number of frames, once known."""
         with self.lock:
             if count != len(self.status):
                 self.status = self.status[:count] + bytearray(max(0, count - len(self.status)))
@@ -189,10 +189,10 @@ class Session:
                 self.say({"type": "status", "status": list(self.status)})
 
     def add_ids(self, ids: Sequence[int]) -> None:
-        """List objects that are not listed yet.
+        """Add ids to the object list if they are not in it.
 
         Raises:
-            SessionError: more than the page can draw.
+            SessionError: there are more than `MOST_OBJECTS`.
         """
         with self.lock:
             known = {item.id for item in self.objects}

@@ -1,4 +1,4 @@
-"""Track in the background, from a frame with a mask forward or backward, while the page looks on."""
+"""Track in a background thread, forward or backward from a frame with a mask, and report to the page."""
 
 import threading
 import time
@@ -16,17 +16,17 @@ from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker, TrackError
 
 DIRECTIONS = ("forward", "backward", "both")
-REFERENCES = 6  # given frames before the first, nearest first, that the tracker is shown beforehand
-SMOOTHING = 0.1  # weight of the newest frame in the speed that is shown
+REFERENCES = 6  # most given frames, the nearest ones behind the first, that the tracker memorises beforehand
+SMOOTHING = 0.1  # weight of the newest frame in the displayed speed
 
 
 class Tracking:
-    """The one tracker behind a page.
+    """The tracker of a page and its background thread.
 
     Args:
-        session: the video.
-        make_tracker: returns a tracker; called once, when the first run starts.
-        depths: LSTT layers that the network can run.
+        session: state of the page.
+        make_tracker: returns a tracker; called when the first run starts.
+        depths: numbers of LSTT layers that the network can run, ascending.
     """
 
     def __init__(self, session: Session, make_tracker: Callable[[], Tracker], depths: list[int]) -> None:
@@ -39,14 +39,14 @@ class Tracking:
 
     @property
     def running(self) -> bool:
-        """Tell whether a run is on."""
+        """Tell whether a run is in progress."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, direction: str, frame: int) -> None:
-        """Start a run from the mask at `frame`, or from the nearest one that it can start from.
+        """Start a run from the mask at `frame`, or else from the nearest frame with a mask opposite to `direction`.
 
         Raises:
-            SessionError: a run is on, or there is no mask.
+            SessionError: the direction is unknown, a run is in progress, or there is no mask.
         """
         if direction not in DIRECTIONS:
             raise SessionError(f"{direction!r} is no direction: {', '.join(DIRECTIONS)}")
@@ -58,20 +58,24 @@ class Tracking:
         self._thread.start()
 
     def stop(self, wait: bool = False) -> None:
-        """End the run after the frame in work."""
+        """Stop the run after the current frame; `wait` until it has ended."""
         self._stop.set()
         if wait and self._thread is not None:
             self._thread.join()
 
     def set_depth(self, depth: int) -> None:
-        """Run so many LSTT layers from the next frame on."""
+        """Set the number of LSTT layers from the next frame on.
+
+        Raises:
+            SessionError: the network cannot run at this depth.
+        """
         if depth not in self.depths:
             raise SessionError(f"depth {depth} is none of {self.depths}")
         self.depth, self._pace = depth, None
         self.session.say({"type": "depth", "depth": depth})
 
     def set_rate(self, fps: float) -> None:
-        """Choose the depth by measured time, for so many frames a second; 0: always `depth`."""
+        """Choose the depth from measured times to reach `fps` frames a second; 0: always use `depth`."""
         self._pace = Pace(fps, self.depths[-1]) if fps > 0 and len(self.depths) > 1 else None
 
     def _begin(self, direction: str, frame: int) -> int:
@@ -80,7 +84,7 @@ class Tracking:
             if not given:
                 raise SessionError("draw or load a mask of the objects first")
             return given[0]
-        step = -1 if direction == "forward" else 1  # look back along the way
+        step = -1 if direction == "forward" else 1  # search against the direction of tracking
         while 0 <= frame < len(status):
             if status[frame] != NOTHING:
                 return frame
@@ -102,7 +106,7 @@ class Tracking:
             text = "Stopped." if self._stop.is_set() else "Done."
         except (FrameError, MaskError, TrackError, SessionError, OSError) as error:
             say({"type": "notice", "level": "error", "text": str(error)})
-        except Exception as error:  # the page is told of whatever ends a run; the server goes on
+        except Exception as error:  # report any error to the page; the server keeps running
             say({"type": "notice", "level": "error", "text": f"tracking ended with {type(error).__name__}: {error}"})
             self._tracker = None
         finally:
@@ -126,12 +130,12 @@ class Tracking:
         for frame in read_ahead(self._frames(begin, forward)):
             if self._stop.is_set():
                 return
-            if frame.index >= len(session.status):  # more than the file states
+            if frame.index >= len(session.status):  # more frames than the file states
                 session.set_count(frame.index + 1)
             last = frame.index
             own = session.labels(last) if last == begin or last in given else None
             if own is not None and own.any():
-                # Drawn anew: objects that this mask lacks are not where they would be predicted.
+                # The given mask is complete: objects that it lacks are absent in this frame.
                 tracker.step(frame.pixels, own, replace=True)
                 known |= _ids(own)
             else:

@@ -1,1 +1,1 @@
-"""Benchmark splits, the run over them, scores."""
+"""Run a tracker over the splits of benchmarks and score its masks."""

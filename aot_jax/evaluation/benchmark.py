@@ -1,4 +1,4 @@
-"""A whole evaluation: run over what is left of a split, score it, pack it, write the figures."""
+"""Run a whole evaluation: segment the unfinished videos of a split, score them, write results and archive."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 class HostError(RuntimeError):
-    """Another host has stopped with an error, which it tells itself."""
+    """Another host has stopped with an error and reports it itself."""
 
 
 class Stopped(RuntimeError):
-    """The run was interrupted; says how it goes on."""
+    """The run was interrupted; the message says how to resume it."""
 
 
-# What `evaluate` raises for input that cannot be used, besides OSError.
+# Exceptions of `evaluate` for bad input, besides OSError.
 ERRORS = (
     *(ConfigError, CheckpointError, DataError, RunError, HostError),
     *(FrameError, MaskError, TrackError, MetricsError),
@@ -45,22 +45,22 @@ ERRORS = (
 
 @dataclass(frozen=True)
 class Options:
-    """What an evaluation runs over, and how."""
+    """Options of an evaluation."""
 
     split: str
     data: str | None = None  # folder of data sets, see `load_split`
-    output: Path | None = None  # None: results/SPLIT/CONFIG...
-    overwrite: bool = False
-    all_frames: bool = False  # of YouTube-VOS
-    resolution: str = "480p"  # of DAVIS
-    depth: int | None = None  # LSTT layers; None: all
-    scales: tuple[float, ...] = (1.0,)  # of the input, averaged over
+    output: Path | None = None  # results folder; None: results/SPLIT/CONFIG...
+    overwrite: bool = False  # start again in a folder with other results
+    all_frames: bool = False  # use all frames of YouTube-VOS, at 30 a second
+    resolution: str = "480p"  # resolution of DAVIS
+    depth: int | None = None  # number of LSTT layers; None: all
+    scales: tuple[float, ...] = (1.0,)  # input scales, averaged over
     flip: bool = False  # average over mirrored frames too
-    devices: int | None = None  # of this host; None: all
+    devices: int | None = None  # most devices of this host to use; None: all
 
     @property
     def tracking(self) -> dict[str, Any]:
-        """The options of a `Tracker`."""
+        """Keyword arguments of `Tracker`."""
         output_height = None if self.resolution == "480p" else 480
         return {"scales": self.scales, "flip": self.flip, "output_height": output_height}
 
@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know of the videos and their scores."""
+        """Warnings about the videos and their scores."""
         return (*(warning for timing in self.timings.values() for warning in timing.warnings), *self.found.warnings)
 
 
@@ -85,15 +85,15 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
     """Evaluate a network on a split.
 
     Args:
-        options: what to run over, and how.
+        options: options of the evaluation.
         choice: the network.
 
     Returns:
-        the results; None on other hosts than 0.
+        The results; None on hosts other than 0.
 
     Raises:
-        Stopped: it was interrupted.
-        One of ERRORS, OSError: for input that cannot be used, or files that cannot be read or written.
+        Stopped: the run was interrupted.
+        One of `ERRORS`, OSError: input cannot be used, or a file cannot be read or written.
     """
     split = load_split(options.split, options.data, options.resolution, options.all_frames)
     network = find_network(choice)
@@ -118,22 +118,22 @@ def run_and_score(
     settings: Mapping[str, object],
     overwrite: bool = False,
 ) -> Outcome | None:
-    """Run over this host's share of a split, from where a killed run was; host 0 then scores and packs all of it.
+    """Segment the unfinished videos of this host's share of a split; host 0 then scores and packs the whole split.
 
     Args:
-        make_trackers: makes one a device for this many videos.
-        split: what to run over.
-        output: folder for masks and figures; one that all hosts see.
-        settings: of the run; a folder with masks of other ones is refused.
-        overwrite: begin again in such a folder.
+        make_trackers: returns one tracker per device, for a number of videos.
+        split: split to evaluate.
+        output: results folder, shared by all hosts.
+        settings: settings of the run; a folder with masks of other settings is refused.
+        overwrite: start again in such a folder.
 
     Returns:
-        the results; None on other hosts than 0.
+        The results; None on hosts other than 0.
 
     Raises:
-        RunError: the folder holds another run, is in use, or cannot be written to.
+        RunError: the folder holds another run, is in use, or cannot be written.
         HostError: another host has failed.
-        Stopped: it was interrupted.
+        Stopped: the run was interrupted.
         FrameError, MaskError, TrackError, MetricsError: as `run_split` and `score_split`.
     """
     finished = FinishedVideos(output, output / split.folder)
@@ -169,7 +169,7 @@ def run_and_score(
 
 
 def run_name(config: ConfigDict, options: Options, depth: int) -> str:
-    """Name a run's folder by its config and by the options that it is likely to be compared under."""
+    """Return the folder name of a run: its config, depth and other options that are likely to be compared."""
     parts = [config.name, f"depth{depth}" if config.model.scalable else ""]
     parts += ["all_frames" if options.all_frames else "", "full" if options.resolution != "480p" else ""]
     parts += ["multi_scale" if len(options.scales) > 1 else "", "flip" if options.flip else ""]
@@ -177,7 +177,7 @@ def run_name(config: ConfigDict, options: Options, depth: int) -> str:
 
 
 def describe(config: ConfigDict, checkpoint: Path | None, options: Options, depth: int) -> dict[str, object]:
-    """Return all that changes a run's masks: the network, its weights and the options."""
+    """Return the settings that determine a run's masks: network, weights and options."""
     settings: dict[str, object] = {"config": config.name, "checkpoint": "random weights"}
     chosen = asdict(options)
     settings |= {name: chosen[name] for name in ("split", "all_frames", "resolution")} | {"depth": depth}
@@ -191,7 +191,7 @@ def describe(config: ConfigDict, checkpoint: Path | None, options: Options, dept
 
 
 def format_outcome(outcome: Outcome) -> str:
-    """Lay out the results of an evaluation for a terminal. The last line holds the figures to quote."""
+    """Format the results of an evaluation for a terminal; the last line holds the scores to quote."""
     split, found = outcome.split, outcome.found
     if found.scores:
         lines = [format_scores(split, found.scores, outcome.timings), f"scored frames: {found.frames}"]
@@ -206,7 +206,11 @@ def format_outcome(outcome: Outcome) -> str:
 
 
 def _together(work: Callable[[], T]) -> T:
-    """Do a host's part and wait for the others; if one fails, all stop."""
+    """Run a step on every host and wait for all; if one fails, all stop.
+
+    Raises:
+        HostError: another host has failed.
+    """
     try:
         result = work()
     except Exception:
@@ -219,7 +223,7 @@ def _together(work: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def _explained(output: Path) -> Iterator[None]:
-    """Say of a file that cannot be written, and of an interrupt, what to do about it."""
+    """Turn an interrupt or OSError into an error whose message states the remedy."""
     goes_on = "the same command goes on after"
     try:
         yield

@@ -1,4 +1,4 @@
-"""Pair predicted masks with ground truth, of a split or of two folders, and have them scored."""
+"""Pair predicted masks with ground truth, for a split or two folders, and score them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,23 +11,23 @@ from aot_jax.metrics import MetricsError
 
 
 def score_split(split: Split, output: Path, workers: int | None = None, progress: bool = True) -> SetScores:
-    """Score the masks of a split, as far as there is ground truth.
+    """Score the masks of a split in the videos that have ground truth.
 
-    DAVIS is scored as by its toolkit. With `split.scoring` "objects", every object is scored from the frame after the
-    one that brings its mask: in its own list of frames (YouTube-VOS), or up to the last but one of the video (folder).
-    Where ground truth is in some frames only, those are scored.
+    DAVIS is scored as by its toolkit. With `split.scoring` "objects", every object is scored after the frame in which
+    its mask is given: in its own list of frames (YouTube-VOS), or up to the last but one of the video (folder). If only
+    some frames have ground truth, only those are scored.
 
     Args:
-        split: what was run over.
-        output: folder of the run.
-        workers: processes; None for as many as there are CPU cores, 1 for none but this one.
-        progress: draw a bar on a terminal.
+        split: evaluated split.
+        output: results folder of the run.
+        workers: number of processes; None: one per CPU core; 1: this process only.
+        progress: show a progress bar on a terminal.
 
     Returns:
-        scores, empty if there is no ground truth at all, and what was left out.
+        The scores, empty if there is no ground truth, with warnings about what was left out.
 
     Raises:
-        MetricsError: masks are missing, sizes differ, or files cannot be read. It lists all.
+        MetricsError: masks are missing, sizes differ, or files cannot be read; lists all problems.
     """
     videos, without, short = [], [], []
     for sequence in split.sequences:
@@ -69,23 +69,23 @@ def score_folders(
     progress: bool = True,
     sequences: Sequence[str] | None = None,
 ) -> SetScores:
-    """Score folders of masks, `VIDEO/FRAME.png` each, or the PNGs of a single video, as DAVIS does.
+    """Score folders of masks `VIDEO/FRAME.png`, or the PNGs of a single video, as DAVIS does.
 
-    The first frame and the last of each video are not scored and need no prediction. Where predicted frames between
-    lack ground truth, those that have it are scored, and objects that join later count from the frame after.
+    The first and the last frame of each video are not scored and need no prediction. If only some frames in between
+    have ground truth, only those are scored, and objects that appear later are scored from the next frame on.
 
-    Processes are spawned: a script that calls this needs the usual `if __name__ == "__main__":`.
+    Processes are spawned: a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
-        ground_truth: masks of ids, 255 is void, or black-and-white ones.
-        prediction: the same names and sizes.
+        ground_truth: folder of masks of ids with 255 as void, or of black-and-white masks.
+        prediction: folder of masks with the same names and sizes.
         binary: as in `score_sequence`.
-        workers: processes; None for as many as there are CPU cores, 1 for none but this one.
-        progress: draw a bar on a terminal.
-        sequences: names to score; None for all of the ground truth.
+        workers: number of processes; None: one per CPU core; 1: this process only.
+        progress: show a progress bar on a terminal.
+        sequences: names of videos to score; None: all of the ground truth.
 
     Raises:
-        MetricsError: folders, videos or frames are missing, sizes differ, or files cannot be read. It lists all.
+        MetricsError: folders, videos or frames are missing, sizes differ, or files cannot be read; lists all problems.
     """
     folders, problems, warnings = _pair_folders(Path(ground_truth), Path(prediction), sequences)
     videos = []
@@ -112,7 +112,7 @@ def score_folders(
 
 
 def _is_sparse(frames: Sequence[str], truth: Mapping[str, Path]) -> bool:
-    """Tell whether frames after the first with ground truth, the video's last excepted, lack it."""
+    """Tell whether a frame between the first with ground truth and the last of the video lacks it."""
     first = frames.index(next(iter(truth)))
     return not set(frames[first + 1 : -1]) <= truth.keys()
 
@@ -120,7 +120,7 @@ def _is_sparse(frames: Sequence[str], truth: Mapping[str, Path]) -> bool:
 def _pair_folders(
     ground_truth: Path, prediction: Path, names: Sequence[str] | None
 ) -> tuple[dict[str, tuple[Path, Path]], list[str], list[str]]:
-    """Pair the folders of each video: {name: (truth, prediction)}, and say what is missing or left over."""
+    """Return {video: (ground truth, prediction)} folders, problems (missing videos) and warnings (extra ones)."""
     for folder in (ground_truth, prediction):
         if not folder.is_dir():
             raise MetricsError(f"{folder}: not a folder; give one that holds SEQUENCE/FRAME.png")
@@ -142,7 +142,7 @@ def _pair_folders(
 
 
 def _why_none(video: VideoPair) -> str:
-    """Say why nothing of a video was scored."""
+    """Return the reason why nothing of a video was scored."""
     if len(video.frames) <= 2:
         count = len(video.frames)
         return f"{count} frames: none is left to score, since the first and the last are skipped; give three or more"

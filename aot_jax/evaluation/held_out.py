@@ -1,4 +1,4 @@
-"""Score a network on a split as eval.py does, and the baseline that copies the first mask."""
+"""Score a network on held-out videos during and after training, next to a baseline that copies the first mask."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,13 +26,13 @@ BASELINE = "copied first mask"
 
 
 class CopyTracker:
-    """Answers every frame with the first mask: what a video scores without any tracking."""
+    """Baseline without tracking: predicts the latest given mask for every frame."""
 
     def reset(self) -> None:
-        """Forget nothing: a stream begins anew by itself."""
+        """Do nothing: the state is local to `stream`."""
 
     def stream(self, frames: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
-        """Yield the latest mask (h, w) for each frame."""
+        """Yield the latest given mask (h, w) for each frame."""
         latest = np.zeros((0, 0), np.int32)
         for _, mask in frames:
             latest = latest if mask is None else mask
@@ -40,20 +40,20 @@ class CopyTracker:
 
 
 def score_tracker(tracker: VideoTracker, split: Split, folder: Path, title: str = "") -> Summary:
-    """Run a tracker over a split, write its masks to `folder`, return J, F and J&F."""
+    """Run a tracker over a split, write its masks to `folder`, and return its scores."""
     run_split([tracker], split, folder, title=f"{split.name} {title}".strip())
     return summarise(score_split(split, folder, workers=1).scores)
 
 
 def depths_of(model: Model) -> list[int]:
-    """Return the depths that a network runs at, the deepest last."""
+    """Return the depths (numbers of LSTT layers) that a network runs at, ascending."""
     full = model.config.model.depth
     return list(range(1, full + 1)) if model.config.model.scalable else [full]
 
 
 def score_depths(model: Model, split: Split, folder: Path) -> dict[int, Summary]:
-    """Score a network at each of its depths; masks go to `folder`/depthN."""
-    # On the CPU two at a time: each depth compiles and scores on one core for a part of its time.
+    """Score a network at each of its depths; write masks to `folder`/depthN."""
+    # On the CPU, two at a time: compiling and scoring a depth use a single core.
     workers = 2 if jax.default_backend() == "cpu" else 1
     depths = depths_of(model)
 
@@ -61,13 +61,13 @@ def score_depths(model: Model, split: Split, folder: Path) -> dict[int, Summary]
         return score_tracker(Tracker(model, depth), split, folder / f"depth{depth}", f"depth {depth}")
 
     with ThreadPoolExecutor(workers, thread_name_prefix="depth") as pool:
-        # The deepest takes longest and so begins.
+        # The deepest takes longest, so it starts first.
         running = {depth: pool.submit(score, depth) for depth in reversed(depths)}
         return {depth: running[depth].result() for depth in depths}
 
 
 def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
-    """Score a network at its full depth; and, for scalable ones, at each smaller depth."""
+    """Score a network at its full depth and, if it is scalable, at each smaller depth: {metric: value}."""
     summaries = score_depths(model, split, folder)
     full = summaries[max(summaries)]
     figures = {"J&F": full.JF, "J": full.J, "F": full.F}
@@ -77,14 +77,14 @@ def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
 
 
 def load_sets(entries: Iterable[str | tuple[str, str]], root: str = "") -> dict[str, Split]:
-    """Find the splits of `config.train.evaluate_on`, by a title for each.
+    """Load the splits of `config.train.evaluate_on` as {title: split}.
 
     Args:
-        entries: each the name of a split, or its name and a folder, below `root` unless absolute.
+        entries: names of splits, or (name, folder) with a folder relative to `root` or absolute.
         root: `config.data.root`.
 
     Raises:
-        DataError: if an entry is neither, or a split is not there.
+        DataError: an entry is malformed, or a split is missing.
     """
     sets: dict[str, Split] = {}
     for entry in entries:
@@ -97,9 +97,9 @@ def load_sets(entries: Iterable[str | tuple[str, str]], root: str = "") -> dict[
 
 
 def score_sets(sets: Mapping[str, Split], model: Model, folder: Path) -> dict[str, float]:
-    """Score a network on several splits, each figure under its split's title, and their mean J&F; masks go to `folder`.
+    """Score a network on several splits: {TITLE/metric: value} and the mean J&F; write masks to `folder`.
 
-    One split alone has no title.
+    For a single split, metrics have no title.
     """
     if len(sets) == 1:
         return score_model(model, next(iter(sets.values())), folder)
@@ -109,13 +109,13 @@ def score_sets(sets: Mapping[str, Split], model: Model, folder: Path) -> dict[st
 
 
 def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str, Summary]:
-    """Score the copied first mask, then the network at each of its depths: {what: figures}. Masks go to `folder`."""
+    """Score the baseline and the network at each of its depths: {row name: scores}; write masks to `folder`."""
     rows = {BASELINE: score_tracker(CopyTracker(), split, folder / "copy")}
     return rows | {f"depth {depth}": row for depth, row in score_depths(model, split, folder).items()}
 
 
 def format_comparison(rows: dict[str, Summary], split: Split) -> str:
-    """Lay out the rows of `compare_with_baseline` for a terminal."""
+    """Format the rows of `compare_with_baseline` for a terminal."""
     objects = next(iter(rows.values())).objects
     lines = [f"{split.name}: {len(split.sequences)} videos, {objects} objects", f"{'':<18}    J&F      J      F"]
     lines += [f"{name:<18} {row.JF:.4f} {row.J:.4f} {row.F:.4f}" for name, row in rows.items()]
@@ -123,9 +123,9 @@ def format_comparison(rows: dict[str, Summary], split: Split) -> str:
 
 
 def finish(model: Model, split: Split, run: Path) -> str:
-    """Score a finished run at every depth beside the baseline and draw a video.
+    """Score a finished run at every depth, next to the baseline, and draw a video; return a text to print.
 
-    Writes `run`/scores.json and `run`/tracked.mp4, and the masks to `run`/evaluation. Returns what to print.
+    Writes `run`/scores.json, `run`/tracked.mp4 and the masks in `run`/evaluation.
     """
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
@@ -137,7 +137,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
 
 
 def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float = 10) -> None:
-    """Write the split's video with the most objects as an MP4: frames with the masks of folder `masks` over them."""
+    """Write an MP4 of the split's video with the most objects, overlaid with the masks in folder `masks`."""
 
     def objects(sequence: Sequence) -> int:
         return len(np.unique(read_mask(sequence.first_mask)))

@@ -1,4 +1,4 @@
-"""Figures of a set: a table for a terminal, CSV and JSON files, and the archive that a benchmark's server takes."""
+"""Report scores as a table, CSV and JSON, and pack masks for a benchmark's server."""
 
 import csv
 import json
@@ -15,21 +15,23 @@ from aot_jax.metrics import Scores, Summary, summarise
 Timings = Mapping[str, Timing]
 HEADER = ("sequence", "object", "J", "F", "J&F")
 
-_DATE = (1980, 1, 1, 0, 0, 0)  # of files in an archive: the same masks make the same bytes
+_DATE = (1980, 1, 1, 0, 0, 0)  # fixed date of files in an archive, so that the same masks give the same bytes
 
 
 def format_table(scores: Scores, timings: Timings | None = None) -> str:
-    """Lay out sequence, object, J, F, J&F, and frames a second if there are timings, one line an object."""
+    """Format a table with one line per object: sequence, object, J, F, J&F and, with timings, frames a second."""
     rows = [_header(timings), *_rows(scores, timings, digits=4)]
     width = max(len(row[0]) for row in rows)
     return "\n".join(f"{row[0]:<{width}}" + "".join(f"  {cell:>6}" for cell in row[1:]) for row in rows)
 
 
 def write_csv(path: str | Path, scores: Scores, timings: Timings | None = None) -> None:
-    """Write the table: with timings in four digits; without in six, and a last row `mean` over objects.
+    """Write the table as CSV: four digits with timings; six without, and a last row with means over objects.
+
+    Missing folders are made.
 
     Raises:
-        OSError: it cannot be written; the error names the file. Missing folders are made.
+        OSError: the file cannot be written; the error names it.
     """
     rows = list(_rows(scores, timings, digits=6 if timings is None else 4))
     if timings is None:
@@ -43,7 +45,7 @@ def write_csv(path: str | Path, scores: Scores, timings: Timings | None = None) 
 
 
 def seen_and_unseen(split: Split, scores: Scores) -> dict[str, Summary]:
-    """Average apart over objects of training categories and of others: {"seen": ..., "unseen": ...}, as there are."""
+    """Average over objects of seen and of unseen categories: {"seen": ..., "unseen": ...}; without empty groups."""
     categories = {
         (sequence.name, i): thing.category for sequence in split.sequences for i, thing in sequence.objects.items()
     }
@@ -62,7 +64,7 @@ def overall(parts: Mapping[str, Summary]) -> float | None:
 
 
 def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
-    """Lay out the table of a split, and the means of seen and unseen categories where a benchmark has them."""
+    """Format the table of a split, with means over seen and unseen categories if the benchmark has them."""
     lines = [format_table(scores, timings)]
     parts = seen_and_unseen(split, scores)
     lines += [f"{part} categories: {summary}, {summary.objects} objects" for part, summary in parts.items()]
@@ -72,7 +74,7 @@ def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
 
 
 def format_speed(timings: Timings) -> str:
-    """Say how fast one device was."""
+    """Format the speed of one device."""
     fps, all_fps = overall_fps(timings.values()), end_to_end_fps(timings.values())
     return f"fps {fps:.2f} (all objects together, after compilation, without disk), {all_fps:.2f} end to end"
 
@@ -83,15 +85,15 @@ def write_results(
     """Write scores.json, and scores.csv if there are scores.
 
     Args:
-        output: folder of the run.
-        split: what was run over.
-        scores: empty without ground truth.
-        frames: scored ones.
-        timings: of every video.
-        settings: of the run, stated in scores.json.
+        output: results folder.
+        split: evaluated split.
+        scores: scores by video and object; empty without ground truth.
+        frames: number of scored frames.
+        timings: timings of all videos.
+        settings: settings of the run, copied to scores.json.
 
     Raises:
-        OSError: a file cannot be written; it names it.
+        OSError: a file cannot be written; the error names it.
     """
     content = {
         **settings,
@@ -116,9 +118,10 @@ def write_results(
 
 
 def write_archive(split: Split, output: Path) -> Path:
-    """Write `output`/`split.archive` from the masks of the frames that count, and return it.
+    """Pack the masks of the benchmark's frames into `output`/`split.archive`; return its path.
 
-    Names in it are `split.folder`/VIDEO/FRAME.png: YouTube-VOS wants a folder Annotations, DAVIS videos at the root.
+    Entries are named `split.folder`/VIDEO/FRAME.png: YouTube-VOS requires a folder Annotations, DAVIS videos at the
+    root.
 
     Raises:
         OSError: a mask is missing, or the archive cannot be written.

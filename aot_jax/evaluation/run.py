@@ -21,25 +21,25 @@ from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.network import Model
 from aot_jax.runs import RunError, read_json, write_json
 
-PATIENCE = 60.0  # seconds that files of other hosts may take to be seen on a shared disk
+PATIENCE = 60.0  # longest time in seconds until files of other hosts appear on a shared disk
 
 
 class FinishedVideos:
-    """The videos that a run has finished: OUTPUT/.run/videos/VIDEO.json, written when all masks of one are on disk.
+    """Record of finished videos: OUTPUT/.run/videos/VIDEO.json, written when all masks of a video are on disk.
 
     Args:
-        output: folder of the run.
-        masks: folder in it that holds a folder of masks for each video.
+        output: results folder.
+        masks: folder with a folder of masks for each video.
     """
 
-    PATTERN = ".run/videos/*.json"  # in the folder of the run
+    PATTERN = ".run/videos/*.json"  # relative to the results folder
 
     def __init__(self, output: Path, masks: Path) -> None:
         self._folder = (output / self.PATTERN).parent
         self._masks = masks
 
     def get(self, sequence: splits.Sequence) -> Timing | None:
-        """Return the timing of a video whose masks are all there, else None."""
+        """Return the timing of a video if it is finished and all its masks exist, else None."""
         try:
             record = read_json(self._folder / f"{sequence.name}.json")
             timing = Timing(**record | {"warnings": tuple(record["warnings"])})
@@ -51,14 +51,14 @@ class FinishedVideos:
         return timing if complete and timing.all_frames == len(sequence.frames) else None
 
     def add(self, sequence: splits.Sequence, timing: Timing) -> None:
-        """Record a video; all of its masks must be on disk."""
+        """Record a video as finished; its masks must be on disk."""
         write_json(self._folder / f"{sequence.name}.json", asdict(timing))
 
     def wait_for(self, sequences: Iterable[splits.Sequence]) -> dict[str, Timing]:
-        """Return the timings of all videos, those of other hosts too.
+        """Return the timings of all videos, waiting for those of other hosts.
 
         Raises:
-            RunError: one is not there, after a while.
+            RunError: a video is still missing after `PATIENCE`.
         """
         timings, until = {}, time.monotonic() + PATIENCE
         for sequence in sequences:
@@ -84,32 +84,32 @@ def run_split(
 ) -> dict[str, Timing]:
     """Segment every video of a split and write palette PNGs to `output`/[split.folder/]VIDEO/FRAME.png.
 
-    Each tracker takes the next video when it is done with one, in a thread of its own.
+    Each tracker runs in its own thread and takes the next video from a queue.
 
     Args:
-        trackers: one a device.
-        split: what to run over.
-        output: folder for the masks.
-        finished: the videos that are done already, to which this run adds its own.
-        sequences: videos of the split that are run over here; None: all.
-        progress: draw a bar on a terminal.
-        title: of the bar; empty: the split's name.
+        trackers: trackers, one per device.
+        split: split to evaluate.
+        output: results folder.
+        finished: record of finished videos, which are skipped; new ones are added.
+        sequences: videos of the split to segment; None: all.
+        progress: show a progress bar on a terminal.
+        title: title of the bar; empty: the split's name.
 
     Returns:
         {video: timing} of `sequences`.
 
     Raises:
-        FrameError, MaskError: for a file that cannot be used.
-        TrackError: for a mask or frame that does not fit, naming the file.
-        OSError: for a mask that cannot be written.
-        In each case, videos that are finished stay.
+        FrameError, MaskError: a file cannot be used.
+        TrackError: a mask or frame does not fit; the message names the file.
+        OSError: a mask cannot be written.
+        In each case, finished videos stay.
     """
     sequences = split.sequences if sequences is None else sequences
     timings = {}
     if finished is not None:
         timings = {s.name: timing for s in sequences if (timing := finished.get(s)) is not None}
     left = [sequence for sequence in sequences if sequence.name not in timings]
-    if len(trackers) > 1:  # the longest first, so that all devices end at about the same time
+    if len(trackers) > 1:  # longest first, so that all devices finish at about the same time
         left.sort(key=lambda sequence: -len(sequence.frames))
     todo = deque(left)
     stop, lock = threading.Event(), threading.Lock()
@@ -147,13 +147,13 @@ def run_split(
         try:
             for future in as_completed([pool.submit(work, tracker) for tracker in trackers]):
                 future.result()
-        finally:  # an error, or Ctrl-C: the others leave their videos after the current frame
+        finally:  # on an error or Ctrl-C, other threads stop after their current frame
             stop.set()
     return {sequence.name: timings[sequence.name] for sequence in sequences}
 
 
 def share_videos(sequences: Sequence[splits.Sequence], host: int, hosts: int) -> list[splits.Sequence]:
-    """Return one host's videos, in the split's order: the longest goes first, to the host with the fewest frames."""
+    """Return one host's share of videos, in order; longest first, each goes to the host with the fewest frames."""
     load = [0] * hosts
     own = set()
     for sequence in sorted(sequences, key=lambda sequence: (-len(sequence.frames), sequence.name)):
@@ -165,19 +165,19 @@ def share_videos(sequences: Sequence[splits.Sequence], host: int, hosts: int) ->
 
 
 def copy_to_devices(model: Model, videos: int, devices: int | None = None) -> list[Model]:
-    """Copy a network to this host's devices, or to as many as there are videos.
+    """Copy a network to the devices of this host, at most one per video.
 
     Args:
         model: the network.
-        videos: that this host runs over.
-        devices: at most so many; None: all.
+        videos: number of videos of this host.
+        devices: most devices to use; None: all.
     """
     chosen = jax.local_devices()[: max(1, min(videos, devices or videos))]
     return [Model(model.module, jax.device_put(model.params, device), model.config) for device in chosen]
 
 
 def any_failed(failed: bool) -> bool:
-    """Tell whether some host has failed. All hosts call this and wait for each other."""
+    """Tell whether any host has failed. All hosts must call this; it waits for all."""
     if jax.process_count() == 1:
         return failed
     return bool(multihost_utils.process_allgather(np.array(failed)).any())

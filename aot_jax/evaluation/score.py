@@ -1,4 +1,4 @@
-"""Score a set of videos: their masks read from folders, each video in one of several processes."""
+"""Score the masks of videos, each video in one of several processes."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from aot_jax.io.masks import MaskError
 from aot_jax.metrics import MetricsError, ObjectScore, Scores, object_ids, score_frame
 from aot_jax.typing import VOID
 
-MAX_PROBLEMS = 20  # that one error message lists
+MAX_PROBLEMS = 20  # most problems listed in an error message
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,23 @@ class SetScores:
     """Scores of a set of videos."""
 
     scores: Scores
-    warnings: tuple[str, ...] = ()  # for a person; nothing that keeps the figures from being right
-    frames: int = 0  # scored, over all videos
+    warnings: tuple[str, ...] = ()  # remarks that do not invalidate the scores
+    frames: int = 0  # number of scored frames in all videos
 
 
 @dataclass(frozen=True)
 class VideoPair:
-    """One video to score: in which frames, and which objects."""
+    """Ground truth and prediction of one video, with the frames and objects to score."""
 
     name: str
-    frames: tuple[str, ...]  # of the whole video, in order
-    truth: Mapping[str, Path]  # masks by frame, in order; not empty
-    prediction: Path  # folder
-    sparse: bool  # frames that would be scored lack ground truth
-    objects: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # the frames of each; empty: as truth tells
-    joining: bool = False  # objects that join after the first mask count too
-    binary: bool = False  # all objects are one
-    hint: str = ""  # what may be wrong with the names of predictions
+    frames: tuple[str, ...]  # names of all frames, in order
+    truth: Mapping[str, Path]  # ground truth by frame, in order; not empty
+    prediction: Path  # folder of predicted masks
+    sparse: bool  # only some frames have ground truth
+    objects: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # scored frames by id; empty: from `truth`
+    joining: bool = False  # score objects that appear after the first mask too
+    binary: bool = False  # merge all objects into one
+    hint: str = ""  # likely problem with the names of predictions
 
     @property
     def folder(self) -> Path:
@@ -51,17 +51,26 @@ class VideoPair:
 
 @dataclass
 class VideoScores:
-    """Scores of one video, and what there is to say."""
+    """Scores of one video, with problems and warnings."""
 
     video: VideoPair
     scores: dict[int, ObjectScore] = field(default_factory=dict)
-    frames: int = 0  # scored
+    frames: int = 0  # number of scored frames
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 def score_videos(videos: Sequence[VideoPair], workers: int | None, progress: bool) -> Iterator[VideoScores]:
-    """Yield the result of each video, in their order."""
+    """Yield the scores of each video, in order.
+
+    Args:
+        videos: videos to score.
+        workers: number of processes; None: one per CPU core; 1: this process only.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        MetricsError: a worker process died.
+    """
     workers = min(workers or os.cpu_count() or 1, max(1, len(videos)))
     with tqdm(total=len(videos), desc="scoring", unit="video", disable=None if progress else True) as bar:
         if workers == 1:
@@ -69,7 +78,7 @@ def score_videos(videos: Sequence[VideoPair], workers: int | None, progress: boo
                 yield _score_video(video)
                 bar.update()
             return
-        # spawn: a fork of a process that runs JAX or TensorFlow threads may hang
+        # spawn: forking a process with JAX or TensorFlow threads may hang
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
             futures = [pool.submit(_score_video, video) for video in videos]
             try:
@@ -84,11 +93,11 @@ def score_videos(videos: Sequence[VideoPair], workers: int | None, progress: boo
 
 
 def _score_video(video: VideoPair) -> VideoScores:
-    """Score one video from disk. Goes on after a problem, to list all."""
+    """Score one video; collect problems instead of stopping at the first."""
     result = VideoScores(video)
     figures: dict[int, list[list[float]]] = {}
     known: set[int] = set(video.objects)
-    seen: dict[int, str] = {}  # id -> the predicted frame where it is first seen
+    seen: dict[int, str] = {}  # id -> first predicted mask that contains it
     late: set[int] = set()
     missing: list[str] = []
     try:
@@ -142,20 +151,20 @@ def _score_video(video: VideoPair) -> VideoScores:
 
 
 def _counting(video: VideoPair, stem: str, present: set[int], known: set[int]) -> list[int]:
-    """List the objects that are scored in a frame with ground truth.
+    """Return the ids of the objects to score in a frame with ground truth.
 
     Args:
         video: the video.
-        stem: the frame.
-        present: objects in its ground truth.
-        known: objects that the masks before have brought.
+        stem: name of the frame.
+        present: ids in its ground truth.
+        known: ids in earlier masks.
     """
     if video.objects:
         return sorted(i for i, frames in video.objects.items() if stem in frames)
     if stem == video.frames[-1]:  # as DAVIS does
         return []
     if video.sparse and present - known and not present & known:
-        return []  # a mask that was drawn to bring objects, without the others
+        return []  # a mask drawn only to add objects
     return sorted(known)
 
 
@@ -170,10 +179,10 @@ def _read_like(found: Masks, stem: str, size: tuple[int, ...]) -> np.ndarray:
 
 
 def join_scores(results: list[VideoScores], problems: list[str], warnings: list[str]) -> SetScores:
-    """Put the results of all videos together.
+    """Combine the scores of all videos.
 
     Raises:
-        MetricsError: there are problems; lists them.
+        MetricsError: there are problems; the message lists them.
     """
     problems = sorted([*problems, *(problem for result in results for problem in result.problems)])
     if problems:

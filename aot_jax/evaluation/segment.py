@@ -1,4 +1,4 @@
-"""Segment one video: read ahead, give each object's first mask, step, write behind."""
+"""Segment one video of a split, reading and writing files in the background."""
 
 import threading
 import time
@@ -22,26 +22,26 @@ from aot_jax.typing import VOID
 
 
 class VideoTracker(Protocol):
-    """What a split is run with: `Tracker`, or anything that streams like one."""
+    """Interface of `Tracker` that `segment` uses."""
 
     def reset(self) -> None:
-        """Forget the video before."""
+        """Forget the previous video."""
 
     def stream(self, frames: Iterator[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
-        """Segment frames, each with its mask or None; yields labels."""
+        """Yield labels (h, w) for (frame, mask or None) pairs."""
 
 
 class CompileCount:
-    """Counts this thread's compilations, so that the frames that wait for one are left out of timings."""
+    """Counts the compilations of the current thread, to leave frames that wait for one out of timings."""
 
     _event = "/jax/core/compile/backend_compile_duration"
-    _own = threading.local()  # JAX tells of a compilation in the thread that waits for it
+    _own = threading.local()  # JAX reports a compilation in the thread that waits for it
     _lock = threading.Lock()
     _listening = False
 
     @classmethod
     def value(cls) -> int:
-        """Return how many programs this thread has compiled since the first call."""
+        """Return the number of programs this thread has compiled since the first call."""
         with cls._lock:
             if not cls._listening:
                 jax.monitoring.register_event_duration_secs_listener(cls._hear)
@@ -54,7 +54,7 @@ class CompileCount:
 
 
 class GivenMasks:
-    """The masks that a tracker gets to see: every object where it first appears, and nothing after that.
+    """Masks given to a tracker: each object in the first frame where it appears.
 
     Args:
         sequence: the video.
@@ -72,10 +72,10 @@ class GivenMasks:
         self.known: set[int] = set()
 
     def at(self, t: int) -> np.ndarray | None:
-        """Return the new objects of frame number t, (h, w) ids, or None. To be asked frame by frame, in order.
+        """Return the new objects of frame t, (h, w) ids, or None. Call it for every frame, in order.
 
         Raises:
-            MaskError: for a mask that cannot be read, or for the last one if none held an object.
+            MaskError: a mask cannot be read, or no mask has an object (raised at the last one).
         """
         objects, stem = self._sequence.objects, self._sequence.frames[t].stem
         if stem not in self._masks or (objects and self.known >= objects.keys()):
@@ -94,7 +94,7 @@ class GivenMasks:
         return np.where(np.isin(mask, new), mask, 0) if new else None
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what was guessed of the files and masks, and which objects should have come and were in none."""
+        """Return notes about the files and masks, and objects that are listed but in no mask."""
         lost = sorted(self._sequence.objects.keys() - self.known)
         where = self._sequence.first_mask.parent
         missing = [f"{where}: no mask holds objects {lost}, which meta.json lists: not tracked"] if lost else []
@@ -110,32 +110,32 @@ def segment(
     tick: Callable[[], None] = lambda: None,
     stop: threading.Event | None = None,
 ) -> Timing | None:
-    """Segment a video and write palette PNGs to `folder`/FRAME.png; all are there when this returns.
+    """Segment a video and write palette PNGs to `folder`/FRAME.png; all are on disk when this returns.
 
-    Frames before the first object are background, and the tracker does not see them.
+    Frames before the first object get empty masks and are not passed to the tracker.
 
     Args:
         tracker: a `Tracker`.
         sequence: the video.
-        folder: for its masks.
-        writer: open one.
+        folder: folder for its masks.
+        writer: mask writer, entered as a context.
         binary: merge all objects into one.
         tick: called after every frame.
-        stop: once set, the video is left where it is.
+        stop: event that stops the run after the current frame.
 
     Returns:
-        what it took; None if it was stopped.
+        The timing; None if stopped.
 
     Raises:
-        FrameError, MaskError: for a file that cannot be used.
-        TrackError: for a mask or frame that does not fit, naming the file.
-        OSError: for a mask that cannot be written.
+        FrameError, MaskError: a file cannot be used.
+        TrackError: a mask or frame does not fit; the message names the file.
+        OSError: a mask cannot be written.
     """
     began = time.perf_counter()
     given = GivenMasks(sequence, binary)
     inputs = read_ahead((path, read_frame(path), given.at(t)) for t, path in enumerate(sequence.frames))
-    handed: list[Path] = []  # frames that the tracker has seen
-    reading = 0.0  # seconds that it waited for them
+    handed: list[Path] = []  # frames passed to the tracker
+    reading = 0.0  # time spent waiting for frames, in seconds
 
     def hand_over() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         nonlocal reading

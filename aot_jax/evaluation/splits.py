@@ -1,4 +1,4 @@
-"""The splits that `eval.py` runs over: videos, the masks given with them, and what is scored."""
+"""Load the splits of `eval.py`: videos, given masks, and what is scored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ class Sequence:
 
     name: str
     frames: tuple[Path, ...]  # images in order
-    masks: Mapping[str, Path]  # that may be given, by the frame's stem; an object is taken from the first that holds it
-    objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
-    wanted: tuple[str, ...] = ()  # stems of the frames that a benchmark takes; empty: all
-    notes: tuple[str, ...] = ()  # what was guessed of its files, one line each
+    masks: Mapping[str, Path]  # masks that may be given, by frame stem; each object is taken from its first mask
+    objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: taken from the masks
+    wanted: tuple[str, ...] = ()  # stems of the frames that the benchmark evaluates; empty: all
+    notes: tuple[str, ...] = ()  # guesses made about its files, one line each
 
     @property
     def first_mask(self) -> Path:
@@ -32,7 +32,7 @@ class Sequence:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """Stems of the frames that a benchmark takes."""
+        """Stems of the frames that the benchmark evaluates."""
         return self.wanted or tuple(frame.stem for frame in self.frames)
 
 
@@ -42,12 +42,12 @@ class Split:
 
     name: str
     sequences: tuple[Sequence, ...]
-    annotations: Path  # folder with a folder of masks for each sequence: the ground truth, as far as there is one
-    binary: bool = False  # all objects are one (DAVIS 2016)
-    scoring: str = "davis"  # davis: objects of the first frame; objects: each from the frame where it appears
-    folder: str = ""  # of the masks, in the output folder and in the archive
-    archive: str = ""  # name of the zip that the benchmark's server takes; empty: none does
-    server: str = ""  # where that is handed in
+    annotations: Path  # folder with a folder of masks for each sequence, the ground truth if there is any
+    binary: bool = False  # merge all objects into one (DAVIS 2016)
+    scoring: str = "davis"  # davis: objects of the first frame; objects: each after the frame where it appears
+    folder: str = ""  # folder of the masks, in the output folder and in the archive
+    archive: str = ""  # name of the zip for the benchmark's server; empty: there is no server
+    server: str = ""  # name and address of that server
     seen: frozenset[str] = frozenset()  # categories of the benchmark's training set (YouTube-VOS)
 
 
@@ -56,13 +56,13 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
 
     Args:
         name: one of SPLITS.
-        data: folder that holds DAVIS/, YouTubeVOS/, MOSE/, LVOS/ or VOST/, or that is one of them; for `folder` the
-            tree itself; None: $VOS_DATA or ./data.
-        resolution: of DAVIS: 480p, or Full-Resolution, whose results are written and scored at 480p all the same.
-        all_frames: of YouTube-VOS: run over the videos at 30 frames a second, of which every fifth counts.
+        data: folder that contains DAVIS/, YouTubeVOS/, MOSE/, LVOS/ or VOST/, or is one of them; for split `folder`
+            the data set itself; None: $VOS_DATA or ./data.
+        resolution: resolution of DAVIS: 480p, or Full-Resolution, still written and scored at 480p.
+        all_frames: run YouTube-VOS at 30 frames a second, of which every fifth is evaluated.
 
     Raises:
-        DataError: names the file looked for, the layout wanted and where the set is published.
+        DataError: a file is missing; the message shows the expected layout and where the set is published.
     """
     if name not in SPLITS:
         raise DataError(f"there is no split {name!r}; there are {', '.join(SPLITS)}")
@@ -114,12 +114,15 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
 
 
 def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -> Sequence:
-    """Take a video as it is listed, if it can be run over.
+    """Turn a listed video into a sequence and check its files.
 
     Args:
         video: the video.
         first_only: give the mask of the first frame only.
-        all_wanted: the benchmark takes every frame, not just those of its objects.
+        all_wanted: the benchmark evaluates every frame, not just those of its objects.
+
+    Raises:
+        DataError: frames or given masks are missing.
     """
     lost = [pair for pair in video.frames if pair.image is None]
     if len(lost) == len(video.frames):

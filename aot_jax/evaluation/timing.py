@@ -1,4 +1,4 @@
-"""How long videos take."""
+"""Timings of videos, and frame rates computed from them."""
 
 import math
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one video took."""
+    """Timing of one video."""
 
-    frames: int  # timed: predicted ones that met no compilation
-    seconds: float  # of the tracker for these, without reading and writing
-    all_frames: int = 0
-    all_seconds: float = 0.0  # from taking the video up to its last mask on disk
-    warnings: tuple[str, ...] = ()  # for a person
+    frames: int  # timed frames: predicted ones that did not wait for a compilation
+    seconds: float  # time of the tracker for them, without reading and writing
+    all_frames: int = 0  # frames of the video
+    all_seconds: float = 0.0  # time from opening the video to its last mask on disk
+    warnings: tuple[str, ...] = ()  # warnings about the video
 
     @property
     def fps(self) -> float:
@@ -28,7 +28,7 @@ def overall_fps(timings: Iterable[Timing]) -> float:
 
 
 def end_to_end_fps(timings: Iterable[Timing]) -> float:
-    """Return frames a second of one device with compilation, reading and writing; nan if there was none."""
+    """Return frames a second of one device including compilation, reading and writing; nan if there are no frames."""
     timings = list(timings)
     return _ratio(sum(timing.all_frames for timing in timings), sum(timing.all_seconds for timing in timings))
 

@@ -105,13 +105,13 @@ def _add_video_flags(parser: argparse.ArgumentParser) -> None:
 def bank_similarity(params: Params) -> np.ndarray:
     """Compute the cosine similarity between the identification vectors of a network.
 
-    An identity's vector is what a patch embeds as that the object fills: the sum of its sub-identities.
+    An identity's vector is the embedding of a patch that its object fills: the sum of its sub-identities.
 
     Args:
-        params: of a network; of them `identity_bank/kernel`, (side, side, M + 1, c), is used.
+        params: parameters of the network, with `identity_bank/kernel` (side, side, M + 1, c).
 
     Returns:
-        (M, M) float64 in -1 .. 1, background left out; symmetric, the diagonal is 1.
+        (M, M) float64 in -1 .. 1, without background.
     """
     kernel = np.asarray(params["identity_bank"]["kernel"], np.float64)
     vectors = kernel.sum(axis=(0, 1))[1:]
@@ -120,7 +120,7 @@ def bank_similarity(params: Params) -> np.ndarray:
 
 
 def draw_bank(similarities: Mapping[str, np.ndarray]) -> "Figure":
-    """Draw (M, M) similarities side by side, each under its name: the darker, the more alike."""
+    """Draw matrices of similarities (M, M) side by side, each under its name; darker is more similar."""
     figure, panels = make_page(1, len(similarities), 3.2, 3.2)
     low = min(0.0, *(float(similarity.min()) for similarity in similarities.values()))
     for axes, (name, similarity) in zip(panels[0], similarities.items(), strict=True):
@@ -154,7 +154,7 @@ def draw_bank_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure"
 
 
 def draw_attention(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
-    """Draw what attentions carry to one frame."""
+    """Draw the masks that attention carries to one frame."""
     if args.frame < 1:
         raise FigureError(f"--frame is {args.frame}: attention reads a memory, which frame 1 is the first to have")
     if args.gap is not None and args.gap < 0:
@@ -178,10 +178,10 @@ def draw_strips_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figur
 
 
 def titled(folders: Sequence[str]) -> list[tuple[str, str]]:
-    """Split TITLE=DIR into both; without a title, the folder's name is its title.
+    """Split each TITLE=DIR into title and folder; without a title, the folder's name is the title.
 
     Raises:
-        FigureError: for two rows of one title.
+        FigureError: if two rows have the same title.
     """
     rows = []
     for given in folders:
@@ -194,7 +194,7 @@ def titled(folders: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def draw_speed_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
-    """Draw speed against accuracy; no field of a config plays a part."""
+    """Draw speed against accuracy; `overrides` are not used."""
     split, points = speed.choose_split(speed.read_points(args.files or [speed.DEFAULT_FILE]), args.split)
     if not any(point.measured for point in points):
         print(f"note: no measured figures of {split}: only published ones are drawn", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""What each LSTT layer's attentions bring from memory to a frame: masks carried by its attention maps (paper, Fig. 9).
+"""Draw the masks that each LSTT layer's attention maps carry from memory to a frame (paper, Fig. 9).
 
-The network runs as it always does; each of its attentions is then asked once more, with the same queries, keys and
-parameters, but with masks in the place of values.
+The network runs as usual; each attention is then evaluated again with the same queries, keys and parameters, but with
+masks as values.
 """
 
 import functools
@@ -33,32 +33,32 @@ from aot_jax.typing import Array, Params, Size
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The palette's hues at full brightness: how bright a cell is says how much came.
+# Colours of the palette at full brightness; the brightness of a cell shows the share of the attention.
 COLOURS = DAVIS_PALETTE[1:] / DAVIS_PALETTE[1:].max(axis=1, keepdims=True).astype(np.float32)
 
 
 class Call(NamedTuple):
-    """One use of an attention inside the network: what went in, and what came out."""
+    """Inputs and output of one call of an attention module in the network."""
 
     term: str  # "long" or "short"
     q: Array  # (b, n, h, w, d)
     keys: Array  # (b, n, k, h, w, d)
     values: Array  # (b, n, k, h, w, d)
     valid: Array | None  # (b, k)
-    module: Any  # the attention's own module
-    params: Params  # its own parameters
-    output: Array  # (b, h, w, c), projected where the module projects
+    module: Any  # the attention module
+    params: Params  # its parameters
+    output: Array  # (b, h, w, c), after the module's projection, if any
 
 
 class Carried(NamedTuple):
-    """Masks that one layer's attentions carried to a frame. Shares over M + 1 identities sum to 1 in each cell."""
+    """Masks that one layer's attentions carry to a frame; the shares of M + 1 identities sum to 1 in each cell."""
 
     long: np.ndarray  # (g, h, w, M + 1) float32 at 16x, mean over heads
     short: np.ndarray | None  # the same; None for a network without short-term attention
 
 
 class Maps(NamedTuple):
-    """All that Fig. 9 shows of one frame t."""
+    """Contents of Fig. 9 for one frame t."""
 
     layers: list[Carried]
     frames: dict[int, np.ndarray]  # (h, w, 3) uint8 of frames 0, t - 1 and t
@@ -67,12 +67,12 @@ class Maps(NamedTuple):
 
 
 def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
-    """Weight other values than the network's own by an attention's map.
+    """Apply the attention map of a call to other values.
 
     Args:
-        call: from `record`.
+        call: call from `record`.
         values: (b, n, k, h, w, e).
-        with_relative: add the values of relative positions, as the network does; they do not come from memory.
+        with_relative: add the relative-position values, as the network does; they do not come from memory.
 
     Returns:
         (b, n, h, w, e).
@@ -96,14 +96,14 @@ def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
 
 
 def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
-    """Run the network; returns its result, and the calls of each LSTT layer's attentions, in order."""
+    """Run the network; returns its result and the attention calls of each LSTT layer, in order."""
     layers: list[list[Call]] = []
 
     def listen(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
         output = next_call(*args, **kwargs)
         terms = {LongTermAttention: "long", ShortTermAttention: "short"}
         if type(context.module) in terms and context.method_name == "__call__":
-            if type(context.module) is LongTermAttention:  # each layer's first
+            if type(context.module) is LongTermAttention:  # the first attention of a layer
                 layers.append([])
             params = dict(context.module.variables.get("params", {}))
             q, keys, values, valid = args
@@ -116,9 +116,9 @@ def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
 
 
 def patch_shares(masks: Array, identities: int, align_corners: bool) -> Array:
-    """Turn masks (..., h, w) of ids 0 .. M into the share of each 16x cell's patch, (..., h / 16, w / 16, M + 1).
+    """Return masks (..., h, w) of ids 0 .. M as the ids' shares of each 16x cell's patch, (..., h / 16, w / 16, M + 1).
 
-    A cell's patch is the one that the identity bank reads.
+    The patch is the one that the identity bank reads.
     """
     size, pad = (17, 8) if align_corners else (16, 0)
     hot = jax.nn.one_hot(masks.reshape(-1, *masks.shape[-2:]), identities + 1)
@@ -132,7 +132,7 @@ def patch_shares(masks: Array, identities: int, align_corners: bool) -> Array:
 def _carried(
     model: AOT, params: Params, memory: Memory, image: Array, long: Array, short: Array, depth: int
 ) -> list[list[Array]]:
-    """Run one frame; returns for each layer and attention its masks (g, h, w, M + 1)."""
+    """Run one frame; returns the carried masks (g, h, w, M + 1) of each layer and attention."""
     _, layers = record(lambda: propagate.step(model, params, memory, image, depth=depth))
 
     def shares(call: Call) -> Array:
@@ -146,14 +146,14 @@ def _carried(
 def carried_masks(
     model: Model, frames: Iterable[np.ndarray], mask: np.ndarray, depth: int | None = None, gap: int | None = None
 ) -> Maps:
-    """Track objects up to the last of `frames` and look at how masks came there.
+    """Track objects up to the last of `frames` and compute the masks that attention carries to it.
 
     Args:
-        model: from `load_model`.
+        model: network and parameters, from `load_model`.
         frames: (h, w, 3) uint8 each; two or more.
-        mask: (h, w) ids in the first.
+        mask: (h, w) ids in the first frame.
         depth: LSTT layers to run; None: all.
-        gap: frames between long-term writes; 0: the first frame alone; None: the config's.
+        gap: frames between additions to long-term memory; 0: first frame only; None: the config's.
 
     Raises:
         FigureError: for fewer than two frames, a mask without objects, or a depth that the network does not have.
@@ -205,12 +205,12 @@ def _open_stream(model: Model, size: Size, depth: int | None, gap: int | None) -
 
 
 def _stored(state: StreamState) -> list[int]:
-    """Return the index of the frame in each long-term slot, `EMPTY` where there is none."""
+    """Return the index of the frame in each long-term slot; `EMPTY` for an empty slot."""
     return np.asarray(state.memory.long_frame).tolist()
 
 
 def _remembered(indices: Sequence[int], labels: Mapping[int, np.ndarray], stream: Stream, groups: int) -> Array:
-    """Stack the masks of frames in memory: (g, k, h, w, M + 1) at 16x; a slot without frame counts as background."""
+    """Stack the masks of frames in memory, (g, k, h, w, M + 1) at 16x; an empty slot counts as background."""
     config = stream.model.config.model
     empty = np.zeros(stream.view.output, np.int32)
     masks = [
@@ -223,9 +223,9 @@ def _remembered(indices: Sequence[int], labels: Mapping[int, np.ndarray], stream
 
 
 def colour(shares: np.ndarray) -> np.ndarray:
-    """Colour shares (g, h, w, M + 1): (h, w, 3) float32 in 0 .. 1, black where only background came.
+    """Convert shares (g, h, w, M + 1) to colours (h, w, 3) float32 in 0 .. 1; background is black.
 
-    The brighter a colour, the more of the attention fell on its object.
+    The brightness of a colour is its object's share of the attention.
     """
     objects = np.concatenate(list(shares[..., 1:]), axis=-1)  # in the order of slots
     palette = COLOURS[np.arange(objects.shape[-1]) % len(COLOURS)]
@@ -233,7 +233,7 @@ def colour(shares: np.ndarray) -> np.ndarray:
 
 
 def draw_maps(maps: Maps) -> "Figure":
-    """Draw three rows: frames with their masks; what short-term, and what long-term attention carries in each layer."""
+    """Draw frames with their masks, and below the masks that short- and long-term attention carry in each layer."""
     depth, t = len(maps.layers), max(maps.frames)
     height, width = maps.frames[t].shape[:2]
     terms = [("short", "short-term"), ("long", "long-term")]
@@ -249,7 +249,7 @@ def draw_maps(maps: Maps) -> "Figure":
         axes.set_title(titles.get(index, f"frame {index}"))
     for row, (term, title) in zip(panels[1:], terms, strict=True):
         for number, (axes, layer) in enumerate(zip(row, maps.layers, strict=False), start=1):
-            # Cells stay visible: the maps have no finer detail.
+            # Without interpolation: the maps have no finer detail than cells.
             extent = (0, width, height, 0)
             axes.imshow(colour(getattr(layer, term)), extent=extent, interpolation="nearest")
             axes.set_title(f"{title}, l = {number}")

@@ -1,4 +1,4 @@
-"""Pages that pictures are drawn on, and their files. The only module that loads matplotlib."""
+"""Make and save the pages of figures. The only module that loads matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RESOLUTION = 200  # dots an inch of PNGs, and of pixels inside SVGs
-FINE = 480  # pixels of the short edge below which frames are enlarged, to have thin outlines
+RESOLUTION = 200  # dots an inch, of PNGs and of images in SVGs
+FINE = 480  # pixels of the short edge below which frames are enlarged, for thin outlines
 SUFFIXES = (".png", ".svg")
 
 
 class FigureError(ValueError):
-    """A picture that cannot be drawn or saved."""
+    """A figure that cannot be drawn or saved."""
 
 
 def make_page(rows: int, columns: int, width: float, height: float) -> tuple["Figure", "Sequence[Sequence[Axes]]"]:
@@ -33,14 +33,14 @@ def make_page(rows: int, columns: int, width: float, height: float) -> tuple["Fi
         raise FigureError(
             f"figures need matplotlib, which cannot be loaded ({error}): pip install -r requirements-figures.txt"
         ) from None
-    # Figure alone, without pyplot: no window, no state shared between figures.
+    # Without pyplot there is no window and no global state.
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     panels: Any = figure.subplots(rows, columns, squeeze=False)
     return figure, panels
 
 
 def save_page(figure: "Figure", output: str | Path) -> list[Path]:
-    """Write `output`.png and `output`.svg; returns both. A .png or .svg at the end of `output` is left out.
+    """Write `output`.png and `output`.svg; returns both paths. A suffix .png or .svg of `output` is dropped.
 
     Raises:
         FigureError: if they cannot be written.
@@ -67,7 +67,7 @@ def show_frame(axes: "Axes", frame: np.ndarray, labels: np.ndarray) -> None:
 
 
 def hide_axes(axes: "Axes") -> None:
-    """Leave the picture and its title of a panel, without ticks and frame."""
+    """Remove the ticks and the frame of a panel."""
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():

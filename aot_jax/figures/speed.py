@@ -1,7 +1,7 @@
-"""Speed against accuracy (paper, Fig. 1), from bench/results.json and from what eval.py wrote.
+"""Speed against accuracy (paper, Fig. 1), from bench/results.json and the scores.json of eval.py.
 
     {"published": [{"name": ..., "curve": ..., "split": ..., "fps": ..., "score": ..., "source": ...}, ...],
-     "measured": [{... the same with "device" and "command" in the place of "source" ...}, ...]}
+     "measured": [{... the same with "device" and "command" instead of "source" ...}, ...]}
 
 `score` is J&F (YouTube-VOS: the mean over seen and unseen categories) in 0 .. 1; points of one `curve` are joined. A
 scores.json of eval.py is one measured point.
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "bench" / "results.json"
-SIZE = 7  # of the letters, in points
-POINT = 6  # pixels from a point's middle that its mark takes
-# Where a label may stand, in points to the right and up of its place; the first are preferred.
+SIZE = 7  # points, font size of labels
+POINT = 6  # pixels, radius of a point's mark
+# Offsets of a label from its point, in typographic points right and up; the first are preferred.
 STEPS = [(sign * across, up) for up, across in ((0, 6), (7, 4), (-7, 4), (14, 4), (-14, 4)) for sign in (1, -1)]
 
 
 class Point(NamedTuple):
     """One network at one depth."""
 
-    name: str  # beside the point
-    curve: str  # of which it is a part, such as the depths of one network
-    split: str  # of eval.py, as in youtubevos18
+    name: str  # label of the point
+    curve: str  # curve that joins it to others, such as the depths of one network
+    split: str  # split of eval.py, such as youtubevos18
     fps: float  # frames a second, all objects together
     score: float  # J&F or G, 0 .. 1
-    measured: bool  # by this code; else published
-    device: str = ""  # that measured it, where the file tells
+    measured: bool  # measured with this code; else published
+    device: str = ""  # device of the measurement, if known
 
 
 def read_points(paths: Iterable[str | Path]) -> list[Point]:
-    """Read points from files of figures, and from scores.json files of eval.py.
+    """Read points from files like bench/results.json and from scores.json files of eval.py.
 
     Raises:
-        FigureError: for a file that is missing, no JSON, or lacks a field; it names both.
+        FigureError: for a file that is missing or not JSON, or a field that is missing or wrong; it names both.
     """
     points = []
     for path in map(Path, paths):
@@ -67,7 +67,7 @@ def read_points(paths: Iterable[str | Path]) -> list[Point]:
 
 
 def _of_run(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Turn the scores.json of one run of eval.py into an entry."""
+    """Convert the scores.json of one run of eval.py to an entry."""
     score = content.get("G", content.get("J&F"))
     if score is None:
         raise FigureError(f"{path}: has no J&F, since this split has no ground truth here; its server gives the score")
@@ -102,10 +102,10 @@ def _point(path: Path, entry: dict[str, Any], measured: bool) -> Point:
 
 
 def choose_split(points: Sequence[Point], split: str | None) -> tuple[str, list[Point]]:
-    """Return the points of one split: `split`, or that of the first measured point, or of the first.
+    """Return a split and its points; `split` None: that of the first measured point, else of the first point.
 
     Raises:
-        FigureError: if there is no point on it.
+        FigureError: if there is no point of the split.
     """
     if not points:
         raise FigureError("there is no figure to draw: give files of figures, such as a scores.json of eval.py")
@@ -151,15 +151,15 @@ def place_labels(
     lines: Iterable["Line2D"],
     others: Iterable["Artist"],
 ) -> None:
-    """Write each label beside its place, where it covers least: labels, points and `others` first, then lines.
+    """Write each label beside its point, where it overlaps least with labels, points and `others`, then with lines.
 
     Args:
-        axes: drawn for the last time but for the labels; its limits stay.
-        labels: text, place in the axes' units, and colour of each.
-        lines: to be kept clear of, if possible.
-        others: such as the legend.
+        axes: the plot, complete except for the labels; its limits must not change afterwards.
+        labels: text, position in data coordinates, and colour of each.
+        lines: lines to avoid if possible.
+        others: further artists to avoid, such as the legend.
     """
-    axes.figure.get_figure(root=True).draw_without_rendering()  # from here on it is known where things are, in pixels
+    axes.figure.get_figure(root=True).draw_without_rendering()  # fixes the layout and thus positions in pixels
     points = axes.transData.transform([place for _, place, _ in labels])
     boxes = [*np.hstack([points - POINT, points + POINT])]
     boxes += [other.get_window_extent().extents for other in others]
@@ -186,7 +186,7 @@ def place_labels(
 
 
 def _along(corners: np.ndarray) -> np.ndarray:
-    """Return places (n, 2), a pixel apart, along a line through `corners` (k, 2)."""
+    """Return points (n, 2), about a pixel apart, along a line through `corners` (k, 2)."""
     pieces = [corners[:1]]
     for start, end in pairwise(corners):
         steps = np.linspace(0, 1, int(np.hypot(*(end - start))) + 2)[:, None]
@@ -195,7 +195,7 @@ def _along(corners: np.ndarray) -> np.ndarray:
 
 
 def _covered(box: np.ndarray, boxes: Sequence[np.ndarray], dots: np.ndarray) -> float:
-    """Say how much a box (left, bottom, right, top) covers: 1000 for a box, up to 1 for each dot."""
+    """Return the cost of what a box (left, bottom, right, top) covers: 1000 for each box, 1 for each dot."""
     others = np.asarray(boxes)
     width, height = (np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])).T
     hidden = ((dots >= box[:2]) & (dots <= box[2:])).all(axis=1)

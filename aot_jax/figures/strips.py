@@ -1,4 +1,4 @@
-"""The video that a figure is drawn from, and strips of it: frames with the masks of each method (paper, Fig. 6)."""
+"""The video of a figure, and strips of frames with the masks of each method (paper, Fig. 6)."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,28 +21,28 @@ from aot_jax.tracker.tracker import Tracker
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COUNT = 5  # frames of a strip where no times are given
-LINE = 22  # letters of a row's title in one line
-SEED = 1_000_000  # of the video that is drawn where none is given: far from those that training sees
-FRAMES = 20  # of that video
-HEIGHT, WIDTH = 160, 208  # pixels, as in training
+COUNT = 5  # frames of a strip if no times are given
+LINE = 22  # characters of a row's title in one line
+SEED = 1_000_000  # seed of the video generated if none is given: far from those of training
+FRAMES = 20  # frames of that video
+HEIGHT, WIDTH = 160, 208  # pixels of that video, as in training
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video, read as often as it is asked for, and never held as a whole."""
+    """A video that can be read several times, frame by frame."""
 
     name: str
-    count: int | None  # frames; None where a video file does not tell
+    count: int | None  # frames; None if the video file does not say
     mask: np.ndarray  # (h, w) int32 ids in the first frame
-    label: Callable[[int], str]  # a frame's name, which is that of its mask, without suffix
-    open: Callable[[], Iterator[np.ndarray]]  # frames from the first, (h, w, 3) uint8 each
+    label: Callable[[int], str]  # name of a frame and its mask, without suffix
+    open: Callable[[], Iterator[np.ndarray]]  # iterates from the first frame, (h, w, 3) uint8 each
 
     def frames(self, stop: int) -> Iterator[np.ndarray]:
         """Yield frames 0 .. `stop` - 1.
 
         Raises:
-            FigureError: where the video ends before that.
+            FigureError: if the video has fewer frames.
         """
         count = 0
         for pixels in islice(self.open(), stop):
@@ -59,10 +59,10 @@ def open_clip(video: Sequence[str | Path], mask: str | Path | None) -> Clip:
 
     Args:
         video: a video file, folder, glob or images, as for `track.py`; empty: a generated video.
-        mask: PNG of ids; None for a generated video only.
+        mask: PNG of ids; None only for a generated video.
 
     Raises:
-        FigureError: a video without mask, or a mask without video.
+        FigureError: for a video without a mask, or a mask without a video.
         FrameError, MaskError: for a file that cannot be read.
     """
     if not video:
@@ -87,7 +87,7 @@ def choose_times(times: Sequence[int], count: int | None) -> list[int]:
     """Return the frames to show: `times`, or `COUNT` spread evenly over a video of `count` frames.
 
     Raises:
-        FigureError: for a time before the first frame, or where it is unknown how many frames there are.
+        FigureError: for a negative time, or if neither `times` nor `count` is given.
     """
     if min(times, default=0) < 0:
         raise FigureError(f"--times {min(times)}: frames are numbered from 0")
@@ -99,13 +99,13 @@ def choose_times(times: Sequence[int], count: int | None) -> list[int]:
 
 
 def read_frames(clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
-    """Read the frames `times`, (h, w, 3) uint8 each."""
+    """Read the frames at `times`, (h, w, 3) uint8 each."""
     frames = {t: frame for t, frame in enumerate(clip.frames(max(times) + 1)) if t in times}
     return [frames[t] for t in times]
 
 
 def track_clip(model: Model, clip: Clip, times: Sequence[int], depth: int | None = None) -> list[np.ndarray]:
-    """Track the objects of a clip's first mask; returns labels (h, w) of the frames `times`.
+    """Track the objects of a clip's first mask; returns labels (h, w) of the frames at `times`.
 
     Raises:
         TrackError: for a mask without objects, or a depth that the network does not have.
@@ -122,10 +122,10 @@ def track_clip(model: Model, clip: Clip, times: Sequence[int], depth: int | None
 
 
 def read_results(folder: str | Path, clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
-    """Read the masks of the frames `times` from a folder where they are named like the frames.
+    """Read the masks of the frames at `times` from a folder; they are named like the frames.
 
     Raises:
-        MaskError: one is missing or of another size.
+        MaskError: for a mask that is missing or has another size.
     """
     return [read_mask(Path(folder) / f"{clip.label(t)}.png", clip.mask.shape) for t in times]
 
@@ -137,8 +137,8 @@ def draw_strips(
 
     Args:
         frames: (h, w, 3) uint8 each.
-        times: their numbers in the video.
-        rows: labels (h, w) of these frames for each method, by its name.
+        times: their indices in the video.
+        rows: for each method's name, labels (h, w) of these frames.
     """
     height, width = frames[0].shape[:2]
     figure, panels = make_page(len(rows), len(times), 2.6, 2.6 * height / width + 0.1)

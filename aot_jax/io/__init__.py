@@ -1,1 +1,1 @@
-"""Files in and out: frames, masks, videos."""
+"""Read and write frames, masks, videos and data sets."""

@@ -1,7 +1,7 @@
-"""Write a file whole or not at all.
+"""Write files atomically, through a temporary file.
 
-What is being written lies beside its place, as `.NAME.RANDOM.tmp`: nobody can have put a link there before, and what a
-killed run leaves is known by that name.
+The temporary file is `.NAME.RANDOM.tmp` in the same folder: nobody can have placed a link there, and files left by a
+killed run are recognised by their names.
 """
 
 import contextlib
@@ -10,21 +10,21 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-_OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # so that nothing of a person's own is ever removed
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # strict, so that a user's own files are never removed
 
 
 def beside(path: str | Path) -> Path:
-    """Return a name in the folder of `path` that nothing has, for what becomes `path`."""
+    """Return an unused path in the same folder, for a temporary file that will become `path`."""
     path = Path(path)
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a place beside `path` to write to; what is there at the end is moved to `path`. Folders are made.
+    """Yield the path of a temporary file and move it to `path` at the end. Missing folders are made.
 
     Raises:
-        OSError: it names `path`.
+        OSError: the file cannot be written; the error names `path`.
     """
     path = Path(path)
     temporary = beside(path)
@@ -40,7 +40,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def empty_folder(folder: Path, *patterns: str) -> None:
-    """Make a folder; files in it that fit a pattern, as of a longer run before, are removed."""
+    """Make a folder and remove files in it that match a pattern, such as those of an earlier, longer run."""
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in patterns:
         for old in folder.glob(pattern):
@@ -48,7 +48,7 @@ def empty_folder(folder: Path, *patterns: str) -> None:
 
 
 def clear_remains(folder: str | Path) -> None:
-    """Remove what a killed run has left of files that it was writing to a folder, which may be missing."""
+    """Remove temporary files that a killed run left in a folder; it may be missing."""
     for path in Path(folder).glob(".*.tmp"):
-        if _OURS.fullmatch(path.name):
+        if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)

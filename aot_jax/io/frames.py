@@ -1,4 +1,4 @@
-"""Folders of video frames: which files they hold, in what order, and their pixels as RGB arrays."""
+"""List the frames of a video in a folder, in order, and read them as RGB arrays."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
 class FrameError(ValueError):
-    """Says which frame or folder of frames cannot be used, why, and what to do."""
+    """A frame or folder of frames cannot be used; the message says why and what to do."""
 
 
 def list_frames(
@@ -35,17 +35,17 @@ def list_frames(
     """List the frames of a video in a folder, in the order of the video.
 
     Args:
-        folder: its images only; folders inside it and hidden files (`._00000.jpg` of macOS) are left out.
-        suffixes: endings that count as an image, with the dot, in any case: every such image is listed. None: those of
-            `FRAME_SUFFIXES`, without masks, depth maps and thumbnails that lie beside the frames.
-        warn: called with one line for what is left out, and one if names leave the order open.
+        folder: folder of images; its subfolders and hidden files (`._00000.jpg` of macOS) are left out.
+        suffixes: file suffixes with the dot, in any case: every such image is listed. None: `FRAME_SUFFIXES`, without
+            masks, depth maps and thumbnails next to the frames.
+        warn: called with one line if files are left out, and one if the order is ambiguous.
 
     Returns:
         Paths sorted by name, where a run of digits counts as a number: `2.jpg` and `frame_2.jpg` come before
         `10.jpg` and `frame_10.jpg`. For names padded with zeros this is plain name order.
 
     Raises:
-        FrameError: the folder is missing or holds no such image, or two images differ in their suffix only.
+        FrameError: the folder is missing or holds no such image, or two images differ only in their suffix.
 
     Example:
         >>> for name in ("10.jpg", "9.jpg", "notes.txt"):
@@ -64,7 +64,7 @@ def list_frames(
 
 
 def take_frames(images: Sequence[Path], warn: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Choose and order the frames among images; arguments and errors as `list_frames`."""
+    """Choose the frames among images and sort them; arguments and errors as in `list_frames`."""
     chosen, notes = choose_frames(images)
     frames = order_frames(chosen)
     for note in (*notes, order_note(frames)):
@@ -74,10 +74,10 @@ def take_frames(images: Sequence[Path], warn: Callable[[str], None] = lambda _: 
 
 
 def order_frames(frames: Iterable[Path]) -> list[Path]:
-    """Sort images by name as `list_frames` does. It is the one order of tracking, evaluation and training.
+    """Sort images by name as `list_frames` does, for tracking, evaluation and training alike.
 
     Raises:
-        FrameError: two of them differ in their folder or suffix only.
+        FrameError: two images differ only in their folder or suffix.
     """
     frames = sorted(frames, key=lambda path: (natural(path.stem), path.name))
     by_stem: dict[str, Path] = {}
@@ -90,7 +90,7 @@ def order_frames(frames: Iterable[Path]) -> list[Path]:
 
 
 def what_is_in(folder: Path) -> str:
-    """Say in a few words what a folder holds instead of images, and what to do."""
+    """Describe the contents of a folder without images, and the remedy."""
     there = list(_visible(folder))
     kinds = Counter(path.suffix.lower() or "nameless" for path in there if path.is_file())
     folders = sorted(path.name for path in there if path.is_dir())
@@ -110,8 +110,8 @@ def _visible(folder: Path) -> Iterator[Path]:
 def read_frame(path: str | Path) -> np.ndarray:
     """Read an image (JPEG, PNG, WebP, BMP, TIFF) as RGB.
 
-    It is turned upright as its EXIF orientation says. Grey, palette and CMYK become RGB, transparency is dropped, and
-    16-bit samples keep their high byte.
+    The EXIF orientation is applied. Grey, palette and CMYK become RGB, transparency is dropped, and 16-bit samples keep
+    their high byte.
 
     Args:
         path: the image.
@@ -120,8 +120,7 @@ def read_frame(path: str | Path) -> np.ndarray:
         (h, w, 3) uint8, RGB.
 
     Raises:
-        FrameError: no such file, not such an image, several in one file, broken or truncated, or more than
-            `MAX_PIXELS`.
+        FrameError: the file is missing, broken, no such image, holds several pictures, or more than `MAX_PIXELS`.
 
     Example:
         >>> write_jpeg("0.jpg", np.full((4, 6, 3), 100, np.uint8))
@@ -136,10 +135,10 @@ def read_frame(path: str | Path) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
-    """Return a decoded image as (h, w, 3) uint8 RGB; 16-bit samples are shifted right.
+    """Return a decoded image as (h, w, 3) uint8 RGB; 16-bit samples are shifted right by `shift`.
 
     Raises:
-        FrameError: its samples are floats.
+        FrameError: the samples are floats.
     """
     if image.mode == "F":
         raise FrameError(f"{path}: holds floating-point samples, whose range is not known; save it with 8 or 16 bits")
@@ -151,9 +150,9 @@ def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
 
 
 def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
-    """Write a frame (h, w, 3) uint8 RGB as a JPEG of high quality.
+    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: the file cannot be written.
     """
     Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)

@@ -1,4 +1,4 @@
-"""Procedural videos with exact masks: training data for the quick start, and its held-out set.
+"""Generated videos with exact masks: training data for the quick start, and its held-out set.
 
 Textured objects (`shapes.py`) move, turn, change size and cover each other over a textured background under a slowly
 moving camera. An object moves about a fifth of its radius a frame: smooth from frame to frame, yet after 20 frames the
@@ -17,23 +17,23 @@ from PIL import Image
 from aot_jax.io.masks import write_mask
 from aot_jax.io.shapes import Look, MovingObject, Texture, place
 
-VERSION = 1  # to be raised when the same arguments give other videos: prepared sets are then made anew
+VERSION = 1  # version of the videos; raise it when the same arguments give other videos, so that sets are prepared anew
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the videos of a generated set, all of it."""
+    """All parameters of a generated set."""
 
     seed: int = 0
     videos: int = 60
     frames: int = 20
     height: int = 160  # pixels
     width: int = 208  # pixels
-    objects: tuple[int, int] = (1, 6)  # fewest and most objects of a video
+    objects: tuple[int, int] = (1, 6)  # fewest and most objects in a video
     lookalikes: float = 0.25  # share of videos in which two objects look the same
 
 
-HELD_OUT = Recipe(seed=1_000_003, videos=20, objects=(1, 5))  # the set to score on: another seed than in training
+HELD_OUT = Recipe(seed=1_000_003, videos=20, objects=(1, 5))  # set for scoring; its seed differs from those of training
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class VideoPlan:
 
 
 def plan_video(seed: int, index: int, objects: tuple[int, int] = (1, 6), lookalikes: float = 0.25) -> VideoPlan:
-    """Draw a video's number of objects, uniform in `objects`; a share `lookalikes` of videos gets two alike."""
+    """Draw the number of objects of a video, uniform in `objects`, and whether two of them look the same."""
     random = np.random.default_rng([seed, index, 1])
     count = int(random.integers(objects[0], objects[1] + 1))
     alike = 2 if random.random() < lookalikes else 0
@@ -59,7 +59,7 @@ def make_video(
     """Draw one video.
 
     Args:
-      seed: an int or a tuple of ints; shapes, textures, colours and paths all follow from it.
+      seed: int or tuple of ints; determines shapes, textures, colours and paths.
       frames: number of frames t.
       height: pixels, 32 or more.
       width: pixels, 32 or more.
@@ -67,10 +67,10 @@ def make_video(
       lookalikes: this many objects (0, or 2 .. objects) share shape, texture and colours.
 
     Returns:
-      images (t, h, w, 3) uint8 RGB and masks (t, h, w) uint8. Every object is visible in frame 0 where there is room.
+      images (t, h, w, 3) uint8 RGB and masks (t, h, w) uint8. If there is room, every object is visible in frame 0.
 
     Raises:
-      ValueError: an argument out of range.
+      ValueError: an argument is out of range.
 
     Example:
         >>> images, masks = make_video(0, frames=2, height=48, width=64, objects=3)
@@ -110,17 +110,17 @@ def make_video(
 
 
 def make_videos(recipe: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield images (t, h, w, 3) and masks (t, h, w) of each video of a set, as `make_video` draws them."""
+    """Yield images (t, h, w, 3) and masks (t, h, w) of each video, as `make_video` does."""
     for index in range(recipe.videos):
         plan = plan_video(recipe.seed, index, recipe.objects, recipe.lookalikes)
         yield make_video(frames=recipe.frames, height=recipe.height, width=recipe.width, **asdict(plan))
 
 
 def write_davis_tree(recipe: Recipe, folder: Path) -> None:
-    """Write a set in the layout of DAVIS, its videos on the list 2017/val.txt; nothing where `folder` exists already.
+    """Write a set in the layout of DAVIS, listed in ImageSets/2017/val.txt; do nothing if `folder` exists.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: a file cannot be written.
     """
     if folder.is_dir():
         return

@@ -1,4 +1,4 @@
-"""Image files decoded strictly: which kinds are read, how large they may be, and which way up they are shown."""
+"""Decode image files strictly: accepted formats, size limit, orientation."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -14,9 +14,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-MAX_PIXELS = 2**27  # of one image; a few kilobytes of PNG can claim billions (a decompression bomb)
-ORIENTATION = 0x0112  # EXIF tag: how a viewer turns the picture
-HEAD = 32  # bytes of a file that tell its kind
+MAX_PIXELS = 2**27  # most pixels of one image; a small PNG can claim billions (a decompression bomb)
+ORIENTATION = 0x0112  # EXIF tag of the orientation
+HEAD = 32  # bytes at the start of a file that identify its format
 
 Kinds = Mapping[bytes, type[ImageFile]]  # Pillow's plugin for each accepted file signature
 PNG: Kinds = {b"\x89PNG\r\n\x1a\n": PngImageFile}
@@ -34,19 +34,19 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 def decode_image(
     path: str | Path, kinds: Kinds, error: type[Exception], data: bytes | None = None
 ) -> tuple[Image.Image, bytes]:
-    """Decode an image file fully and turn it upright, or explain in one `error` why it cannot be done.
+    """Decode an image file and apply its EXIF orientation.
 
     Args:
         path: the file.
-        kinds: what is accepted.
-        error: the exception to raise.
-        data: its bytes, where they have been read already; `path` is its name then.
+        kinds: accepted formats.
+        error: type of exception to raise.
+        data: content of the file, if already read; `path` is then its name in messages.
 
     Returns:
-        The loaded image as a viewer shows it, and the file's first 32 bytes.
+        The loaded, upright image, and the file's first 32 bytes.
 
     Raises:
-        error: whatever is wrong with the file, or it holds several pictures; the message names it.
+        error: the file cannot be decoded or holds several pictures; the message names it.
     """
     with explain_errors(path, error), Path(path).open("rb") if data is None else io.BytesIO(data) as stream:
         image, head = open_image(stream, path, kinds, error)
@@ -60,22 +60,22 @@ def decode_image(
 
 
 def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exception]) -> tuple[ImageFile, bytes]:
-    """Open an image without decoding it, so that what is too large costs nothing. To be called in `explain_errors`.
+    """Open an image without decoding it, so that too large ones are refused early. Call it inside `explain_errors`.
 
-    The plugin is called itself instead of `Image.open`, which warns about images of half our bound and has no other
-    switch than module-wide state.
+    It uses Pillow's plugin directly: `Image.open` warns above half of `MAX_PIXELS`, and only global state turns that
+    off.
 
     Args:
-        stream: of the file.
-        path: its name, for errors.
-        kinds: what is accepted.
-        error: the exception to raise.
+        stream: the open file.
+        path: its name, for messages.
+        kinds: accepted formats.
+        error: type of exception to raise.
 
     Returns:
         The image, of at most `MAX_PIXELS`, and the file's first 32 bytes.
 
     Raises:
-        error: it is of no such kind, or too large.
+        error: the format is not accepted, or the image is too large.
     """
     head = stream.read(HEAD)
     stream.seek(0)
@@ -92,7 +92,7 @@ def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exc
 
 @contextmanager
 def explain_errors(path: str | Path, error: type[Exception]) -> Iterator[None]:
-    """Turn whatever a broken image raises into one `error` that names it."""
+    """Turn any exception that a broken image raises into an `error` that names the file."""
     try:
         yield
     except error:
@@ -104,16 +104,16 @@ def explain_errors(path: str | Path, error: type[Exception]) -> Iterator[None]:
 
 
 def orientation(image: Image.Image) -> int:
-    """Return how a viewer turns an image, 1 to 8 as in EXIF; 1, as it is stored, where the tag is missing or broken."""
+    """Return the EXIF orientation of an image, 1 to 8; 1 (as stored) if the tag is missing or broken."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # EXIF is of any bytes; viewers ignore what is broken
+    except Exception:  # broken EXIF data, which viewers ignore too
         return 1
     return value if value in range(1, 9) else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn a loaded image as a viewer shows it."""
+    """Apply the EXIF orientation to a loaded image."""
     turn = orientation(image)
     if turn == 1:
         return image
@@ -122,7 +122,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def count_pictures(image: ImageFile) -> int:
-    """Count the pictures of an animation or a stack; reduced copies of a page are none."""
+    """Count the pictures of an animation or a stack, without reduced copies of a page."""
     count = int(getattr(image, "n_frames", 1))
     if count > 1 and isinstance(image, TiffImageFile):
         size = image.size
@@ -139,7 +139,7 @@ def _check_size(width: int, height: int, path: str | Path, error: type[Exception
 
 
 def _webp_size(head: bytes) -> tuple[int, int]:
-    """Return width and height that a WebP file's header states."""
+    """Return (width, height) from the header of a WebP file."""
     kind = head[12:16]
     if kind == b"VP8X":
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")

@@ -1,4 +1,4 @@
-"""Write masks in the background, each whole or not at all, while the next frames are computed."""
+"""Write masks in background threads, each atomically, while the next frames are computed."""
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,14 +8,14 @@ import numpy as np
 
 from aot_jax.io.masks import write_mask
 
-PENDING = 32  # masks that may wait; then `write` does, so that memory stays bounded
+PENDING = 32  # most masks queued before `write` blocks, to bound memory
 
 
 class MaskWriter:
-    """A context that writes palette PNGs with a few threads. Leaving it waits for all of them.
+    """Context manager that writes palette PNGs in a few threads. Leaving it waits until all are written.
 
     Raises:
-        OSError: from `write` or on leaving, for the first file that could not be written; it names the file.
+        OSError: a file cannot be written; raised by a later `write`, `flush` or on leaving, naming the file.
     """
 
     def __init__(self, threads: int = 2) -> None:
@@ -29,7 +29,7 @@ class MaskWriter:
         self._pending.append(self._pool.submit(write_mask, path, labels))
 
     def flush(self) -> None:
-        """Wait until everything queued is on disk."""
+        """Wait until all queued masks are on disk."""
         while self._pending:
             self._pending.popleft().result()
 

@@ -1,7 +1,7 @@
-"""Single mask files: one read by itself, and ids written as palette PNGs with the DAVIS colours.
+"""Read single mask files, and write ids as palette PNGs with the DAVIS colours.
 
-A mask is an array of ids: 0 background, 255 void where the source has it, anything else an object. The masks of a video
-are read together, by `aot_jax.read_masks`: that decides what their values mean.
+A mask is an array of ids: 0 background, 255 void if the data set uses it, any other value an object. Read the masks of
+a video together with `aot_jax.read_masks`, which decides what their values mean.
 """
 
 from pathlib import Path
@@ -20,21 +20,21 @@ __all__ = ["DAVIS_PALETTE", "MaskError", "binarise", "is_binary_0_255", "read_ma
 
 
 def read_mask(path: str | Path, size: Size | None = None) -> np.ndarray:
-    """Read a PNG as object ids, by itself: what `write_mask` wrote comes back as it was.
+    """Read a single PNG as object ids, as written by `write_mask`.
 
-    Palette indices and 16-bit values are ids, as are grey levels; but grey 0 and 255 alone are a drawn mask and become
-    0 and 1. Colours and transparency are read as by `aot_jax.read_masks`.
+    Palette indices, 16-bit values and grey levels are ids; but if grey 0 and 255 are the only values, they become 0 and
+    1. Colours and transparency are read as in `aot_jax.read_masks`.
 
     Args:
         path: the PNG.
-        size: (height, width) that it must have; None takes any.
+        size: (h, w) that it must have; None accepts any.
 
     Returns:
         (h, w) int32, ids >= 0.
 
     Raises:
-        MaskError: missing, not a PNG, broken, too large, of another size, or not a mask of ids (antialiased edges, a
-            picture). Nothing else is raised, whatever the file holds.
+        MaskError: the file is missing, not a PNG, broken, too large, of another size, or not a mask of ids (antialiased
+            edges, a picture). No other exception is raised.
 
     Example:
         >>> Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).save("drawn.png")
@@ -60,7 +60,7 @@ def read_mask(path: str | Path, size: Size | None = None) -> np.ndarray:
 def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_PALETTE) -> None:
     """Write ids as a palette PNG; with ids above 255, as a 16-bit grey PNG.
 
-    A reader never meets half a file: it is written beside its place and then moved there. Missing folders are made.
+    The write is atomic. Missing folders are made.
 
     Args:
         path: ends in `.png`.
@@ -68,8 +68,8 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
         palette: (n, 3) uint8 colours, n <= 256; not used for ids above 255.
 
     Raises:
-        MaskError: the array is not such a mask, or the name no PNG.
-        OSError: it cannot be written; the error names the file.
+        MaskError: the array is not such a mask, or the name does not end in .png.
+        OSError: the file cannot be written; the error names the file.
 
     Example:
         >>> write_mask("out/00000.png", np.array([[0, 1], [7, 7]]))

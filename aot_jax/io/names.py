@@ -1,9 +1,9 @@
-"""Which names of videos may become names of folders.
+"""Check names of videos that are used as file or folder names.
 
-Lists come from strangers: a name such as `../../.ssh` would be read, or written, outside of the folder meant.
+Name lists are untrusted input: a name such as `../../.ssh` would be read or written outside of the intended folder.
 """
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a name is that of one folder or file, not hidden, inside of any folder that it is joined to."""
+    """Tell whether a name is a single, visible path component."""
     return bool(name) and not name.startswith(".") and not set(name) & set("/\\\0")

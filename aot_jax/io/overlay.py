@@ -1,4 +1,4 @@
-"""Draw masks over frames, for people: a tint, a contour and the id of each object."""
+"""Draw masks over frames: a tint, a contour and the id of each object."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -6,9 +6,9 @@ from PIL import Image, ImageDraw, ImageFont
 from aot_jax.io.masks import DAVIS_PALETTE
 from aot_jax.typing import VOID
 
-LINE = 600  # pixels of the short edge for each pixel of a contour's width
-TEXT = 32  # pixels of the short edge for each pixel of a number's height
-SMALLEST_TEXT = 10  # pixels
+LINE = 600  # length of the short edge relative to the contour width
+TEXT = 32  # length of the short edge relative to the height of numbers
+SMALLEST_TEXT = 10  # smallest height of numbers, in pixels
 
 
 def draw_overlay(
@@ -21,7 +21,7 @@ def draw_overlay(
         labels: (h, w) integers, 0 background.
         ids: write each object's id inside it, near the middle of its pixels.
         alpha: weight of the tint.
-        void: the label that is no object; None: there is none.
+        void: label that is not drawn; None: draw all.
 
     Returns:
         (h, w, 3) uint8.
@@ -37,7 +37,7 @@ def draw_overlay(
     if not objects.any():
         return picture
     of_pixels = labels[objects]
-    colours = np.where(of_pixels > 255, (of_pixels - 1) % 255 + 1, of_pixels)  # never that of background
+    colours = np.where(of_pixels > 255, (of_pixels - 1) % 255 + 1, of_pixels)  # never the background colour
     tint = alpha * DAVIS_PALETTE[colours] + (1 - alpha) * picture[objects]
     picture[objects] = tint.round().astype(np.uint8)
     short = min(labels.shape)
@@ -53,7 +53,7 @@ def draw_overlay(
 
 
 def centres(labels: np.ndarray, objects: np.ndarray) -> dict[int, tuple[int, int]]:
-    """Return (y, x) of the pixel of each id nearest to the median of its pixels, for pixels where `objects`."""
+    """Return {id: (y, x)}: the pixel of each id nearest to its median, among pixels where `objects` (h, w) is true."""
     ys, xs = np.nonzero(objects)
     of_pixels = labels[ys, xs]
     order = np.argsort(of_pixels, kind="stable")
@@ -67,7 +67,7 @@ def centres(labels: np.ndarray, objects: np.ndarray) -> dict[int, tuple[int, int
 
 
 def contours(labels: np.ndarray, width: int = 1) -> np.ndarray:
-    """Return (h, w) bool: pixels within `width` of one of another label, beside, above or below them."""
+    """Return (h, w) bool: pixels within `width` of another label, horizontally or vertically."""
     edge = np.zeros(labels.shape, bool)
     for step in range(1, width + 1):
         across, down = labels[:, :-step] != labels[:, step:], labels[:-step] != labels[step:]

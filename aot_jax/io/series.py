@@ -1,4 +1,4 @@
-"""Which images of a folder are the frames of a video, and whether their names say in what order they come."""
+"""Choose the images of a folder that are frames of a video, and check that their names define an order."""
 
 import re
 from collections import Counter
@@ -10,28 +10,28 @@ import numpy as np
 
 from aot_jax.io.images import IMAGES, decode_image, explain_errors, open_image
 
-OTHER_WORDS = {  # of names of what lies beside frames
+OTHER_WORDS = {  # words in names of images that are not frames
     *("mask", "masks", "seg", "segmentation", "label", "labels", "annotation", "annotations", "gt", "groundtruth"),
     *("depth", "depthmap", "disp", "disparity", "flow", "normal", "normals", "alpha", "matte", "trimap", "edges"),
     *("contour", "contours", "overlay", "thumb", "thumbs", "thumbnail", "preview", "cover", "poster"),
 }
-FEW_COLOURS = 64  # of a mask; a photograph has more
-ROLLOVER = 9999  # last number of a camera, which begins anew after it
+FEW_COLOURS = 64  # most colours of a mask; a photograph has more
+ROLLOVER = 9999  # last file number of a camera before it starts again
 
 
 def natural(name: str) -> list[str | int]:
-    """Split a name into text and numbers, alternating, so that names compare number by number."""
+    """Split a name into alternating text and numbers: a sort key that compares numbers by value."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name.casefold()))]
 
 
 def choose_frames(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Leave out what lies beside the frames of a video: masks, depth maps, thumbnails.
+    """Leave out images that are not frames: masks, depth maps, thumbnails.
 
-    They are known by a word in their names that others lack, or by names of another pattern together with what they
-    hold: a mask's few colours, grey where frames have colours, another size.
+    They are recognised by a word in their names, or by another name pattern combined with another look: few colours,
+    grey where frames have colour, another size.
 
     Returns:
-        The frames, and one line for each kind that is left out.
+        The frames, and one line for each kind left out.
     """
     series: dict[str, list[Path]] = {}
     for path in images:
@@ -59,10 +59,10 @@ def choose_frames(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def order_note(frames: Sequence[Path]) -> str | None:
-    """Say in one line that names leave the order of frames open, and which is taken; None: they tell it.
+    """Return a note if names leave the order of frames ambiguous, stating the order taken; else None.
 
     Args:
-        frames: in the order that is taken.
+        frames: frames in the order taken.
     """
     if len(frames) < 2:
         return None
@@ -96,7 +96,7 @@ def _pattern(path: Path) -> str:
 
 
 def _look(path: Path) -> tuple[tuple[int, int], bool, bool] | None:
-    """Return an image's size, whether it has colours, and whether they are few; None: it cannot be read."""
+    """Return an image's size (w, h), whether it has colour, and whether it has few colours; None if unreadable."""
     try:
         with explain_errors(path, ValueError), path.open("rb") as stream:
             opened, _ = open_image(stream, path, IMAGES, ValueError)

@@ -1,4 +1,4 @@
-"""Moving textured objects: ellipses, polygons, stars and blobs, drawn on an image and into its mask."""
+"""Draw moving textured objects (ellipses, polygons, stars, blobs) into an image and its mask."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ _TEXTURES = ("stripes", "checks", "noise", "gradient", "spots")
 
 
 class Texture:
-    """A pattern over the plane, in two contrasting colours."""
+    """Infinite pattern in two contrasting colours."""
 
     def __init__(self, random: np.random.Generator, size: float):
         self.kind = _TEXTURES[random.integers(len(_TEXTURES))]
@@ -22,7 +22,7 @@ class Texture:
         self.phase = random.uniform(0, 8, 2).astype(np.float32)
 
     def at(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Return colours (..., 3) float32 at places y, x in pixels."""
+        """Return colours (..., 3) float32 at positions y, x (...) in pixels."""
         u = self.turn[0, 0] * y + self.turn[0, 1] * x + self.phase[0]
         v = self.turn[1, 0] * y + self.turn[1, 1] * x + self.phase[1]
         if self.kind == "stripes":
@@ -41,7 +41,7 @@ class Texture:
 
 
 def _noise(lattice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Interpolate a lattice, repeated over the plane, at places u, v."""
+    """Interpolate a periodic lattice (n, n) at positions u, v."""
     n = len(lattice)
     u0, v0 = np.floor(u), np.floor(v)
     a, b = u - u0, v - v0
@@ -56,7 +56,7 @@ def _noise(lattice: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 class Look:
-    """Shape and texture in an object's own coordinates; shared by look-alikes."""
+    """Shape and texture of an object, shared by look-alikes."""
 
     def __init__(self, random: np.random.Generator, radius: float):
         self.radius = radius  # pixels
@@ -68,7 +68,7 @@ class Look:
         self.texture = Texture(random, radius)
 
     def outline(self, angle: np.ndarray) -> np.ndarray:
-        """Return the distance of the outline at each angle, as a share of the radius."""
+        """Return the distance from centre to outline at each angle (radians), relative to the radius."""
         if self.kind == "ellipse":
             return self.squash / np.sqrt((self.squash * np.cos(angle)) ** 2 + np.sin(angle) ** 2)
         if self.kind == "polygon":
@@ -82,19 +82,19 @@ class Look:
 
 
 class MovingObject:
-    """A look with a place, moving."""
+    """An object with a look, a position and a velocity."""
 
     def __init__(self, random: np.random.Generator, look: Look, place: np.ndarray):
         self.look, self.place = look, place
         heading, speed = random.uniform(0, 2 * np.pi), look.radius * random.uniform(0.12, 0.24)
         self.velocity = speed * np.array([np.sin(heading), np.cos(heading)])
-        self.curve = random.uniform(-0.06, 0.06)  # radians a frame, of the path
+        self.curve = random.uniform(-0.06, 0.06)  # turn of the path, in radians a frame
         self.angle, self.spin = random.uniform(0, 2 * np.pi), random.uniform(-0.1, 0.1)
         self.breath = random.uniform(0.0, 0.15), random.uniform(0.1, 0.3), random.uniform(0, 2 * np.pi)
         self.time = 0
 
     def draw(self, image: np.ndarray, mask: np.ndarray, number: int) -> None:
-        """Paint this object over image (h, w, 3) float32 and its number into mask (h, w)."""
+        """Draw this object into image (h, w, 3) float32 and its number into mask (h, w)."""
         amount, rate, phase = self.breath
         radius = float(self.look.radius * (1 + amount * np.sin(rate * self.time + phase)))
         low = np.maximum(np.floor(self.place - 1.4 * radius).astype(int), 0)
@@ -116,7 +116,7 @@ class MovingObject:
         mask[window][cover[..., 0] > 0.5] = number
 
     def move(self, height: int, width: int) -> None:
-        """Advance one frame; the centre turns back at the frame's border."""
+        """Advance one frame, bouncing off the border of the image."""
         c, s = np.cos(self.curve), np.sin(self.curve)
         self.velocity = np.array(
             [c * self.velocity[0] - s * self.velocity[1], s * self.velocity[0] + c * self.velocity[1]]
@@ -132,7 +132,7 @@ class MovingObject:
 
 
 def place(random: np.random.Generator, look: Look, others: list[MovingObject], height: int, width: int) -> MovingObject:
-    """Put a look where it starts clear of the others, or as clear as a few tries allow."""
+    """Return an object at a random position that does not overlap others, or overlaps least in a few tries."""
     size, room = np.array([height, width]), -np.inf
     best = size / 2
     for _ in range(40):

@@ -1,4 +1,4 @@
-"""Carry a video's sound into an MP4: packets as they are where MP4 can hold them, else encoded anew as AAC."""
+"""Copy the sound of a video into an MP4; codecs that MP4 cannot hold are re-encoded as AAC."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -9,17 +9,17 @@ import av
 from aot_jax.io.video_stream import exact, open_video
 
 HELD_BY_MP4 = {"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"}  # codecs whose packets are copied
-PRIMING = Fraction(1, 10)  # seconds of encoder delay before time 0 that players skip
+PRIMING = Fraction(1, 10)  # longest encoder delay before time 0, which players skip, in seconds
 
 
 class Sound:
-    """The sound of a video file, muxed piece by piece.
+    """The sound of a video file, muxed packet by packet.
 
-    Trouble with the sound never costs the picture: it is told as one warning, and the sound is left out from there.
+    Broken sound never stops the video: it causes one warning, and the rest of the sound is left out.
 
     Args:
         path: the video file.
-        start: seconds in the file's own time that become time 0.
+        start: time in the file, in seconds, that becomes 0.
         warn: called with the warning.
     """
 
@@ -32,7 +32,7 @@ class Sound:
         self._next: tuple[Fraction, av.Packet] | None = None
 
     def attach(self, output: av.container.OutputContainer) -> None:
-        """Add a sound stream to a container whose header is not written yet."""
+        """Add a sound stream to a container; call this before its header is written."""
         try:
             self._input = open_video(self._path)
             if not self._input.streams.audio:
@@ -49,7 +49,7 @@ class Sound:
             self._leave_out(reason)
 
     def mux_until(self, time: Fraction | None, output: av.container.OutputContainer) -> None:
-        """Write the sound that begins before `time`, in seconds; None: all that is left."""
+        """Write the sound that starts before `time`, in seconds; None: all the rest."""
         while True:
             try:
                 self._next = self._next or next(self._packets, None)
@@ -64,7 +64,7 @@ class Sound:
                 return
 
     def close(self) -> None:
-        """Close the file read."""
+        """Close the input file."""
         self._packets, self._next = iter(()), None
         if self._input is not None:
             self._input.close()

@@ -1,4 +1,4 @@
-"""What a person tracks in: a video file, a folder of images, a glob, or a list of images, behind one interface."""
+"""Open a video file, a folder of images, a glob or a list of images as a source of frames."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
 T = TypeVar("T")
-AHEAD = 4  # frames decoded before they are needed
+AHEAD = 4  # frames decoded ahead
 GLOB_SIGNS = "*?["
 VIDEO_SUFFIXES = {
     *(
@@ -37,24 +37,24 @@ VIDEO_SUFFIXES = {
     ),
     *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
 }
-IMAGE_RATE = Fraction(24)  # frames a second of a folder of images, as in DAVIS
+IMAGE_RATE = Fraction(24)  # default rate of images in frames a second, as in DAVIS
 
 
 class Source(Protocol):
-    """A video, however it is stored."""
+    """A video in any form of storage."""
 
-    name: str  # for result folders
+    name: str  # name for result folders
     size: Size  # (h, w) of its frames
     rate: Fraction  # frames a second, on average
     pixel_aspect: Fraction  # width : height of a pixel
-    count: int | None  # of frames; None for a video file until it has been read once
-    expected: int | None  # of frames, where `count` is None: as the file states it, which may be wrong
+    count: int | None  # number of frames; None for a video file until it has been read once
+    expected: int | None  # number of frames, known or stated by the file (which may be wrong)
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
 
     def index_of(self, label: str) -> int | None:
-        """Return the number of the frame whose mask has this name; None: no frame's can."""
+        """Return the frame number for a mask name; None if it fits no frame."""
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield frames `start`, `start` + 1, ..."""
@@ -64,15 +64,15 @@ class Source(Protocol):
 
 
 class ImageSource:
-    """Images as the frames of a video. All have one size.
+    """Images of one size as the frames of a video.
 
     Args:
-        paths: in order.
-        name: for result folders.
+        paths: images, in order.
+        name: name for result folders.
         rate: frames a second of the overlay.
 
     Raises:
-        FrameError: the first image cannot be read; later, one that cannot or has another size.
+        FrameError: the first image cannot be read; while iterating: an image cannot be read or has another size.
     """
 
     def __init__(self, paths: Sequence[Path], name: str, rate: Fraction = IMAGE_RATE) -> None:
@@ -86,11 +86,11 @@ class ImageSource:
         self.size: Size = read_frame(self.paths[0]).shape[:2]
 
     def label(self, index: int) -> str:
-        """Return the image's own name, without suffix."""
+        """Return the name of the image, without suffix."""
         return self.paths[index].stem
 
     def index_of(self, label: str) -> int | None:
-        """Return the number of the image with this name, without suffix; None: there is none."""
+        """Return the number of the image with this name, without suffix; None if there is none."""
         return self._numbers.get(label)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -114,7 +114,7 @@ class ImageSource:
 
 
 def read_ahead(frames: Iterator[T]) -> Generator[T, None, None]:
-    """Yield frames, or what comes with them, while a thread decodes the next few."""
+    """Yield items of an iterator while a thread computes the next `AHEAD`; the items must not be None."""
     with ThreadPoolExecutor(1, thread_name_prefix="frame-reader") as pool:
         waiting = deque(pool.submit(next, frames, None) for _ in range(AHEAD))
         try:
@@ -133,16 +133,16 @@ def open_source(
     warn: Callable[[str], None] = lambda _: None,
     no_frames: Iterable[str | Path] = (),
 ) -> Source:
-    """Open what a person names as a video.
+    """Open a video.
 
     Args:
         given: one video file, folder or glob, or several images.
-        rate: frames a second of images (default: 24); a video file states its own.
+        rate: frames a second of images (default: 24); not used for a video file.
         warn: called with each warning about the file.
-        no_frames: images that are no frames wherever they lie: the masks.
+        no_frames: images that are not frames, such as the given masks.
 
     Raises:
-        FrameError: whatever is wrong with it, in one sentence that names it.
+        FrameError: the video cannot be read; the message names the file.
 
     Example:
         >>> import numpy as np
@@ -188,7 +188,7 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
 
 
 def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
-    """List the images of a folder; refuse one that holds a video, or several pictures in one file."""
+    """List the images of a folder; refuse a folder with a video, an animation or a stack."""
     there = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     images = [path for path in there if path.suffix.lower() in FRAME_SUFFIXES and path.absolute() not in no_frames]
     videos = sorted(path for path in there if path.suffix.lower() in VIDEO_SUFFIXES)
@@ -203,7 +203,7 @@ def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
 
 
 def _from_image(path: Path, rate: float | Fraction | None, warn: Callable[[str], None]) -> Source:
-    """Open one image file: an animation or a stack as a video."""
+    """Open one image file; an animation or a stack is a video."""
     if path.exists() and pictures_in(path) > 1:
         stack = Stack(path, _rate(rate), warn)
         if rate is not None and stack.rate != _rate(rate):

@@ -1,4 +1,4 @@
-"""Several pictures in one image file as a video: animated PNG and WebP, and stacks of TIFF pages."""
+"""Read image files with several pictures as videos: animated PNG and WebP, multi-page TIFF."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -13,14 +13,14 @@ from aot_jax.io.names import is_plain
 from aot_jax.io.video_reader import Frame
 from aot_jax.typing import Size
 
-CHUNK = 32  # pictures held while going backward
+CHUNK = 32  # most pictures in memory when reading backward
 
 
 def pictures_in(path: Path) -> int:
     """Count the pictures of an image file.
 
     Raises:
-        FrameError: it cannot be read.
+        FrameError: the file cannot be read.
     """
     with explain_errors(path, FrameError), path.open("rb") as stream:
         return count_pictures(open_image(stream, path, IMAGES, FrameError)[0])
@@ -30,12 +30,12 @@ class Stack:
     """The pictures of an image file as the frames of a video.
 
     Args:
-        path: of several pictures, of one size.
-        rate: frames a second, where the file states none.
+        path: image file with several pictures of one size.
+        rate: frames a second, if the file states none.
         warn: called with each warning.
 
     Raises:
-        FrameError: it cannot be read; later, a picture that cannot or has another size.
+        FrameError: the file cannot be read; while iterating: a picture cannot be read or has another size.
     """
 
     def __init__(self, path: Path, rate: Fraction, warn: Callable[[str], None] = lambda _: None) -> None:
@@ -45,7 +45,7 @@ class Stack:
         self.pixel_aspect = Fraction(1)
         self.count: int | None = pictures_in(path)
         self.expected: int | None = self.count
-        self._shift: int | None = None  # of 16-bit samples to 8
+        self._shift: int | None = None  # bits to shift 16-bit samples right
         with explain_errors(path, FrameError), path.open("rb") as stream:
             image, _ = open_image(stream, path, IMAGES, FrameError)
             image.load()
@@ -64,7 +64,7 @@ class Stack:
         return f"{index:05d}"
 
     def index_of(self, label: str) -> int | None:
-        """Return the number of the frame whose mask has this name; None: it is no number."""
+        """Return the frame number for a mask name; None if it is not a number."""
         return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -106,6 +106,6 @@ class Stack:
 
 
 def _duration(image: ImageFile) -> Fraction | None:
-    """Return the seconds that a picture is shown, where the file says so."""
+    """Return how long a picture is shown, in seconds; None if the file does not say."""
     milliseconds = image.info.get("duration")
     return Fraction(milliseconds).limit_denominator(1000) / 1000 if milliseconds else None

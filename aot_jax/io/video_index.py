@@ -1,4 +1,4 @@
-"""Where the frames of a video file are: time stamps and key frames of its packets, without decoding any."""
+"""Index the frames of a video file by its packets' time stamps and key frames, without decoding."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from aot_jax.io.video_stream import open_video, video_stream
 
 
 def packet_index(path: str | Path) -> list[tuple[int, int]] | None:
-    """Return (its time stamp, that of the key frame to decode from) of every frame, in order; nothing is decoded.
+    """Return (time stamp, time stamp of the key frame to decode from) of every frame, in display order.
 
-    None where packets do not tell: stamps missing or doubled.
+    None if that is unknown: time stamps are missing or not unique, or the file is broken.
     """
     stamps: list[int] = []
     keys: list[int] = []

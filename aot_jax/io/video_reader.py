@@ -1,8 +1,7 @@
 """Read a video file frame by frame, upright, forward or backward, in bounded memory.
 
-Frames are numbered in the order in which they are shown; each comes with its presentation time, so that a variable
-frame rate is no special case. A file that breaks off, or holds packets that cannot be decoded, gives the frames that it
-has and one warning.
+Frames are numbered in display order and have a presentation time, so that a variable frame rate needs no special case.
+A truncated file, or one with broken packets, yields the frames that can be decoded and one warning.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -33,31 +32,31 @@ from aot_jax.io.video_stream import (
 )
 from aot_jax.typing import Size
 
-UNSAID, HD = 2, 720  # H.264's number for a colour space that a file does not name; lines from which it is BT.709
-BUFFER = 512 << 20  # bytes of decoded frames that are held while going backward
-SHORT = Fraction(1, 20)  # of a file's stated length may be missing before that is told
+UNSPECIFIED, HD = 2, 720  # H.264 code of an unspecified colour space; fewest lines for which it is taken as BT.709
+BUFFER = 512 << 20  # most bytes of decoded frames in memory when reading backward
+SHORT = Fraction(1, 20)  # largest share of the stated length that may be missing without a warning
 
 
 @dataclass(frozen=True)
 class Frame:
     """A frame of a video."""
 
-    index: int  # from 0, in the order of showing
+    index: int  # number from 0, in display order
     time: Fraction  # seconds after the first frame
     pixels: np.ndarray  # (h, w, 3) uint8 RGB, upright
-    duration: Fraction | None = None  # seconds, as stated of this frame alone; None: it is not
+    duration: Fraction | None = None  # seconds, if the file states it for this frame
 
 
 class VideoReader:
-    """A video file as frames.
+    """The frames of a video file.
 
     Args:
         path: any container and codec that FFmpeg reads: mp4, mov, webm, mkv, avi, gif, ...
         warn: called with each warning, once.
-        buffer: bytes of decoded frames to hold while going backward.
+        buffer: most bytes of decoded frames in memory when reading backward.
 
     Raises:
-        FrameError: no such file, not a video, no frame in it that can be decoded, or frames that are too large.
+        FrameError: the file is missing, not a video, has no frame that can be decoded, or frames that are too large.
     """
 
     def __init__(self, path: str | Path, warn: Callable[[str], None] = lambda _: None, buffer: int = BUFFER) -> None:
@@ -73,7 +72,7 @@ class VideoReader:
             with open_video(self.path) as container:
                 stream = video_stream(container)
                 self.rate = average_rate(stream)  # frames a second on average, Fraction
-                self.count: int | None = None  # of frames, from the first pass on
+                self.count: int | None = None  # number of frames, known after the first pass
                 self.expected = stated_count(container, stream, self.rate)
                 self._stated_end = stated_end(container)
                 self.pixel_aspect = exact(stream.sample_aspect_ratio) or Fraction(1)  # width : height of a pixel
@@ -90,7 +89,7 @@ class VideoReader:
         if first.width * first.height > MAX_PIXELS:
             raise FrameError(f"{path}: {first.width}x{first.height} is more than {MAX_PIXELS} pixels; scale it down")
         self._coded = (first.height, first.width)
-        self.start = frame_time(first) or Fraction(0)  # seconds of the file's own time, of the first frame
+        self.start = frame_time(first) or Fraction(0)  # time of the first frame in the file, in seconds
         lying = upright(np.zeros((1, 2, 1)), display_matrix(first)).shape[0] == 2
         self.size: Size = self._coded[::-1] if lying else self._coded  # (h, w) of upright frames
         if lying:
@@ -101,7 +100,7 @@ class VideoReader:
         return f"{index:05d}"
 
     def index_of(self, label: str) -> int | None:
-        """Return the number of the frame whose mask has this name; None: it is no number."""
+        """Return the frame number for a mask name; None if it is not a number."""
         return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -118,8 +117,8 @@ class VideoReader:
         """Yield the frames from number `start` on, decoding from the key frame before it.
 
         Args:
-            start: number of a frame.
-            index: from `video_index.packet_index`.
+            start: frame number.
+            index: index from `video_index.packet_index`.
         """
         numbers: dict[int | None, int] = {stamp: i for i, (stamp, _) in enumerate(index)}
         with open_video(self.path) as container:
@@ -132,7 +131,7 @@ class VideoReader:
                     yield Frame(number, time, self._pixels(frame), self._duration(frame, time))
 
     def backward(self, end: int) -> Iterator[Frame]:
-        """Yield frames `end` - 1, ..., 0. Runs between key frames are decoded forward and held, part by part."""
+        """Yield frames `end` - 1, ..., 0. Parts between key frames are decoded forward and buffered."""
         stamps, keys, times = self._index(end)
         stop = len(stamps)
         frame_bytes = max(1, self._coded[0] * self._coded[1] * 2)
@@ -146,7 +145,7 @@ class VideoReader:
             stop = start
 
     def _index(self, end: int) -> tuple[list[int | None], list[int], list[Fraction]]:
-        """Return time stamps, numbers of key frames, and times of the first `end` frames."""
+        """Return time stamps, key frame numbers and presentation times (seconds) of the first `end` frames."""
         stamps: list[int | None] = []
         keys, times = [0], []
         with closing(self._shown()) as shown:
@@ -158,7 +157,7 @@ class VideoReader:
         return stamps, keys, times
 
     def _shown(self) -> Generator[tuple[av.VideoFrame, Fraction], None, None]:
-        """Yield decoded frames with the seconds after the first at which they are shown, ascending in any case."""
+        """Yield decoded frames with their strictly ascending presentation times, in seconds after the first."""
         last: Fraction | None = None
         with open_video(self.path) as container:
             for frame in self._decode(container, video_stream(container)):
@@ -170,7 +169,7 @@ class VideoReader:
                 yield frame, last
 
     def _range(self, key: int, start: int, stop: int, stamps: list[int | None]) -> dict[int, av.VideoFrame]:
-        """Decode frames `start` .. `stop` - 1 from key frame `key` on; from the file's start where seeking misses."""
+        """Decode frames `start` .. `stop` - 1 from key frame `key` on; from the start of the file if seeking fails."""
         numbers = {stamp: i for i, stamp in enumerate(stamps)}
         begin = stamps[key]
         if key and begin is not None and None not in numbers and len(numbers) == len(stamps):
@@ -211,7 +210,7 @@ class VideoReader:
                 break
             except Exception as error:
                 self._lost.append(reason_text(error))
-                packet = None  # the decoder may hold frames still
+                packet = None  # flushes frames that the decoder still holds
             try:
                 frames = stream.decode(packet)
             except Exception as error:
@@ -230,7 +229,7 @@ class VideoReader:
                 f"all are scaled to {width}x{height}",
             )
         try:
-            space = Colorspace.ITU709 if frame.colorspace == UNSAID and min(self._coded) >= HD else None
+            space = Colorspace.ITU709 if frame.colorspace == UNSPECIFIED and min(self._coded) >= HD else None
             pixels = frame.to_ndarray(format="rgb24", width=width, height=height, src_colorspace=space)
         except Exception as reason:
             raise FrameError(
@@ -240,15 +239,15 @@ class VideoReader:
         return np.ascontiguousarray(upright(pixels, display_matrix(frame))).reshape(*self.size, 3)
 
     def _duration(self, frame: av.VideoFrame, time: Fraction) -> Fraction | None:
-        """Return how long a frame is shown if none follows, no longer than the file lasts; None: that is not said."""
+        """Return how long a frame is shown if it is the last, limited by the length of the file; None if not stated."""
         if not frame.duration or frame.time_base is None or self._stated_end is None:
             return None
-        # Where frames are stored out of order, this is the time until the next one stored.
+        # If frames are stored out of order, the stated duration is the time until the next stored one.
         duration = min(frame.duration * exact(frame.time_base), self._stated_end - self.start - time)
         return duration if duration > 0 else None
 
     def _check_length(self, count: int, last: Fraction) -> None:
-        """Tell, once, if frames are missing at the end or between."""
+        """Warn once if frames are missing at the end or in between."""
         reason = f" ({self._lost[-1]})" if self._lost else ""
         stated = (self._stated_end or Fraction(0)) * (1 - SHORT) - 1 / self.rate
         if self.start + last < stated and last_end(self.path) < stated:

@@ -1,7 +1,7 @@
-"""Open a video file, and what it says about its frames: which way is up, rate, length, times.
+"""Open a video file and read its metadata: orientation, frame rate, length, times.
 
-Files come from strangers: a playlist, whatever its name, must reach neither the network nor other files, and a header
-must not claim all memory.
+Files are untrusted input: a playlist, whatever its name, must not open network addresses or other files, and a header
+must not make the reader allocate unbounded memory.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ import numpy as np
 
 from aot_jax.io.frames import MAX_PIXELS, FrameError
 
-DEFAULT_RATE = Fraction(25)  # of a file that states none
-MAX_RATE = 1000  # frames a second; more is a broken header
-# FFmpeg's readers of files that hold their pictures themselves. Others open what a file names (hls, concat, dash, sdp).
+DEFAULT_RATE = Fraction(25)  # frames a second of a file that states no rate
+MAX_RATE = 1000  # largest plausible rate in frames a second; a broken header states more
+# FFmpeg demuxers of self-contained files. Others open files or addresses named in the file (hls, concat, dash, sdp).
 READERS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "obu", "ivf", "gif", "apng", "flv",
     "asf", "ogg", "mxf", "dv", "nut", "rm", "wtv", "mjpeg", "yuv4mpegpipe",
@@ -40,23 +40,23 @@ def exact(value: Ratio | None) -> Fraction:
 
 
 def open_video(path: str | Path) -> av.container.InputContainer:
-    """Open a file, and nothing that it names.
+    """Open a video file, without following references in it.
 
     Raises:
-        av.FFmpegError: it is no video of a kind in `READERS`.
+        av.FFmpegError: the file is not a video in one of the formats of `READERS`.
     """
-    # Without a folder before it, "12:30.mp4" would be a protocol.
+    # Absolute, since "12:30.mp4" alone would be parsed as a protocol.
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(READERS)}
     return av.open(str(Path(path).absolute()), options=options, **LENIENT)
 
 
 def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int] | None) -> np.ndarray:
-    """Turn and mirror stored pixels (h, w, c) as they are shown.
+    """Rotate and mirror stored pixels (h, w, c) for display.
 
     Args:
-        pixels: as stored.
-        matrix: (a, b, c, d) of a display matrix, x' = a x + c y, y' = b x + d y with y downward; None: as stored.
-            Angles between are taken for the nearest multiple of 90 degrees.
+        pixels: pixels as stored.
+        matrix: (a, b, c, d) of a display matrix, x' = a x + c y, y' = b x + d y with y downward; None: unchanged.
+            Angles are rounded to a multiple of 90 degrees.
     """
     if matrix is None:
         return pixels
@@ -67,7 +67,7 @@ def upright(pixels: np.ndarray, matrix: tuple[int, int, int, int] | None) -> np.
 
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
-    """Return (a, b, c, d) of a frame's display matrix, see `upright`; None: it has none."""
+    """Return (a, b, c, d) of a frame's display matrix, see `upright`; None if it has none."""
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
@@ -79,12 +79,12 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """Return the stream of moving pictures, before anything of it is decoded.
+    """Return the video stream of an opened file and limit its frame size.
 
     Raises:
-        FrameError: there is none, or its frames are too large.
+        FrameError: there is no such stream, or its frames are too large.
     """
-    # Cover pictures of songs are streams as well.
+    # Cover art of music files is a video stream too.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise FrameError(f"{container.name}: holds no video stream; give a video, or a folder of images")
@@ -94,20 +94,20 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
             f"{container.name}: its frames of {stream.width}x{stream.height} are more than {MAX_PIXELS} pixels; "
             "scale the video down"
         )
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for what the header does not say
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for frames larger than the header states
     return stream
 
 
 def average_rate(stream: av.VideoStream) -> Fraction:
-    """Return frames a second."""
+    """Return the average frame rate, in frames a second."""
     rate = exact(stream.average_rate) or exact(stream.guessed_rate)
     return rate if 0 < rate <= MAX_RATE else DEFAULT_RATE
 
 
 def stated_count(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> int | None:
-    """Return how many frames the file says it has, or what follows from its length; None: neither is stated.
+    """Return the stated number of frames, or an estimate from the stated length; None if neither is stated.
 
-    It is a hint: files of fragments count the first one only, edited ones also what they hide.
+    It may be wrong: fragmented files count the first fragment only, files with edit lists count hidden frames.
     """
     if stream.frames:
         return stream.frames
@@ -117,9 +117,9 @@ def stated_count(container: av.container.InputContainer, stream: av.VideoStream,
 
 
 def stated_end(container: av.container.InputContainer) -> Fraction | None:
-    """Return when the file says it ends, in seconds of its own time; None: it does not.
+    """Return the stated end time of the file, in seconds; None if it states none.
 
-    It is a hint, and rather too early than too late: a length counts from 0 in some formats, from the start in others.
+    It may be too early: some formats count the length from 0, others from the first frame.
     """
     if not container.duration or container.duration < 0:
         return None
@@ -127,7 +127,7 @@ def stated_end(container: av.container.InputContainer) -> Fraction | None:
 
 
 def last_end(path: str | Path) -> Fraction:
-    """Return the latest end of any packet of a file, of sound too, in seconds of its own time; nothing is decoded."""
+    """Return the latest end time of any packet of a file, including sound, in seconds, without decoding."""
     end = Fraction(0)
     with open_video(path) as container, contextlib.suppress(av.FFmpegError):
         for packet in container.demux():
@@ -137,10 +137,10 @@ def last_end(path: str | Path) -> Fraction:
 
 
 def frame_time(frame: av.VideoFrame) -> Fraction | None:
-    """Return when a frame is shown, in seconds of the file's own time; None: it is not said."""
+    """Return the presentation time of a frame in the file, in seconds; None if it has none."""
     return None if frame.pts is None or frame.time_base is None else frame.pts * exact(frame.time_base)
 
 
 def reason_text(reason: BaseException) -> str:
-    """Return an error of PyAV in a few words."""
+    """Return a short message for an error of PyAV."""
     return getattr(reason, "strerror", None) or str(reason).partition("\n")[0] or type(reason).__name__

@@ -1,4 +1,4 @@
-"""Write videos through PyAV: as H.264 in MP4, or with transparency for video editors."""
+"""Write videos with PyAV: H.264 in MP4, or formats with alpha for video editors."""
 
 import math
 from collections.abc import Mapping
@@ -13,41 +13,41 @@ from av.video.reformatter import ColorRange, Colorspace
 from aot_jax.io.files import beside
 from aot_jax.io.sound import Sound
 
-BT709 = 1  # as H.264 numbers it: primaries, transfer and matrix of HD video
-MIN_TICKS = 10_000  # a second, so that times of a variable rate are kept to 0.1 ms
+BT709 = 1  # H.264 code of the primaries, transfer function and matrix of HD video
+MIN_TICKS = 10_000  # fewest clock ticks a second, so that variable frame times are exact to 0.1 ms
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A codec and how it is used."""
+    """A codec with its container and options."""
 
     codec: str
     container: str
-    pixels: str  # format; with alpha it takes frames (h, w, 4)
+    pixels: str  # FFmpeg pixel format; one with alpha takes frames (h, w, 4)
     options: Mapping[str, str]
     container_options: Mapping[str, str] = field(default_factory=dict)
 
 
-# Without frames stored out of order, whose steps MP4 would take for the length of the video.
+# No B-frames: their reordering would change the duration that MP4 states.
 H264 = Encoding("libx264", "mp4", "yuv420p", {"crf": "18", "bf": "0"}, {"movflags": "faststart"})
-# Frames that are not shown have no alpha.
+# No alternate reference frames: libvpx cannot encode them with alpha.
 VP9_OPTIONS = {"crf": "18", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
 VP9_ALPHA = Encoding("libvpx-vp9", "webm", "yuva420p", VP9_OPTIONS)
 PRORES_ALPHA = Encoding("prores_ks", "mov", "yuva444p10le", {"profile": "4444"}, {"movflags": "faststart"})
 
 
 class VideoWriter:
-    """A context that writes frames to a video file. The file appears under its name only when it is whole.
+    """Context manager that writes frames to a video file, atomically.
 
     Args:
-        path: of the file; its folder is made.
+        path: file to write; its folder is made.
         fps: frames a second.
         pixel_aspect: width : height of a pixel.
-        sound: goes in beside the frames; it may be longer. For MP4.
+        sound: sound to add, which may be longer than the video; MP4 only.
         encoding: codec and container.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: the file cannot be written.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class VideoWriter:
         self._temporary = beside(self._path)
         self._container: av.container.OutputContainer  # from __enter__ on
         self._stream: av.VideoStream | None = None
-        # The numerator divides it, so that a constant rate is kept exactly.
+        # A multiple of the numerator, so that a constant rate is exact.
         self._ticks = self._rate.numerator * math.ceil(MIN_TICKS / self._rate.numerator)
-        self._last = 0  # ticks at which the last frame is shown
-        self._end = Fraction(0)  # seconds at which it ends
+        self._last = 0  # presentation time of the last frame, in ticks
+        self._end = Fraction(0)  # end time of the last frame, in seconds
 
     def write(self, frame: np.ndarray, time: Fraction | None = None, duration: Fraction | None = None) -> None:
-        """Add a frame (h, w, 3) uint8 RGB, or (h, w, 4) with alpha; all have one size. Odd ones repeat their edge.
+        """Write a frame; all frames have one size. Odd sizes are padded by repeating the edge.
 
         Args:
-            frame: pixels.
-            time: seconds at which it is shown, later than the frame before; None: when that one ends.
-            duration: seconds until it ends if it is the last one; None: 1 / fps.
+            frame: (h, w, 3) uint8 RGB, or (h, w, 4) with alpha.
+            time: presentation time in seconds, after that of the previous frame; None: the previous frame's end.
+            duration: seconds that the frame is shown if it is the last; None: 1 / fps.
         """
         height, width = frame.shape[:2]
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -110,7 +110,7 @@ class VideoWriter:
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
-            if packet.pts == self._last:  # what follows says how long the others last
+            if packet.pts == self._last:  # others last until the next frame
                 packet.duration = round(self._end * self._ticks) - self._last
             self._container.mux(packet)
 

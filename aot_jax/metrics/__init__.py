@@ -1,10 +1,10 @@
-"""J and F of label maps against ground truth, computed as the official DAVIS toolkit computes them.
+"""Compute J and F of label maps against ground truth, as the official DAVIS toolkit does.
 
     python -m aot_jax.metrics --ground_truth DAVIS/Annotations/480p --prediction results/davis17 \
         --sequences DAVIS/ImageSets/2017/val.txt
 
 J is region similarity (intersection over union), F is boundary accuracy (Perazzi et al., CVPR 2016, section 4). An
-object's figure is the mean over the frames between the first and the last; a set's figure is the mean over all of its
+object's score is the mean over its frames without the first and the last; the score of a set is the mean over all
 objects, not over sequences.
 """
 
@@ -17,19 +17,19 @@ import numpy as np
 
 from aot_jax.typing import VOID
 
-TOLERANCE = 0.008  # of F: how far apart two boundaries may lie, as a fraction of the image's diagonal
+TOLERANCE = 0.008  # largest distance between matching boundaries for F, as a fraction of the image's diagonal
 
 
 class MetricsError(ValueError):
-    """Says what keeps a prediction from being scored."""
+    """A prediction cannot be scored; the message says why."""
 
 
 @dataclass(frozen=True)
 class ObjectScore:
     """J and F of one object in every frame of a sequence."""
 
-    J: np.ndarray  # (t,) float64 in 0..1; NaN where a frame that is not scored has no prediction
-    F: np.ndarray  # (t,)
+    J: np.ndarray  # (t,) float64 in 0..1; NaN for a skipped frame without prediction
+    F: np.ndarray  # (t,) likewise
     skip_ends: bool = True  # the means leave out the first and the last frame
 
     @property
@@ -50,11 +50,11 @@ class ObjectScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over objects; `str()` gives the one line to quote."""
+    """Means over objects; `str()` gives the line to quote."""
 
     J: float
     F: float
-    objects: int
+    objects: int  # number of objects
 
     @property
     def JF(self) -> float:
@@ -72,9 +72,9 @@ def region_similarity(truth: np.ndarray, prediction: np.ndarray, void: np.ndarra
     """Compute J: the intersection of two masks over their union; 1 if both are empty.
 
     Args:
-        truth: (h, w), nonzero is object.
-        prediction: (h, w), likewise.
-        void: (h, w), pixels to leave out; None for none.
+        truth: mask (h, w), nonzero on the object.
+        prediction: mask (h, w), likewise.
+        void: (h, w), nonzero on pixels to ignore; None: none.
 
     Raises:
         MetricsError: the shapes differ.
@@ -93,8 +93,8 @@ def region_similarity(truth: np.ndarray, prediction: np.ndarray, void: np.ndarra
 def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
     """Compute F: the harmonic mean of precision and recall of two masks' boundary pixels.
 
-    A boundary pixel counts as found if the other boundary has a pixel within ceil(.008 * diagonal). Without any
-    boundary on both sides F is 1, on one side 0. Arguments and errors as in `region_similarity`.
+    A boundary pixel matches if the other boundary has a pixel within ceil(.008 * diagonal). If neither mask has a
+    boundary, F is 1; if only one has, F is 0. Arguments and errors as in `region_similarity`.
 
     Example:
         >>> truth, prediction = np.zeros((2, 8, 8), int)
@@ -118,7 +118,7 @@ def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray
 def score_frame(
     truth: np.ndarray, prediction: np.ndarray, ids: Sequence[int], binary: bool = False
 ) -> list[list[float]]:
-    """Compute [J, F] of each object in one frame, from ids (h, w); `score_sequence` says more."""
+    """Compute [J, F] of each object in one frame from ids (h, w); arguments as in `score_sequence`."""
     if binary:
         pairs, void = [(truth > 0, prediction > 0)], None
     else:
@@ -134,18 +134,21 @@ def score_sequence(
     binary: bool = False,
     skip_ends: bool = True,
 ) -> dict[int, ObjectScore]:
-    """Score the label maps of one sequence, frame by frame, holding one pair at a time.
+    """Score the label maps of one sequence, with one frame in memory at a time.
 
-    Ground truth of id 255 is void and left out on both sides, unless `binary`. (The toolkit has the same intention;
-    DAVIS itself holds no void.)
+    Pixels with id 255 in the ground truth are void and ignored, unless `binary`. (The toolkit intends the same; DAVIS
+    has no void pixels.)
 
     Args:
-        truths: (h, w) ids each.
-        predictions: as many; None stands for no prediction, in frames that are not scored.
-        ids: the objects to score. None: those of the first ground truth, 255 excepted, as in DAVIS, where every
-            object is there from the start. An id absent from both sides of a frame has J = F = 1 there.
-        binary: score "any object" (ids above 0 on both sides) as object 1, as DAVIS 2016 does.
+        truths: ids (h, w) of each frame.
+        predictions: ids (h, w) of each frame; may be None in frames that are not scored.
+        ids: ids to score. None: those of the first frame except 255, as in DAVIS, where all objects are there from the
+            start. In frames where an id is in neither mask, its J and F are 1.
+        binary: merge ids above 0 into object 1 in both masks, as for DAVIS 2016.
         skip_ends: leave the first and the last frame out of the means, as DAVIS does.
+
+    Returns:
+        {id: score}.
 
     Raises:
         MetricsError: sizes or numbers of frames differ, a scored frame has no prediction, there is no object, or no
@@ -198,6 +201,9 @@ def score_sequence(
 def summarise(scores: Scores) -> Summary:
     """Average over all objects of all sequences.
 
+    Raises:
+        MetricsError: there is no object.
+
     Example:
         >>> one, two = (ObjectScore(np.full(5, j), np.full(5, 1.0)) for j in (0.5, 0.7))
         >>> print(summarise({"bear": {1: one, 2: two}}))
@@ -211,7 +217,7 @@ def summarise(scores: Scores) -> Summary:
 
 
 def _object_masks(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Make both masks boolean and empty them where `void`; refuse different shapes."""
+    """Convert both masks to bool and clear them at `void`; refuse different shapes."""
     truth, prediction = np.asarray(truth).astype(bool, copy=False), np.asarray(prediction).astype(bool, copy=False)
     shapes = {array.shape for array in (truth, prediction, void) if array is not None}
     if len(shapes) > 1 or truth.ndim != 2:
@@ -223,9 +229,9 @@ def _object_masks(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | 
 
 
 def _boundary(mask: np.ndarray) -> np.ndarray:
-    """Mark (h, w) pixels that differ from their right, lower or lower right neighbour.
+    """Return (h, w) bool: pixels that differ from their right, lower or lower right neighbour.
 
-    The last row has only its right neighbours, the last column only its lower ones, the corner none.
+    In the last row only the right neighbour is compared, in the last column only the lower one, in the corner none.
     """
     boundary = np.zeros_like(mask)
     inner = mask[:-1, :-1]
@@ -241,15 +247,15 @@ def _near(
     boundary_points: tuple[np.ndarray, ...],
     radius: int,
 ) -> np.ndarray:
-    """Tell for each point (y, x) whether a disk around it holds a boundary pixel: (n,) bool.
+    """Tell for each point (y, x) whether a disk around it contains a boundary pixel: (n,) bool.
 
-    The same as dilating the boundary by the disk and looking the points up, but done at the points alone: for each
-    row of the disk, the difference of two running counts along that row of the boundary.
+    Equivalent to dilating the boundary by the disk, but evaluated at the points only: each row of the disk is the
+    difference of two cumulative counts along that row of the boundary.
     """
     (top, bottom), (left, right) = ((axis.min(), axis.max() + 1) for axis in boundary_points)
     counts = np.zeros(
         (bottom - top + 1, right - left + 1), np.int32
-    )  # last row stays empty: rows outside are sent there
+    )  # the last row stays 0: rows outside are mapped to it
     np.cumsum(boundary[top:bottom, left:right], axis=1, out=counts[:-1, 1:])
     dy = np.arange(-radius, radius + 1)
     half = np.array([math.isqrt(radius**2 - d**2) for d in dy.tolist()])
@@ -268,5 +274,5 @@ def object_ids(mask: np.ndarray) -> list[int]:
         [2, 300]
     """
     countable = mask.dtype.kind in "iu" and mask.size and mask.min() >= 0 and mask.max() <= 65535
-    ids = np.flatnonzero(np.bincount(mask.ravel())) if countable else np.unique(mask)  # counting is six times as fast
+    ids = np.flatnonzero(np.bincount(mask.ravel())) if countable else np.unique(mask)  # bincount is six times as fast
     return [int(i) for i in ids if i > 0]

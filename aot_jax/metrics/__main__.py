@@ -13,7 +13,7 @@ from aot_jax.start import run
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m aot_jax.metrics",
         description="Score predicted masks as DAVIS does: J (region), F (boundary), without first and last frames.",
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code, 2 for input that cannot be scored."""
+    """Run the command line; return the exit code, 2 for input that cannot be scored."""
     parser = make_parser()
     flags = parser.parse_args(arguments)
     if flags.workers is not None and flags.workers < 1:

@@ -1,1 +1,1 @@
-"""Track a video of your own: prompts, running both ways, pictures, exports."""
+"""Track a user's video: prompts, both directions, overlay, exports."""

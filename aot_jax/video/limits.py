@@ -1,4 +1,4 @@
-"""Estimate what a run needs of memory and disk, and say beforehand when it will not fit."""
+"""Estimate the memory and disk space of a run, and warn before it starts if they do not suffice."""
 
 import math
 import shutil
@@ -16,26 +16,26 @@ from aot_jax.typing import Size
 from aot_jax.video.options import TrackOptions
 
 MIB, GIB = 2**20, 2**30
-LARGE = 2560 * 1440  # pixels of a frame from which a person is told what it takes
-ENCODER_BYTES = 600  # of activations a pixel of the network's input, live at once; measured
-LABEL_BYTES = 2.5 * 4  # a pixel and class of the output: logits and their copies
-FRAME_BYTES = 60  # a pixel: decoded frames that wait, masks that are written
-MANY_FRAMES = 10_000  # assumed of a video that does not state its length
-MASK_BYTES, OVERLAY_BYTES, JPEG_BYTES = 0.02, 0.1, 0.7  # a pixel on disk, about
+LARGE = 2560 * 1440  # smallest frame, in pixels, whose memory is always reported
+ENCODER_BYTES = 600  # peak activations in bytes per pixel of the network's input; measured
+LABEL_BYTES = 2.5 * 4  # logits and their copies in bytes per pixel and class of the output
+FRAME_BYTES = 60  # queued frames and masks in bytes per pixel
+MANY_FRAMES = 10_000  # number of frames assumed if the video states no length
+MASK_BYTES, OVERLAY_BYTES, JPEG_BYTES = 0.02, 0.1, 0.7  # approximate bytes per pixel on disk
 
 
 def warnings(
     model: Model, depth: int, source: Source, objects: int, options: TrackOptions, folder: Path
 ) -> Iterator[str]:
-    """Yield what a person should know of memory and disk before a run begins.
+    """Yield warnings about memory and disk space for a run.
 
     Args:
         model: network.
-        depth: LSTT layers run.
+        depth: number of LSTT layers.
         source: the video.
         objects: number of objects.
-        options: of the run.
-        folder: of its results.
+        options: options of the run.
+        folder: results folder; it exists.
     """
     height, width = source.size
     high = options.output_height or height
@@ -54,21 +54,21 @@ def warnings(
 def memory_needed(
     model: Model, size: Size, output: Size, depth: int, objects: int, frames: int, max_frames: int
 ) -> int:
-    """Estimate the bytes that tracking takes besides the program itself.
+    """Estimate the memory that tracking takes, in bytes, besides the program itself.
 
     Args:
         model: network.
-        size: of the frames.
-        output: size of the masks.
-        depth: LSTT layers run.
+        size: (h, w) of the frames.
+        output: (h, w) of the masks.
+        depth: number of LSTT layers.
         objects: number of objects.
-        frames: of the video.
-        max_frames: long-term frames at most; 0: no limit.
+        frames: number of frames in the video.
+        max_frames: most frames in the long-term memory; 0: no limit.
     """
     config = model.config
     network, tokens, slots = _grid(model, size, frames, max_frames)
     groups = group_count(objects, config.model.identities)
-    # Old and new at once while it grows.
+    # Old and new arrays coexist while it grows.
     memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames)
     queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
     scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots
@@ -79,14 +79,14 @@ def memory_needed(
 
 
 def state_needed(model: Model, size: Size, depth: int, objects: int, frames: int, max_frames: int) -> int:
-    """Estimate the bytes of the memory of past frames, which a saved state holds; arguments as `memory_needed`."""
+    """Estimate the size of a saved state, the memory of past frames, in bytes; arguments as in `memory_needed`."""
     _, tokens, slots = _grid(model, size, frames, max_frames)
     groups = group_count(objects, model.config.model.identities)
     return 4 * model.module.numbers_kept() * depth * groups * tokens * slots
 
 
 def _grid(model: Model, size: Size, frames: int, max_frames: int) -> tuple[Size, int, int]:
-    """Return the size of the network's input, tokens of a frame, and slots for frames."""
+    """Return the (h, w) of the network's input, the tokens per frame, and the number of memory slots."""
     config = model.config
     network = inference_size(
         *size, max_long_edge=config.inference.max_long_edge, align_corners=config.model.align_corners
@@ -97,7 +97,7 @@ def _grid(model: Model, size: Size, frames: int, max_frames: int) -> tuple[Size,
 
 
 def memory_free() -> int | None:
-    """Return the bytes that are free where the network runs; None if that cannot be told."""
+    """Return the free memory of the device that runs the network, in bytes; None if unknown."""
     device = jax.local_devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
@@ -110,7 +110,7 @@ def memory_free() -> int | None:
 
 
 def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_frames: int) -> str | None:
-    """Say what large frames take, or that memory will not do; None where all is well."""
+    """Return a warning if frames are large or memory is short, else None."""
     scarce = free is not None and needed > 0.9 * free
     if not scarce and math.prod(size) < LARGE:
         return None
@@ -123,9 +123,9 @@ def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_
 
 
 def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: int, state: int) -> str | None:
-    """Say that the results will not fit on the disk of `folder`; None where they do. `state` is of `state_needed`."""
+    """Return a warning if the results do not fit on the disk of `folder`, else None. `state` is from `state_needed`."""
     each = MASK_BYTES + OVERLAY_BYTES * overlay + (JPEG_BYTES + MASK_BYTES) * exports
-    # A state is written before the one before it goes.
+    # A new state is written before the previous one is deleted.
     needed, free = int(each * math.prod(size) * frames) + 2 * state, shutil.disk_usage(folder).free
     if needed < free:
         return None

@@ -1,4 +1,4 @@
-"""What a person gives to say which objects to track: masks (read by `aot_jax.read_masks`) or boxes, on frames."""
+"""Read the prompts that select the objects to track: masks (with `aot_jax.read_masks`) or boxes."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,11 @@ from aot_jax.typing import Size
 
 @dataclass(frozen=True)
 class Prompts:
-    """Masks of objects on frames, read when they are needed."""
+    """Given masks by frame, read on access."""
 
     first: int  # number of the first frame with a mask
-    ids: tuple[int, ...]  # of all objects, ascending
-    digest: str  # of every mask's pixels and frame
+    ids: tuple[int, ...]  # ids of all objects, ascending
+    digest: str  # SHA-256 of all masks and their frame numbers
     _loaders: dict[int, Callable[[], np.ndarray]] = field(repr=False)
 
     @property
@@ -28,7 +28,7 @@ class Prompts:
         return max(self._loaders)
 
     def at(self, index: int) -> np.ndarray | None:
-        """Return the mask (h, w) int32 of a frame; None: it has none."""
+        """Return the mask (h, w) int32 of a frame, or None."""
         loader = self._loaders.get(index)
         return None if loader is None else loader()
 
@@ -40,17 +40,18 @@ def read_prompts(
     frame: int | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Prompts:
-    """Find which mask belongs to which frame, and check them all.
+    """Read prompts, find their frames, and check them all.
 
     Args:
         source: the video.
         masks: mask files, folders of them, or globs.
         boxes: each "x0,y0,x1,y1" in pixels, x1 and y1 not included; filled, with ids 1, 2, ...
-        frame: number of the frame that boxes, or the only mask, belong to; None: by name, else the first.
+        frame: number of the frame of the boxes or of a single mask; None: by name, else the first.
         warn: called with each warning.
 
     Raises:
-        MaskError: no mask at all, one that cannot be read, fits no frame, has another size, or none has an object.
+        MaskError: no masks or boxes are given (or both), a mask cannot be read, fits no frame or has another size, or
+            there is no object.
     """
     if bool(masks) == bool(boxes):
         raise MaskError(
@@ -71,10 +72,10 @@ def read_prompts(
 
 
 def draw_boxes(boxes: Sequence[str], size: Size, warn: Callable[[str], None] = lambda _: None) -> np.ndarray:
-    """Fill boxes "x0,y0,x1,y1" with 1, 2, ...; later ones lie above. Returns (h, w) int32.
+    """Fill boxes "x0,y0,x1,y1" with ids 1, 2, ..., later ones on top; returns (h, w) int32.
 
     Raises:
-        MaskError: for a box that is none, or lies outside of the frame.
+        MaskError: a box is malformed, or lies outside of the frame.
     """
     height, width = size
     labels = np.zeros(size, np.int32)

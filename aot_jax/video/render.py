@@ -1,6 +1,6 @@
-"""Make the overlay and the exports of a tracked video in one more pass over it.
+"""Write the overlay and the exports of a tracked video in a second pass over its frames.
 
-They come after the masks, since masks may come backward, and in several runs.
+A second pass is needed since masks may be made in backward order, and in several runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,15 +23,15 @@ from aot_jax.preprocess import resize_nearest
 from aot_jax.video.exports import open_export
 from aot_jax.video.track import mask_path
 
-UNEVEN = 1.5  # longest to shortest time between frames from which a rate is called variable
+UNEVEN = 1.5  # largest ratio of longest to shortest frame interval of a constant rate
 
 
 class RenderError(ValueError):
-    """An overlay that cannot be made."""
+    """The overlay or an export cannot be encoded."""
 
 
 class _Stopped(Exception):
-    """Leaves the writers' contexts without finishing them."""
+    """Exits the writers without finishing their files."""
 
 
 def render(
@@ -45,25 +45,25 @@ def render(
     quiet: bool | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> bool:
-    """Write `folder`/overlay.mp4 and the `exports` from the frames and the masks in `folder`.
+    """Write `folder`/overlay.mp4 and the exports from the frames and the masks in `folder`.
 
     Args:
         source: the video.
-        folder: of the results, with a mask for every frame.
-        ids: of all objects.
-        overlay: make the overlay.
-        exports: names of formats.
-        stopped: asked after each frame; True ends it without an overlay.
-        quiet: show no progress bar; None: where there is no terminal.
+        folder: results folder, with a mask for every frame.
+        ids: ids of all objects.
+        overlay: write the overlay.
+        exports: names of export formats.
+        stopped: called after each frame; True stops without an overlay.
+        quiet: show no progress bar; None: show it on a terminal only.
         warn: called with each warning.
 
     Returns:
-        Whether it is done; False if it was stopped.
+        True if finished, False if stopped.
 
     Raises:
-        RenderError: the overlay cannot be encoded.
-        FrameError, MaskError: for files that have become unreadable.
-        OSError: if a file cannot be written.
+        RenderError: a video cannot be encoded.
+        FrameError, MaskError: a frame or mask cannot be read.
+        OSError: a file cannot be written.
     """
     if not overlay and not exports:
         return True
@@ -116,7 +116,7 @@ def _extremes(values: list[Fraction]) -> list[Fraction]:
 
 
 def _at_size_of(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Return pixels at the size of the masks, where those were asked for smaller."""
+    """Resize pixels (h, w, 3) to the size of the mask, by nearest neighbour."""
     if labels.shape == pixels.shape[:2]:
         return pixels
     return np.stack([np.asarray(resize_nearest(pixels[..., c], labels.shape)) for c in range(3)], axis=-1)

@@ -1,4 +1,4 @@
-"""A run over a person's own video, in order: open, check, track, render."""
+"""Run `track.py`: open the video, check the prompts, track, render."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +26,14 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
     """Track a video; write its masks, its overlay and its exports.
 
     Args:
-        options: what to do.
+        options: options of the run.
         warn: called with each warning.
 
     Returns:
-        The folder of the results; None if it was stopped and can be continued.
+        The results folder; None if it was stopped and can be resumed.
 
     Raises:
-        one of `ERRORS`, OSError: for whatever a person can mend; the message says how.
+        One of `ERRORS`, OSError: the input or output cannot be used; the message states the remedy.
     """
     source = open_source(options.video, options.fps, warn, no_frames=options.masks)
     prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
@@ -67,14 +67,14 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
 
 
 def explain(error: OSError) -> str:
-    """Say what an error of the operating system means for the run."""
+    """Return a message for an OSError, with a remedy if the disk is full."""
     if error.errno in DISK_FULL:
         return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
     return str(error)
 
 
 def run_settings(options: TrackOptions, source: Source, prompts: Prompts, network: FoundNetwork) -> dict[str, object]:
-    """Return what must not change between a run and its continuation."""
+    """Return the settings that must be the same when a run is resumed."""
     return {
         "video": [str(Path(item).absolute()) for item in options.video],
         "size": list(source.size),

@@ -1,11 +1,11 @@
-"""Carry masks through a video, forward and then backward, frame by frame.
+"""Track masks through a video, forward and then backward, and save progress.
 
     OUTPUT/masks/                masks of the frames
     OUTPUT/progress.json         settings, stage, last finished frame, name of the tracker's state
     OUTPUT/state-STAGE-FRAME     the tracker's state after that frame
 
-Masks are on disk before the record counts their frames, and a state before the record that names it: a run killed at
-any moment can go on. Nothing here holds more than a few frames.
+Masks and the tracker's state are written before progress.json refers to them, so that a run killed at any moment can be
+resumed. Only a few frames are in memory at a time.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ from aot_jax.tracker.tracker import TrackError
 from aot_jax.video.prompts import Prompts
 
 STAGES = ("forward", "backward", "done")
-# Files of a run, removed where another begins anew.
+# Patterns of the files that --overwrite removes.
 RESULTS = (
     *("masks/*.png", "state-*", "overlay.mp4"),
     *("coco.json", "coco_images/*", "binary/*/*", "mattes/*.*", "mattes/*/*"),
@@ -36,35 +36,35 @@ RESULTS = (
 
 
 class StepTracker(Protocol):
-    """What a video is run with: `Tracker`, or anything that streams like one."""
+    """Interface of `Tracker` that `track` uses."""
 
     def reset(self) -> None:
-        """Forget the video before."""
+        """Forget the previous video."""
 
     def stream(self, frames: Iterator[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
-        """Segment frames that come with their masks; where they end, the state is that of the last one."""
+        """Yield labels (h, w) for (frame, mask or None) pairs. At the end, the state is that of the last frame."""
 
     def save_state(self, path: Path) -> None:
-        """Write what `load_state` needs."""
+        """Write the state for `load_state`."""
 
     def load_state(self, path: Path) -> None:
-        """Go on after the frame at which a state was saved."""
+        """Load a state, to continue after the frame at which it was saved."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
-    stage: str = "forward"
-    frame: int | None = None  # last one of the stage that is finished and saved; None: the stage begins
-    state: str | None = None  # file of the tracker's state after that frame
+    stage: str = "forward"  # one of `STAGES`
+    frame: int | None = None  # last finished frame of the stage; None: the stage has not started
+    state: str | None = None  # file with the tracker's state after that frame
 
 
 def read_progress(run: Run) -> Progress:
-    """Return how far the run in a folder is.
+    """Read the progress of a run.
 
     Raises:
-        RunError: the record does not fit what is beside it.
+        RunError: progress.json does not match the other files.
     """
     try:
         progress = Progress(**run.progress)
@@ -84,10 +84,10 @@ def read_progress(run: Run) -> Progress:
 def save_progress(
     run: Run, stage: str, frame: int | None = None, save_state: Callable[[Path], None] | None = None
 ) -> None:
-    """Record that frames of `stage` up to `frame` are on disk; `save_state` writes the tracker's state to a path.
+    """Record that the masks of `stage` up to `frame` are on disk; `save_state` writes the tracker's state to a path.
 
     Raises:
-        OSError: if it cannot be written; the record before stays.
+        OSError: a file cannot be written; the previous record stays.
     """
     state = None if save_state is None else state_name(stage, frame)
     if save_state is not None and state is not None:
@@ -99,12 +99,12 @@ def save_progress(
 
 
 def state_name(stage: str, frame: int | None) -> str:
-    """Return the name of the file that holds the tracker's state after a frame."""
+    """Return the file name of the tracker's state after a frame."""
     return f"state-{stage}-{frame}"
 
 
 def mask_path(folder: Path, source: Source, index: int) -> Path:
-    """Return where the mask of a frame is in the results folder."""
+    """Return the path of a frame's mask in the results folder."""
     return folder / "masks" / f"{source.label(index)}.png"
 
 
@@ -120,29 +120,29 @@ def track(
     quiet: bool | None = None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> bool:
-    """Write the mask of every frame to the run's folder, going on from where it is.
+    """Write the mask of every frame to the run's folder, resuming from saved progress.
 
-    From the first mask to the end, later masks joining on their frames; then from the first mask to the start, or
-    with `backward` False empty masks there.
+    Frames are tracked from the first mask to the end, with later masks added on their frames; then from the first mask
+    back to the start. With `backward` False, frames before the first mask get empty masks.
 
     Args:
-        tracker: a network that steps.
+        tracker: tracker to run.
         source: the video.
-        prompts: masks on frames.
-        run: its results folder, entered.
+        prompts: given masks.
+        run: results folder, entered as a context.
         backward: also track frames before the first mask.
-        save_every: frames between records that a run can be continued from.
-        stopped: asked after each frame; True ends the run with everything saved.
-        quiet: show no progress bar; None: where there is no terminal.
+        save_every: frames between saved states.
+        stopped: called after each frame; True stops the run with everything saved.
+        quiet: show no progress bar; None: show it on a terminal only.
         warn: called with each warning.
 
     Returns:
-        Whether all is done; False if it was stopped.
+        True if finished, False if stopped.
 
     Raises:
-        FrameError, MaskError, TrackError: for a frame or mask that does not fit.
-        RunError: for a saved state that does not.
-        OSError: if a file cannot be written; finished frames stay.
+        FrameError, MaskError, TrackError: a frame or mask cannot be used.
+        RunError: a saved state does not match.
+        OSError: a file cannot be written; finished masks stay.
     """
     with (
         MaskWriter() as writer,
@@ -161,7 +161,7 @@ def track(
 
 
 class _Walk:
-    """The parts of `track`."""
+    """Walks through the frames in one direction after the other, for `track`."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class _Walk:
         self.writer, self.bar, self.save_every, self.stopped, self.warn = writer, bar, save_every, stopped, warn
 
     def stage(self, name: str) -> bool:
-        """Track one way; returns False if stopped."""
+        """Track in one direction; return False if stopped."""
         self.tracker.reset()
         last = self._restore(name)
         with closing(read_ahead(self._frames(name, last))) as frames:
@@ -198,10 +198,10 @@ class _Walk:
         return True
 
     def _part(self, name: str, frames: Iterator[Frame], last: int | None) -> tuple[int | None, bool]:
-        """Track the next `save_every` frames, or up to a stop, so that the tracker is at the last one.
+        """Track the next `save_every` frames, or until stopped.
 
         Returns:
-            The last frame, and whether there may be more.
+            Number of the last frame tracked, and whether there may be more.
         """
         given: deque[int] = deque()
         count = 0
@@ -223,7 +223,7 @@ class _Walk:
         return last, self.halted or count == self.save_every
 
     def leave_empty(self) -> bool:
-        """Write masks without objects for the frames before the first mask."""
+        """Write empty masks for the frames before the first mask."""
         empty = np.zeros_like(self.prompts.at(self.prompts.first))
         for index in range(self.prompts.first):
             self.writer.write(mask_path(self.run.folder, self.source, index), empty)
@@ -232,14 +232,14 @@ class _Walk:
         return True
 
     def _frames(self, stage: str, after: int | None) -> Iterator[Frame]:
-        """Return the stage's frames that follow `after`; None: all."""
+        """Iterate over the frames of a stage after frame number `after`; None: all of them."""
         first = self.prompts.first
         if stage == "forward":
             return self.source.frames(first if after is None else after + 1)
         return self.source.backward(first + 1 if after is None else after)
 
     def _restore(self, stage: str) -> int | None:
-        """Bring the tracker to where the run is; returns the last frame that is done, None: none is."""
+        """Load the saved state of a stage; return its last finished frame, or None."""
         progress, first = read_progress(self.run), self.prompts.first
         finished = (self.source.expected or first) - first if stage == "backward" else 0
         state = progress.state if progress.stage == stage else None

@@ -1,4 +1,4 @@
-"""bench/accelerator.py: results are written at once, parts that fail cost nothing else, forms are those of ops/."""
+"""bench/accelerator.py: results are written at once, a failed part does not affect others, forms are those of ops/."""
 
 import json
 import subprocess

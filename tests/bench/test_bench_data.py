@@ -1,4 +1,4 @@
-"""bench/data.py on small procedural videos: its figures, and what is refused."""
+"""bench/data.py on small procedural videos: its results and its errors."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""bench/growth.py and long_video.py on a tiny network: their rows, and what must not grow."""
+"""bench/growth.py and long_video.py on a tiny network: their rows, and times and memory that must not grow."""
 
 import json
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 TINY = [f"--config.{field}" for field in ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")]
 SMALL = [*TINY, "--config", "aotl", "--config.model.depth=1", "--config.model.identities=2"]
-SIZE = ["--height", "36", "--width", "44"]  # of the network's input: 33 x 49, here and for the sizes below
+SIZE = ["--height", "36", "--width", "44"]  # frame size; the network's input is 33 x 49, here and for the sizes below
 
 
 @pytest.fixture(autouse=True)

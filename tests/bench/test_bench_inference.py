@@ -1,4 +1,4 @@
-"""bench/inference.py on a tiny network: which rows it has, what its figures are made of, what the peer gets."""
+"""bench/inference.py on a tiny network: its rows, how its results are computed, and the peer's inputs."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the benchmarks share: counts of arithmetic and of compilations, clips, tables, JSON."""
+"""Helpers of the benchmarks: counts of arithmetic and of compilations, clips, tables, JSON."""
 
 import argparse
 import json
@@ -86,7 +86,7 @@ def test_each_memory_frame_counts():
     counts = [count(attention.attend_frames, q, kv, kv, valid, turns=turns) for turns in range(4)]
     assert np.ptp(np.diff(counts)) == 0
     products = 2 * 2 * heads * tokens * tokens * depth
-    elementwise = heads * tokens * (6 * tokens + 4 * depth)  # of a softmax that is corrected, about
+    elementwise = heads * tokens * (6 * tokens + 4 * depth)  # approximate, for an online softmax
     assert products < counts[1] - counts[0] < products + elementwise
 
 

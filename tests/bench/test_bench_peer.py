@@ -1,4 +1,4 @@
-"""bench/peer.py with a pretended checkout and PyTorch: what is called, in which order, and what is refused."""
+"""bench/peer.py with a fake checkout and a fake PyTorch: its calls, their order, and its errors."""
 
 import sys
 from pathlib import Path
@@ -42,7 +42,7 @@ FILES = {
 
 
 class Tensor:
-    """As much of a tensor as is needed."""
+    """A fake tensor with the methods that bench/peer.py uses."""
 
     device = SimpleNamespace(type="cpu", __str__=lambda: "cpu")
     requires_grad = True
@@ -75,7 +75,7 @@ class Network:
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Pretend that PyTorch is installed; returns the calls that come in."""
+    """Install a fake PyTorch; returns the list of calls it receives."""
     calls = []
 
     class Engine:
@@ -155,7 +155,7 @@ def calls(monkeypatch):
 
 
 def write_code(folder, prefix=""):
-    """Write a pretended release; its modules name each other by their full names."""
+    """Write a fake release, whose modules import each other by their full names."""
     for name, text in FILES.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""bench/train.py on a small network: its figures, where batches come from, what the peer gets, what is refused."""
+"""bench/train.py on a small network: its results, its batches, the peer's inputs, and its errors."""
 
 import itertools
 import json
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FIELDS = {"model.encoder": "tiny", "data.crop": 33, "data.frames": 2, "train.batch_size": 4}
 SMALL = [f"--config.{name}={value}" for name, value in FIELDS.items()]
-WAIT = 0.05  # seconds for a batch
+WAIT = 0.05  # seconds that a batch takes
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """A small unit, and an update that takes what a true one takes: that is tested, and compiles slowly."""
+    """A small unit, and a fake update with the real one's arguments: the real one is tested, and compiles slowly."""
     monkeypatch.setattr(measure, "SIDE", 64)
     monkeypatch.setattr(train, "first_params", lambda own: {"kernel": jnp.ones(3)})
     monkeypatch.setattr(train, "make_state", lambda params, own: params)

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: draw, track, correct, rename, take away, and outlive its server."""
+"""The page in headless Chromium: draw, track, correct, rename, export, and survive a server restart."""
 
 import os
 import shutil
@@ -30,11 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 FRAMES, H, W = 8, 96, 128
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-PATIENCE = 180_000  # milliseconds that a step may take on a busy machine
+PATIENCE = 180_000  # timeout of a step in milliseconds, enough for a busy machine
 
 
 class Command:
-    """`track.py --browser` as a process that can be killed and started again."""
+    """Process of `track.py --browser` that can be killed and restarted."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -104,7 +104,7 @@ def page(browser, command):
 
 
 def on_frame(page, x, y):
-    """Return where a pixel of the frame is on the screen; the whole frame is shown."""
+    """Return the screen position of a pixel of the frame; the whole frame must be visible."""
     box = page.locator("#view").bounding_box()
     scale = min(box["width"] / W, box["height"] / H) * 0.98
     return box["x"] + (box["width"] - W * scale) / 2 + x * scale, box["y"] + (box["height"] - H * scale) / 2 + y * scale
@@ -133,7 +133,7 @@ def wait_for(condition, seconds=60):
 
 
 def until(page, condition, seconds=PATIENCE / 1000):
-    """Wait until an expression is true; the page's policy allows no other way to ask."""
+    """Poll until an expression is true; the page's security policy forbids `wait_for_function`."""
     end = time.monotonic() + seconds
     while not page.evaluate(condition):
         assert time.monotonic() < end, condition
@@ -148,7 +148,7 @@ def mask_of(command, index, folder="masks"):
     return command.folder / "out" / folder / f"{index:05d}.png"
 
 
-# In order: each test goes on where the one before has left the page.
+# The tests run in order; each continues from the page state of the previous one.
 
 
 def test_a_box_and_a_brush_stroke_become_the_first_mask(page, command):

@@ -1,4 +1,4 @@
-"""The page's server: what it lets in, what it reads, what it answers; without a browser."""
+"""The page's server without a browser: access control, uploads and responses."""
 
 import gzip
 import json

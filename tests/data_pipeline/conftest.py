@@ -1,4 +1,4 @@
-"""Raw folders in every layout, drawn once, and the config fields shrunk to them."""
+"""Raw folders in every layout, generated once, and a small `config.data` for them."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_config(raw, prepared):
-    """Return config.data for the drawn sets, small: clips of 3 frames, 64 pixels; `fields` override."""
+    """Return config.data for the generated sets, with clips of 3 frames of 64 pixels; `fields` override."""
 
     def make(**fields):
         data = get_config().data
@@ -93,6 +93,6 @@ def real():
 
 @pytest.fixture
 def grid():
-    """An image whose first two channels are the row and the column, (200, 240, 3) uint8."""
+    """Return an image (200, 240, 3) uint8 whose first two channels are the row and the column."""
     rows, columns = np.mgrid[0:200, 0:240]
     return np.stack([rows, columns, np.full_like(rows, 77)], -1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The recipe's ranges, read off an image whose colours are its coordinates (design, section 7)."""
+"""The ranges of augmentation, measured on an image whose colours are its coordinates."""
 
 import numpy as np
 import pytest
@@ -18,9 +18,9 @@ def fields(**static):
 
 
 def fit(image, mask):
-    """Least squares for source = A @ output + b, in (y, x) pixel centres, from the colours where the mask is set."""
+    """Fit source = A @ output + b, in (y, x) pixel centres, to the colours where the mask is set."""
     on = mask == 1
-    on &= np.roll(on, 3, 0) & np.roll(on, -3, 0) & np.roll(on, 3, 1) & np.roll(on, -3, 1)  # clear of the border
+    on &= np.roll(on, 3, 0) & np.roll(on, -3, 0) & np.roll(on, 3, 1) & np.roll(on, -3, 1)  # away from the border
     out = np.argwhere(on) + 0.5
     source = image[on][:, :2].astype(float) + 0.5
     solution, *_ = np.linalg.lstsq(np.c_[out, np.ones(len(out))], source, rcond=None)
@@ -53,7 +53,7 @@ def test_the_affine_of_later_frames_spans_its_ranges_and_frame_zero_has_none(gri
             flips.append(np.linalg.det(matrix) < 0)
             if flips[-1]:
                 matrix[1], shift[1] = -matrix[1], 200 - shift[1]
-            forward = np.linalg.inv(matrix / scale)  # (y, x): zoom * turn @ shear
+            forward = np.linalg.inv(matrix / scale)  # (y, x): zoom * rotation @ shear
             # In (x, y) it is zoom [[c, c k - s], [s, s k + c]].
             (d, b), (e, a) = forward[0], forward[1]
             angle = np.arctan2(b, a)
@@ -183,7 +183,7 @@ def test_identities_of_a_static_clip_are_shuffled_and_at_most_ten(grid):
         assert objects == 10
         assert set(np.unique(masks[0])) == set(range(11))
         assert set(np.unique(masks)) == set(range(11))
-        # The label belongs to the band of rows that the colours name.
+        # The label must be that of the band of rows that the colours encode.
         rows = images[0, :, :, 0] // 10
         orders.add(tuple(int(np.median(rows[masks[0] == number])) for number in range(1, 11)))
     assert len(orders) == 4
@@ -232,7 +232,7 @@ def test_a_video_clip_is_scaled_cropped_or_padded_and_flipped_alike_in_every_fra
 
 
 def test_masks_move_with_their_images(grid):
-    """Each label is a rectangle of the grid: colours under a label must be those of its rectangle."""
+    """Check that the colours under each label are those of the label's rectangle of the grid."""
     corners = {3: (20, 30), 5: (90, 60), 9: (120, 160)}
     mask = np.zeros((200, 240), np.uint8)
     for number, (y, x) in corners.items():
@@ -241,7 +241,7 @@ def test_masks_move_with_their_images(grid):
 
     def agree(image, labels):
         filled = (image == fields().fill).all(-1)
-        image = np.where(filled[..., None], -1000, image.astype(int))  # the fill names a place of the grid, too
+        image = np.where(filled[..., None], -1000, image.astype(int))  # the fill colour is also that of a grid position
         for y, x in boxes:
             inside = (np.abs(image[..., 0] - y - 29.5) < 27) & (np.abs(image[..., 1] - x - 29.5) < 27)
             outside = (np.abs(image[..., 0] - y - 29.5) > 33) | (np.abs(image[..., 1] - x - 29.5) > 33)
@@ -306,7 +306,7 @@ def test_renumbering_keeps_a_random_ten_and_void():
         assert count == 10
         kept = np.flatnonzero((out > 0) & (out < 255))
         assert (kept % 5 == 0).all()
-        assert out[kept].tolist() == list(range(1, 11))  # ascending where not shuffled
+        assert out[kept].tolist() == list(range(1, 11))  # ascending unless shuffled
         assert out[255] == 255
         chosen.add(tuple(kept))
     assert len(chosen) == 5

@@ -63,7 +63,7 @@ def test_every_kind_of_problem_is_named(raw, tmp_path):
 
     ids = np.asarray(Image.open(mask("clip1"))).copy()
     Image.fromarray(np.where(ids == 1, 9, ids)).save(mask("clip1"))  # gap in ids
-    Image.fromarray(ids[:50]).save(mask("clip1", "00001"))  # another size
+    Image.fromarray(ids[:50]).save(mask("clip1", "00001"))  # wrong size
     soft = np.clip(255 * (40 - np.hypot(*np.mgrid[-48:48, -64:64])), 0, 255).astype(np.uint8)
     Image.fromarray(soft).save(mask("clip1", "00002"))  # antialiased
     (root / "JPEGImages" / "clip1" / "00004.jpg").unlink()

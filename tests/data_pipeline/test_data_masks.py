@@ -1,4 +1,4 @@
-"""Masks and images as they are stored for training: what TensorFlow decodes is what a person's masks mean and show."""
+"""Masks and images stored for training: TensorFlow decodes the masks' ids, and images as viewers show them."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ def encode(image, kind="PNG", **options):
 
 
 def noise(height=48, width=64):
-    """Smooth, so that a JPEG keeps it."""
+    """Return a smooth image, which a JPEG changes little."""
     ys, xs = np.mgrid[:height, :width]
     return np.stack([ys * 255 // height, xs * 255 // width, np.full_like(ys, 90)], -1).astype(np.uint8)
 
@@ -88,7 +88,7 @@ def write(root, video, masks):
 
 
 def stored(root, kind="videos"):
-    """What is stored of each frame: ids as TensorFlow decodes them, or the error."""
+    """Return the stored ids of each frame, decoded by TensorFlow, or the error."""
     notes = []
     return {
         f"{video.name}/{pair.name}": tf.io.decode_png(frame.mask, channels=1)[..., 0].numpy()

@@ -30,8 +30,8 @@ def test_objects_are_pasted_and_void_is_kept_as_the_recipe_says():
 
 def test_objects_that_are_small_after_merging_become_background():
     below = np.zeros((2, 30, 30), np.uint8)
-    below[:, :10, :10] = 1  # 100 pixels: goes
-    below[:, 10:21, :10] = 2  # 110 pixels, 60 of them covered: goes
+    below[:, :10, :10] = 1  # 100 pixels: dropped
+    below[:, 10:21, :10] = 2  # 110 pixels, 60 of them covered: dropped
     above = np.zeros((2, 30, 30), np.uint8)
     above[:, 15:, :12] = 1
     above[1, :4, 20:] = 2  # only in the second frame
@@ -57,4 +57,4 @@ def test_ids_stay_within_ten_and_have_no_gaps(lower, upper):
         assert set(np.unique(masks)) - {0} == set(range(1, objects + 1))
         np.testing.assert_array_equal(masks[0], masks[1])
         kept.add(masks[0].tobytes())
-    assert (len(kept) > 1) == (lower + upper > 10)  # which ten is drawn
+    assert (len(kept) > 1) == (lower + upper > 10)  # the ten kept are drawn at random

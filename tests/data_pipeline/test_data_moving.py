@@ -1,4 +1,4 @@
-"""Moving clips: labels lie on the pixels of their objects, paths are smooth, look-alikes come in pairs."""
+"""Moving clips: labels match the pixels of their objects, paths are smooth, look-alikes come in pairs."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def picture(colour, ids=1, shape=(120, 160)):
     mask = (ids * disk).astype(np.uint8)
     mask[:, :10] = 255
     image = np.where(disk[..., None], colour, GREY).astype(np.uint8)
-    image[:, :10] = (255, 0, 255)  # what must not be pasted
+    image[:, :10] = (255, 0, 255)  # must not be pasted
     return image, mask
 
 
@@ -59,7 +59,7 @@ def test_labels_lie_on_the_pixels_of_their_objects():
                     seen += 1
                     colour = owners.setdefault(number, np.median(found, axis=0))
                     near = np.abs(found - colour).max(axis=1) < 60
-                    assert near.mean() > 0.85  # but for the edge of one pixel
+                    assert near.mean() > 0.85  # all but the edge of one pixel
             bare = np.abs(image - GREY).max(axis=2) < 12
             assert (mask[bare] == 0).mean() > 0.99
             assert not (np.abs(image - (255, 0, 255)).max(axis=2) < 60).any()  # nothing but the object is cut out
@@ -81,7 +81,7 @@ def test_paths_are_smooth_and_within_their_ranges():
     for k in range(20):
         path = np.array([centres(mask).get(1, (np.nan, np.nan)) for mask in run(k, data).masks])
         clear = np.array([not np.any(np.r_[mask[0], mask[-1], mask[:, 0], mask[:, -1]]) for mask in run(k, data).masks])
-        path = path[np.cumprod(clear).astype(bool)]  # while it is whole
+        path = path[np.cumprod(clear).astype(bool)]  # while the object is completely visible
         if len(path) < 3:
             continue
         steps = np.diff(path, axis=0)

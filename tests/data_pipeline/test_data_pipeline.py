@@ -45,7 +45,7 @@ def fields(make_config):
 
 @pytest.fixture(scope="module")
 def batches(fields):
-    """Return four batches of four of each stage, from seed 1: what other ways of making them must equal."""
+    """Return four batches of four of each stage, from seed 1, as the reference for other ways of making them."""
     return {stage: take(make_batches(data, seed=1, batch_size=4), 4) for stage, data in fields.items()}
 
 
@@ -140,7 +140,7 @@ def test_procedural_videos_need_no_tensorflow(make_config, tmp_path):
     data = make_config(datasets=(("generated", 1),), prepared=str(tmp_path))
     data.generated.update({"videos": 2, "frames": 5, "height": 48, "width": 64})
     records = digests(take(make_batches(data, seed=1, batch_size=2), 2))
-    for _ in range(2):  # drawn, and found again
+    for _ in range(2):  # prepared, then found again
         assert digests(take(thread_batches(Samples(data, 1, raw=True), range(4), 2, 2), 2)) == records
 
 
@@ -161,7 +161,7 @@ def test_raw_files_are_counted_once_and_again_when_one_changes(make_config, raw,
 
 
 def test_raw_files_of_every_kind_are_read_as_records_hold_them(make_config, raw, tmp_path):
-    """An image that EXIF turns, one of another kind, and masks whose values are no ids."""
+    """An image that EXIF rotates, one in another format, and masks whose values are not ids."""
     root = tmp_path / "v"
     shutil.copytree(raw / "Videos", root)
     for path in sorted((root / "JPEGImages" / "clip1").iterdir()):
@@ -231,7 +231,7 @@ def test_another_process_makes_the_same_bytes(fields, batches):
 
 
 def test_a_clip_without_objects_is_always_merged(make_config, raw, tmp_path):
-    """With merging off, objects can only come from a merge where the clip itself has none of the size asked for."""
+    """With merging off, clips are merged only if they have no object of the required size."""
     data = make_config(datasets=(("davis17", 1),), merge_probability=0.0, prepared=str(tmp_path))
     samples = Samples(data, 0)
     clips = samples._clip
@@ -246,7 +246,7 @@ def test_a_clip_without_objects_is_always_merged(make_config, raw, tmp_path):
         found[samples.sampler.place(index) == 1].append(samples(index).objects)
     assert sum(n > 0 for n in found[True]) >= 5
     assert len(found[True]) == 6
-    # The others, not merged, have no more than their own objects.
+    # The others are not merged and have only their own objects.
     assert max(found[False]) <= 4
 
 
@@ -321,7 +321,7 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
         take(make_batches(data, seed=0, batch_size=2), 30)
     data.on_bad_file = "skip"
     folder = file.parents[3]
-    # "skip" is part of the fingerprint, as it decides what is stored: put the damaged set where it will be looked for.
+    # The fingerprint includes "skip", which affects what is stored: move the damaged set to that fingerprint.
     skipping = prepare("davis17", root=tmp_path / "raw", folder=tmp_path / "p", on_bad_file="skip")
     assert skipping.files[0].parents[3] != folder
     skipping.files[0].write_bytes(content)

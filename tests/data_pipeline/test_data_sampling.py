@@ -10,7 +10,7 @@ GAPS = {"davis": 4, "youtube_vos": 2}
 
 
 def prepared(name, kind, videos):
-    """A set whose frames hold {id: pixels}, without files."""
+    """Return a set without files whose frames hold {id: pixels}."""
     listed = [
         {"name": f"v{k}", "group": f"v{k}", "frames": [str(t) for t in range(len(v))], "objects": v}
         for k, v in enumerate(videos)
@@ -45,8 +45,8 @@ def test_gaps_lie_within_the_sets_own_range_in_both_directions():
         inner = drawn[(drawn > 30).all(1) & (drawn < 370).all(1)]
         steps = np.diff(inner, axis=1)
         assert set(np.abs(steps).ravel()) == set(range(1, largest + 1))
-        assert (np.sign(steps) == np.sign(steps[:, :1])).all()  # a clip runs one way
-        assert 0.2 < (steps[:, 0] > 0).mean() < 0.8  # and half of them backwards
+        assert (np.sign(steps) == np.sign(steps[:, :1])).all()  # each clip has one direction
+        assert 0.2 < (steps[:, 0] > 0).mean() < 0.8  # about half run backwards
         assert drawn.min() >= 0
         assert drawn.max() < 400
 
@@ -109,7 +109,7 @@ def test_the_table_keeps_counts_and_records_and_says_what_it_leaves_out():
     joined, left_out = table(sets)
     assert joined.names == ("a/v1", "a/v3", "a/v4")
     assert joined.record.tolist() == [1, 2, 3, 6, 7, 8, 9]
-    assert joined.pixels.tolist() == [0, 0, 1, 30, 0, 15, 15]  # void is no foreground, but in a 0/255 mask it is
+    assert joined.pixels.tolist() == [0, 0, 1, 30, 0, 15, 15]  # void is foreground only in 0/255 masks
     assert joined.binary.tolist() == [False, True, False]
     bits = np.unpackbits(joined.ids.view(np.uint8), axis=1, bitorder="little")
     assert [np.flatnonzero(row).tolist() for row in bits] == [[], [], [3], [1], [], [2, 200], [2, 200]]

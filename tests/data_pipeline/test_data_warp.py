@@ -1,4 +1,4 @@
-"""Warps against the definition of the cubic."""
+"""Warps against the definition of bicubic interpolation."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from data_pipeline import warp
 
 FILL = (9, 8, 7)
 NOISE = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
-GRAIN = 1 / 32  # pixels: OpenCV before 5 rounds places of an affine to this
+GRAIN = 1 / 32  # pixels to which OpenCV before version 5 rounds the positions of an affine warp
 A = -0.75
 
 
@@ -19,7 +19,7 @@ def keys(x):
 
 
 def cubic_at(image, y, x):
-    """The cubic, straight from its definition; borders repeated."""
+    """Interpolate by the definition of bicubic interpolation, with repeated borders."""
     total = np.zeros(3)
     for i in range(int(np.floor(y - 0.5)) - 1, int(np.floor(y - 0.5)) + 3):
         for j in range(int(np.floor(x - 0.5)) - 1, int(np.floor(x - 0.5)) + 3):

@@ -1,4 +1,4 @@
-"""Figures: from a checkpoint and a video to PNG and SVG, through the command; the bank's similarities."""
+"""Figures: the command, from a checkpoint and a video to PNG and SVG; the bank's similarities."""
 
 import importlib.util
 import sys
@@ -99,7 +99,7 @@ def test_attention_maps_of_a_video(checkpoint, video, tmp_path, monkeypatch):
 @needs_matplotlib
 def test_strips_of_depths_and_of_folders(checkpoint, video, tmp_path, monkeypatch):
     class Still:
-        """Leaves objects where they are."""
+        """A tracker that returns the first mask for every frame."""
 
         def __init__(self, model, depth):
             self.depth = depth

@@ -1,4 +1,4 @@
-"""What attentions carry: masks in the place of the network's own values, cell by cell."""
+"""Masks carried by attention: masks instead of the network's values, cell by cell."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ IDENTITIES = 2
 
 @pytest.fixture(scope="module")
 def indifferent():
-    """A network whose keys and position biases are zero: it attends to all cells alike."""
+    """Return a network whose keys and position biases are zero, so that it attends to all cells equally."""
     model = tiny.load("aost", "model.depth=1", f"model.identities={IDENTITIES}", "memory.gap=2")
     lstt = model.params["lstt"]
     layer = lstt["layers_0"]
@@ -118,7 +118,7 @@ def test_shares_of_patches():
 
 
 def test_colours_are_those_of_overlays_at_full_brightness():
-    shares = np.zeros((2, 1, 3, 3))  # of slots 1, 2 and of 3, 4
+    shares = np.zeros((2, 1, 3, 3))  # groups with slots 1, 2 and 3, 4
     shares[0, 0, 0, 1] = 1
     shares[0, 0, 1, 2] = 0.5
     shares[1, 0, 2, 2] = 1

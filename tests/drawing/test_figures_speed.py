@@ -1,4 +1,4 @@
-"""Speed against accuracy: what files give which points, and labels that can be read."""
+"""Speed against accuracy: the points read from files, and readable labels."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Input and disks that fail eval.py: one line that names the file, the value and the remedy; finished videos stay."""
+"""Bad input and full disks in eval.py: one line with file, value and remedy; finished videos stay."""
 
 import errno
 import os
@@ -118,7 +118,7 @@ def test_a_full_disk_keeps_what_is_finished(made, tmp_path, monkeypatch, capsys)
     def fail_at_the_eighth(image, path, *args, **kwargs):
         saved.append(path)
         if len(saved) >= 8:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # Pillow names no file
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # Pillow does not name the file
         save(image, path, *args, **kwargs)
 
     monkeypatch.setattr(Image.Image, "save", fail_at_the_eighth)

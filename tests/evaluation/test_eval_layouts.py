@@ -1,4 +1,4 @@
-"""MOSE, LVOS and VOST in their published layouts: what is found, given, written and scored."""
+"""MOSE, LVOS and VOST in their published layouts: listed files, given masks, output and scores."""
 
 import json
 import zipfile
@@ -73,7 +73,7 @@ def test_lvos_is_scored_in_every_fifth_frame_of_an_objects_range(tmp_path, monke
     assert oracle.steps == FRAMES
     assert sorted(path.stem for path in (tmp_path / "out/7K7W").iterdir()) == stems
     np.testing.assert_array_equal(read_mask(tmp_path / "out/7K7W/00000012.png"), masks[-1])
-    # The end of a range is left out, as the set's own toolkit does; frame 11 counts for object 2.
+    # The end of a range is excluded, as in the official toolkit; frame 11 counts for object 2.
     assert about["sequences"] == {"7K7W": {"1": {"J": 1, "F": 1}, "2": {"J": 1, "F": 1}}}
     assert about["scored_frames"] == 2
     printed = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""eval.py killed, started again, on several devices and on several hosts: always the same files."""
+"""eval.py killed and restarted, on several devices and on several hosts: always the same files."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def run(monkeypatch, made, output, *more):
 
 
 def contents(output):
-    """Return {name: bytes} of all files but those that hold times."""
+    """Return {name: bytes} of all files except those with timings."""
     return {
         path.relative_to(output).as_posix(): path.read_bytes()
         for path in sorted(output.rglob("*"))
@@ -80,12 +80,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(made, tmp_path, monke
     assert code == 0
     assert oracle.steps == TOTAL - 5
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-    # Again: nothing to do, the same figures.
+    # A third run has nothing to do and gives the same scores.
     figures = json.loads((tmp_path / "out/scores.json").read_text())
     code, oracle = run(monkeypatch, made, tmp_path / "out")
     assert (code, oracle.steps) == (0, 0)
     assert json.loads((tmp_path / "out/scores.json").read_text()) == figures
-    # A mask that was lost since is made again, with its video.
+    # If a mask is missing, its video is segmented again.
     (tmp_path / "out/Annotations/late/00010.png").unlink()
     code, oracle = run(monkeypatch, made, tmp_path / "out")
     assert (code, oracle.steps) == (0, 5)

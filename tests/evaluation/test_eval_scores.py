@@ -1,4 +1,4 @@
-"""Which videos, objects and frames are scored; and that reading and writing go on beside the tracker."""
+"""Which videos, objects and frames are scored; reading and writing in parallel with the tracker."""
 
 import threading
 
@@ -108,11 +108,11 @@ def test_every_fifth_frame_of_a_folder_is_scored_up_to_the_last_but_one(tmp_path
     assert found.frames == 3  # 5, 10 and 15
     assert {i: score.J.tolist() for i, score in found.scores["a"].items()} == {1: [1] * 3, 4: [1] * 3, 9: [0]}
     assert found.warnings == ("ground truth in some frames only, 3 of 20 frames are scored: a",)
-    # The command for two folders of masks says the same.
+    # The command for two folders of masks gives the same result.
     same = score_folders(tmp_path / "Annotations", tmp_path / "out", workers=1)
     assert format_table(same.scores) == format_table(found.scores)
     assert same.warnings == found.warnings
-    # A mask that brings an object and shows no other was drawn for that: it is no ground truth.
+    # A mask of a new object without the others was drawn only to add it: it is not ground truth.
     only = tiny.mask(40, 60, (1, 4, 9))
     write_mask(tmp_path / "Annotations/a/00010.png", np.where(only == 9, 9, 0))
     found = score_split(load_split("folder", tmp_path), tmp_path / "out", workers=1)

@@ -1,4 +1,4 @@
-"""eval.py over a miniature of every split, with an oracle: files, ids, sizes, archives and scores to come out."""
+"""eval.py on a miniature of every split, with an oracle: output files, ids, sizes, archives and scores."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def run(monkeypatch, made, split, output, *flags):
 
 
 def check_masks(made, folder, binary=False):
-    """Compare every mask with the truth; palette, ids and sizes are those of the data. Returns the names."""
+    """Compare every mask with the truth; also palette, ids and sizes; return the names."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("[!.]*/*.png"))
     for name in names:
         video, stem = name.removesuffix(".png").split("/")
@@ -142,7 +142,7 @@ def test_each_object_is_scored_in_its_own_frames(tmp_path, monkeypatch):
     made.answers[frame.tobytes()] = wrong
     run(monkeypatch, made, "youtubevos18", tmp_path / "out")
     about = json.loads((tmp_path / "out" / "scores.json").read_text())
-    # The frame that brings 9 does not count; of the two after it one is wrong.
+    # The frame in which 9 is given is not scored; of the two after it, one is wrong.
     assert about["sequences"]["late"]["9"] == {"J": 0.5, "F": 0.5}
     assert about["sequences"]["late"]["1"] == {"J": 1, "F": 1}
     assert about["seen"]["J"] == pytest.approx(3.5 / 4)

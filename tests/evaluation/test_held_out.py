@@ -1,4 +1,4 @@
-"""What ends a run: scores at each depth beside a copied first mask, and a video."""
+"""Scoring at the end of a run: scores at each depth, the copied first mask as baseline, and a video."""
 
 import json
 from dataclasses import replace

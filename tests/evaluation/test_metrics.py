@@ -1,4 +1,4 @@
-"""J and F: figures made by hand, a slow reference, the official toolkit's own figures, folders and command line."""
+"""J and F: scores computed by hand, a slow reference, scores of the official toolkit, folders and command line."""
 
 import math
 import os
@@ -35,7 +35,7 @@ def square(top, left, side, shape=(20, 30)):
 
 
 def slow_boundary(mask):
-    """Collect boundary pixels one by one: the neighbours that exist, except that the corner has none."""
+    """Return boundary pixels, found one by one; the lower right corner has no neighbours to compare."""
     height, width = mask.shape
     found = set()
     for y in range(height):
@@ -247,7 +247,7 @@ def test_summary_is_a_mean_over_objects_not_sequences(tmp_path):
 
 
 def discs(seed, frames, height, width, objects):
-    """Moving discs, as the generator of the toolkit's figures draws them: images first, from the same bits."""
+    """Draw the moving discs for which the toolkit was run; images are drawn first, from the same random numbers."""
     rng = np.random.default_rng(seed)
     rng.standard_normal((frames, 3, height, width))
     centre, velocity = rng.uniform(0.2, 0.8, (objects, 2)), rng.uniform(-0.03, 0.03, (objects, 2))
@@ -269,7 +269,7 @@ def rolled(truths, objects):
 
 
 def test_figures_of_the_official_toolkit():
-    # Three of its figures, so that this file stands alone: discs(51, 7, 120, 200, 3), object 1 in frames 1, 2, 4.
+    # Three of its scores, so that this file is self-contained: discs(51, 7, 120, 200, 3), object 1 in frames 1, 2, 4.
     truths = discs(51, 7, 120, 200, 3)
     found = score_sequence(truths, rolled(truths, 3))
     assert found[1].J[[1, 2, 4]].tolist() == pytest.approx(
@@ -286,7 +286,7 @@ def folders(tmp_path):
     for name in ("cow", "dog"):
         for t in range(len(truths)):
             write_mask(tmp_path / "truth" / name / f"{t:05d}.png", truths[t])
-            if t not in (0, len(truths) - 1):  # the toolkit does not look at these
+            if t not in (0, len(truths) - 1):  # the toolkit does not read these
                 write_mask(tmp_path / "found" / name / f"{t:05d}.png", predictions[t])
     return tmp_path / "truth", tmp_path / "found"
 

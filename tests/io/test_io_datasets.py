@@ -1,4 +1,4 @@
-"""Raw data sets are listed by one rule: the order of frames, letter case, lists as editors save them."""
+"""Listing of raw data sets: frame order, case of suffixes, name lists as saved by editors."""
 
 import pytest
 from PIL import Image

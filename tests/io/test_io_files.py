@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what a killed run leaves of them."""
+"""Atomic writes, and removal of temporary files of a killed run."""
 
 import errno
 
@@ -15,7 +15,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with path.open() as reader:
         with atomic_write(path) as temporary:
             temporary.write_text("old")
-        assert reader.read() == "older"  # who has it open keeps what he has opened
+        assert reader.read() == "older"  # an open file keeps its content
 
     def fail(error):
         with atomic_write(path) as temporary:
@@ -32,7 +32,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_a_link_that_lies_there_is_not_written_through(tmp_path):
-    """Results of a stranger, gone on with, may hold links to files of one's own."""
+    """Untrusted results that are resumed may contain links to the user's own files."""
     own, results = tmp_path / "own", tmp_path / "results"
     own.write_text("mine")
     results.mkdir()

@@ -1,4 +1,4 @@
-"""Frames: order of a folder, decoding to RGB, and refusals that name the file."""
+"""Frames: order in a folder, decoding to RGB, and errors that name the file."""
 
 import io
 import os
@@ -83,7 +83,7 @@ def test_png_pixels_come_out_exactly(tmp_path):
     frame = read_frame(tmp_path / "a.png")
     assert frame.dtype == np.uint8
     np.testing.assert_array_equal(frame, picture())
-    frame[0] = 0  # a caller may write into it
+    frame[0] = 0  # the array is writable
 
 
 def test_jpeg_is_rgb_and_close_to_what_was_saved(tmp_path):
@@ -148,7 +148,7 @@ def test_a_large_image_within_the_bound_raises_no_pillow_warning(tmp_path):
     assert MAX_PIXELS > Image.MAX_IMAGE_PIXELS  # where Pillow starts to warn
     path = tmp_path / "large.png"
     path.write_bytes(png_header_only(1 << 16, 1 << 11))
-    with pytest.raises(FrameError, match="cannot be read"):  # it has next to no pixel data
+    with pytest.raises(FrameError, match="cannot be read"):  # the file has almost no pixel data
         read_frame(path)
 
 

@@ -29,7 +29,7 @@ def test_objects_move_far_over_a_video_and_little_between_frames():
             mask = masks == number
             copied.append(np.mean([overlap(mask[0], later) for later in mask[1:]]))
             followed.append(np.mean([overlap(a, b) for a, b in itertools.pairwise(mask)]))
-    assert np.mean(copied) <= 0.3  # so that copying the first mask is a poor answer
+    assert np.mean(copied) <= 0.3  # so that the copied first mask scores low
     assert np.mean(followed) >= 0.6
 
 

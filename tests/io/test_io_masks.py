@@ -1,4 +1,4 @@
-"""Masks: every kind of PNG that annotation tools write, refusals that name the file, and palette output."""
+"""Masks: PNGs of annotation tools, errors that name the file, and palette output."""
 
 import io
 import os
@@ -34,7 +34,7 @@ def disc(size=96, radius=30, soft=0.0):
 
 
 def png_of_one_row(width, bits, colour_type, row):
-    """Make the PNGs that Pillow cannot write."""
+    """Make a PNG of a kind that Pillow cannot write."""
     ihdr = struct.pack(">IIBBBBB", width, 1, bits, colour_type, 0, 0, 0)
     chunks = [(b"IHDR", ihdr), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
     body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
@@ -78,7 +78,7 @@ def test_small_grey_samples_are_not_stretched(tmp_path, bits, step):
     row = bytes([0b00011011]) if bits == 2 else bytes([0x01, 0x23])
     path = tmp_path / "small.png"
     path.write_bytes(png_of_one_row(4, bits, 0, row))
-    assert np.asarray(Image.open(path)).tolist() == [[0, step, 2 * step, 3 * step]]  # what Pillow makes of it
+    assert np.asarray(Image.open(path)).tolist() == [[0, step, 2 * step, 3 * step]]  # Pillow stretches the samples
     assert read_mask(path).tolist() == [[0, 1, 2, 3]]
 
 

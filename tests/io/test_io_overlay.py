@@ -17,7 +17,7 @@ def test_a_tint_over_objects_only():
     assert drawn[20, 20].tolist() == ((DAVIS_PALETTE[2].astype(int) + 100) // 2).tolist()
     for side in (drawn[10, 10:30], drawn[29, 10:30], drawn[10:30, 10], drawn[10:30, 29]):
         assert (side == 255).all()
-    assert (frame == 100).all()  # the caller's own
+    assert (frame == 100).all()  # the input is unchanged
 
 
 def test_every_object_has_a_colour():

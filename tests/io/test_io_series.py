@@ -1,4 +1,4 @@
-"""What belongs to a video, and in what order: folders of more than frames, animations, names that say little."""
+"""Which images are frames of a video, and in what order: other files in the folder, animations, ambiguous names."""
 
 import re
 
@@ -16,7 +16,7 @@ SIZE = (24, 32)
 
 
 def picture(number, size=SIZE):
-    """A frame with many colours; its first pixel tells the number."""
+    """Return a frame with many colours; its first pixel holds its number."""
     ys, xs = np.mgrid[: size[0], : size[1]]
     pixels = np.stack([ys * 255 // size[0], xs * 255 // size[1], (ys * xs) % 251], -1).astype(np.uint8)
     pixels[:8, :8] = 10 * number

@@ -1,4 +1,4 @@
-"""Videos: every frame once, upright, at its time, forward and backward; what is written back; broken files."""
+"""Videos: frames upright and at their times, forward and backward; writing; broken files."""
 
 import itertools
 import os
@@ -210,7 +210,7 @@ def test_silence_stays_silent(tmp_path):
 
 
 def lengths(path):
-    """Seconds that a file and its video stream say they last, and when each frame is shown."""
+    """Return the stated durations of a file and its video stream, and the times of its frames, in seconds."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stated = container.duration / 1e6, float(stream.duration * stream.time_base)
@@ -226,7 +226,7 @@ def test_a_copy_of_any_rate_lasts_as_long_as_its_source(tmp_path, times, options
     copy(path, tmp_path / "copy.mp4")
     stated, shown = lengths(tmp_path / "copy.mp4")
     np.testing.assert_allclose(shown, times, atol=1e-3)
-    # A file with frames out of order does not say how long its last one lasts.
+    # A file with reordered frames does not state the duration of its last frame.
     np.testing.assert_allclose(stated, times[-1] + 1 / 24, atol=0.01 if "bf" in options else 1)
 
 
@@ -240,7 +240,7 @@ def test_the_last_picture_is_held_as_long_as_in_the_source(tmp_path, name):
 
 
 def write_held(path, pts, last):
-    """Write frames at tenths of seconds, the last of which lasts some more than the others."""
+    """Write frames every 0.1 s, the last of which is shown longer."""
     gif = path.suffix == ".gif"
     with av.open(str(path), "w") as output:
         stream = output.add_stream("gif" if gif else "mpeg4", rate=10)
@@ -260,7 +260,7 @@ def test_sound_goes_on_while_the_last_picture_is_held(tmp_path):
     path = clips.write_clip(tmp_path / "a.mp4", 48, times=[i / 100 for i in range(48)], sound="aac")
     warnings = []
     list(VideoReader(path, warnings.append).frames())
-    assert copy(path, tmp_path / "copy.mp4") == warnings == []  # a picture that is shorter than the sound is whole
+    assert copy(path, tmp_path / "copy.mp4") == warnings == []  # a video shorter than its sound is not truncated
     assert clips.sound_of(tmp_path / "copy.mp4")[1] == clips.sound_of(path)[1]
     assert lengths(tmp_path / "copy.mp4")[0][0] == pytest.approx(2, abs=0.05)
 
@@ -310,7 +310,7 @@ def test_a_truncated_video_gives_the_frames_it_has_and_one_warning(tmp_path, nam
 
 
 def with_edit_list(path, hidden, shown):
-    """Have an MP4 of 24 frames a second hide its first frames, as a trimmed recording does."""
+    """Add an edit list that hides the first frames of an MP4 with 24 frames a second, as in a trimmed recording."""
     data = bytearray(path.read_bytes())
     entry = data.index(b"elst") + 12
     length, begin = struct.unpack_from(">ii", data, entry)
@@ -336,7 +336,7 @@ def test_what_a_file_states_is_a_hint(tmp_path, kind):
     reader = VideoReader(path, warnings.append)
     assert reader.count is None
     if kind in ("fragments.mp4", "trimmed.mp4", "late.mkv", "variable.mkv"):
-        assert reader.expected != shown  # else it is no test
+        assert reader.expected != shown  # the case must have a wrong hint
     assert numbers(reader.frames()) == list(range(36 - shown, 36))
     assert (warnings, reader.count, reader.expected) == ([], shown, shown)
 

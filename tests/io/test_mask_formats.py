@@ -1,4 +1,4 @@
-"""First masks of other tools: arrays, stacks, polygons, run lengths; and what may not be believed of such files."""
+"""Masks of other tools: arrays, stacks, polygons, run lengths; and broken or hostile files."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Sets of masks: one meaning for all masks of a video, whatever tool has drawn them, and what is told of it."""
+"""Sets of masks: one meaning for all masks of a video, whatever tool drew them, and the notes about guesses."""
 
 import io
 import os
@@ -19,7 +19,7 @@ RED, BLUE, WHITE = (250, 50, 50), (50, 50, 250), (255, 255, 255)
 
 
 def scene(disc=True, square=True, size=SIZE):
-    """A disc, 1, and a square, 2."""
+    """Return a mask of a disc, 1, and a square, 2."""
     ys, xs = np.mgrid[: size[0], : size[1]]
     ids = np.zeros(size, np.uint8)
     if disc:
@@ -197,7 +197,7 @@ def test_crowds_of_ids_are_no_soft_edges(tmp_path):
 
 
 def test_a_soft_mask_among_hard_ones_takes_their_colours(tmp_path):
-    near = (200, 50, 50)  # which noise of red might be
+    near = (200, 50, 50)  # as noise of red might look
     save(tmp_path / "set", "0", paint(scene(), (0, 0, 0), RED, near))
     save(tmp_path / "set", "1", soften(paint(scene(square=False), (0, 0, 0), (245, 52, 49)), "antialiased"))
     masks = read_masks(tmp_path / "set")

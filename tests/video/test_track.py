@@ -1,4 +1,4 @@
-"""Masks through a whole video: both ways, later masks, stopped and resumed at every frame, records that fit."""
+"""Tracking a whole video: both directions, later masks, stop and resume at every frame, saved progress."""
 
 import json
 
@@ -19,7 +19,7 @@ COUNT = 9
 
 
 class Witness:
-    """Steps like a tracker; its labels depend on everything it has seen, in order."""
+    """Tracker whose labels depend on all inputs so far, in order."""
 
     def __init__(self):
         self.reset()
@@ -61,7 +61,7 @@ def prompts_on(folder, video, **ids_on):
 
 
 def expected(video, prompts, last=True):
-    """What one walk each way gives."""
+    """Return the masks of one walk in each direction."""
     frames = list(video.frames())
     labels = {}
     forward = Witness()
@@ -85,7 +85,7 @@ def assert_same(found, wanted):
 
 
 def after(count):
-    """Stop after so many frames."""
+    """Return a `stopped` function that is true after a number of frames."""
     left = [count]
 
     def stopped():

@@ -1,4 +1,4 @@
-"""track.py as a person runs it: results, refusals in one line, Ctrl-C and --resume, any bytes as input."""
+"""track.py on the command line: results, one-line errors, Ctrl-C and --resume, arbitrary bytes as input."""
 
 import contextlib
 import os
@@ -56,13 +56,13 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def mask(tmp_path):
-    """Two objects on the upright frame."""
+    """Return the mask of two objects on the upright frame."""
     write_mask(tmp_path / "mask.png", tiny.mask(*SIZE[::-1], (1, 5)))
     return tmp_path / "mask.png"
 
 
 class Painter:
-    """A tracker without a network: it returns the last mask."""
+    """Tracker without a network; returns the last given mask."""
 
     depth = 1
     during = staticmethod(lambda frame: None)
@@ -326,7 +326,7 @@ def test_a_full_disk_keeps_what_is_done(painter, clip, mask, tmp_path, capsys, m
 
 @contextlib.contextmanager
 def files_of_at_most(size):
-    """Let the operating system refuse to write more to a file, as a quota does."""
+    """Limit the size of written files by the operating system, as a quota does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -340,7 +340,7 @@ def files_of_at_most(size):
 )
 def test_the_system_refuses_to_write(painter, clip, mask, tmp_path, capsys, size, masks, file):
     out, flags = tmp_path / "out", ("--mask", mask, "--random_weights")
-    if file == "00000.png":  # a mask that is larger than the record
+    if file == "00000.png":  # the mask is larger than the record
         write_mask(mask, np.random.default_rng(0).integers(1, 200, SIZE[::-1]))
     with files_of_at_most(size):
         code = run(clip, out, *flags)
@@ -485,7 +485,7 @@ def test_no_traceback_for_any_folder_and_mask(painter, tmp_path, capsys, files, 
 
 
 def image_bytes(folder, kind):
-    """A whole picture of the test's size, half of one, or one of a single pixel."""
+    """Draw an image of the test's size, half of its bytes, or an image of one pixel."""
     path = folder / f"whole.{'jpg' if kind == 'jpg' else 'png'}"
     pixels = tiny.mask(*((1, 1) if kind == "one" else SIZE), (1, 2)).astype(np.uint8) * 90
     Image.fromarray(pixels).save(path)

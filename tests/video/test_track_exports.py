@@ -1,4 +1,4 @@
-"""Exports read back: COCO run lengths, YOLO polygons, a DAVIS tree that the evaluation finds, mattes with alpha."""
+"""Exports read back: COCO run lengths, YOLO polygons, a DAVIS folder for the evaluation, mattes with alpha."""
 
 import json
 
@@ -25,7 +25,7 @@ IDS = (2, 300)
 
 
 def decode(segmentation):
-    """Read COCO's compressed run lengths, by the format's description."""
+    """Decode COCO's compressed run lengths."""
     height, width = segmentation["size"]
     lengths, number, shift = [], 0, 0
     for character in segmentation["counts"]:
@@ -42,7 +42,7 @@ def decode(segmentation):
 
 
 def fill(polygons, size):
-    """Rasterise polygons of pixel corners with eight samples a pixel each way."""
+    """Rasterise polygons of pixel corners with 8x8 samples per pixel."""
     image = Image.new("1", (size[1] * 8, size[0] * 8))
     for polygon in polygons:
         ImageDraw.Draw(image).polygon([(x * 8, y * 8) for x, y in polygon.tolist()], fill=1)
@@ -52,7 +52,7 @@ def fill(polygons, size):
 @settings(max_examples=100, deadline=None)
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_exact_outlines_fill_to_their_mask(mask):
-    """What cannot be reached from outside of a part, but through corners, is filled."""
+    """Holes are filled, including those connected to the outside only at a corner."""
     wanted = np.zeros_like(mask)
     count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     for part in range(1, count):
@@ -86,7 +86,7 @@ def test_simplified_outlines_are_short_and_close():
 
 @pytest.fixture
 def exported(tmp_path):
-    """A clip of three frames through every export."""
+    """Run every export on a clip of three frames."""
     frames = tmp_path / "clip"
     frames.mkdir()
     masks = np.zeros((3, *SIZE), np.int32)
@@ -222,7 +222,7 @@ def test_cutouts_have_alpha(exported, name, decoder):
     out, masks = exported
     path = out / "mattes" / name
     with av.open(str(path)) as container:
-        codec = av.CodecContext.create(decoder, "r")  # FFmpeg's own of VP9 leaves alpha out
+        codec = av.CodecContext.create(decoder, "r")  # FFmpeg's native VP9 decoder drops alpha
         found = [frame for packet in container.demux(video=0) if packet.size for frame in codec.decode(packet)]
         found += codec.decode(None)
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""Which mask belongs to which frame: names, numbers, boxes; refusals that say what to do."""
+"""Prompts: frames of masks by name and number, boxes, and errors with a remedy."""
 
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ SIZE = (24, 32)
 
 
 class Video:
-    """A video file's numbering, without a file."""
+    """Source with the frame names of a video file, without a file."""
 
     name, size, count, expected = "clip", SIZE, 20, 20
 

@@ -1,9 +1,9 @@
-// Requests to the server that sent this page, and the WebSocket that it reports through.
-// Addresses are relative to <base>, which holds the token.
+// HTTP requests to the server, and the WebSocket for its messages.
+// URLs are relative to <base>, which contains the token.
 
-const RETRY = 1000; // milliseconds between tries to reconnect
+const RETRY = 1000; // delay between attempts to reconnect, in milliseconds
 
-// This window, so that the server knows it again when it reconnects.
+// Id of this window, by which the server recognises it when it reconnects.
 const client = (sessionStorage.client ??= crypto.randomUUID?.() ?? String(Math.random()).slice(2));
 
 async function ask(path, options) {
@@ -17,7 +17,7 @@ export async function getFrame(index) {
   return createImageBitmap(blob);
 }
 
-// One byte a pixel, row by row: 0 background, else the place of the object in the list, counted from 1.
+// A mask: one byte per pixel, row by row; 0 background, else the position of the object in the list, from 1.
 export async function getMask(index) {
   return new Uint8Array(await (await ask(`mask/${index}`)).arrayBuffer());
 }
@@ -37,7 +37,7 @@ export async function cut(index, object, box, mask) {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
-// Mask files as they are, one after the other; names and sizes tell them apart.
+// The body is all mask files concatenated; the query holds their names and sizes.
 export async function loadMask(index, files) {
   const about = JSON.stringify([...files].map((file) => [file.name, file.size]));
   const path = `load/${index}?files=${encodeURIComponent(about)}`;
@@ -63,7 +63,7 @@ export class Link {
     this.socket.onopen = () => this.changed(true);
     this.socket.onmessage = (event) => this.receive(JSON.parse(event.data));
     this.socket.onclose = (event) => {
-      if (event.code === 4409) { // another browser holds the video
+      if (event.code === 4409) { // another window has this video open
         this.receive({ type: "held", text: event.reason });
         return;
       }

@@ -1,12 +1,12 @@
-// Every key, once: the page acts on it, and the dialog lists it.
+// All keyboard shortcuts, with the descriptions shown in the dialog.
 
 export const KEYS = [
   ["b", "brush"], ["e", "eraser"], ["p", "polygon"], ["r", "box"], ["c", "cut out"], ["f", "fill"], ["h", "move the picture"],
   ["g", "refine strokes along edges"], ["[", "smaller brush"], ["]", "larger brush"],
-  ["Enter", "close the polygon"], ["Escape", "give up the shape in work"], ["Backspace", "last point of the polygon"],
+  ["Enter", "close the polygon"], ["Escape", "cancel the current shape"], ["Backspace", "remove the last point of the polygon"],
   ["Delete", "remove this object from this frame"], ["Ctrl+z", "undo"], ["Ctrl+y", "redo"], ["1 – 9", "choose an object"],
-  ["n", "new object"], ["ArrowLeft", "frame before"], ["ArrowRight", "next frame"], ["Ctrl+ArrowLeft", "ten frames back"],
-  ["Ctrl+ArrowRight", "ten frames on"], ["Shift+ArrowLeft", "given frame before"], ["Shift+ArrowRight", "next given frame"],
+  ["n", "new object"], ["ArrowLeft", "previous frame"], ["ArrowRight", "next frame"], ["Ctrl+ArrowLeft", "ten frames back"],
+  ["Ctrl+ArrowRight", "ten frames forward"], ["Shift+ArrowLeft", "previous given frame"], ["Shift+ArrowRight", "next given frame"],
   ["Home", "first frame"], ["End", "last frame"], ["k", "play or pause"], ["t", "track forward, or stop"],
   ["Shift+t", "track backward"], ["0", "whole frame"], ["+", "zoom in"], ["-", "zoom out"], ["Space", "hold to move the picture"],
   ["m", "masks on or off"], ["?", "this list"],

@@ -1,4 +1,4 @@
-// The page: keeps the state that the server reports, shows a frame, and sends what a person does.
+// The page: keeps the server's state, shows a frame, and sends the user's actions.
 
 import * as api from "./api.js";
 import { keyOf, list } from "./keys.js";
@@ -8,8 +8,8 @@ import { Timeline } from "./timeline.js";
 import { Tools } from "./tools.js";
 import { View } from "./view.js";
 
-const KEPT = 48; // frames kept decoded
-const AHEAD = 6; // frames fetched while playing
+const KEPT = 48; // most decoded frames in the cache
+const AHEAD = 6; // frames fetched ahead while playing
 const $ = (id) => document.getElementById(id);
 
 let video = null; // {name, width, height, count, rate}
@@ -68,7 +68,7 @@ function receive(message) {
     objects() {
       const before = objects.items.map((item) => item.id).join(), now = message.objects.map((item) => item.id).join();
       setObjects(message.objects);
-      if (before !== now) show(); // places in the list have changed
+      if (before !== now) show(); // positions in the list have changed
     },
     status() { timeline.set(Uint8Array.from(message.status)); timeline.show(frame); },
     frame() {
@@ -161,12 +161,12 @@ let busy = false;
 async function seek(index) {
   if (!video) return;
   wanted = Math.max(0, Math.min(video.count - 1, Math.round(index)));
-  if (busy) return; // the newest wish is taken up when the one in work is done
+  if (busy) return; // the running loop will pick up the new target
   busy = true;
   while (wanted !== frame || shown !== wanted) {
     const now = wanted;
     try {
-      await saving; // so that what was drawn is in what comes back
+      await saving; // so that the fetched mask includes the last edit
       const [picture, labels] = await Promise.all([fetchFrame(now), api.getMask(now)]);
       if (now !== wanted && !playing) { continue; }
       frame = shown = now;
@@ -187,14 +187,14 @@ async function seek(index) {
   busy = false;
 }
 
-// Fetch this frame's mask again, but not under a stroke.
+// Fetch this frame's mask again, unless an edit is in progress.
 function show() {
   if (mask.before) return;
   shown = -1;
   seek(wanted);
 }
 
-// The newest mask is sent; the one before waits for nobody.
+// Send the mask after all earlier ones, in order.
 function save() {
   const index = frame, data = mask.data.slice();
   saving = saving.then(() => attempt(() => api.putMask(index, data)));

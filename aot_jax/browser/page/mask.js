@@ -1,7 +1,7 @@
-// The mask of the frame that is shown, as it is edited: one byte a pixel, the place of its object in the list.
+// Editable mask of the current frame: one byte per pixel, the position of its object in the list.
 
-const HISTORY = 100; // edits that can be undone
-const HISTORY_BYTES = 256 * 1024 * 1024;
+const HISTORY = 100; // most edits that can be undone
+const HISTORY_BYTES = 256 * 1024 * 1024; // largest size of the undo history, in bytes
 
 export class Mask {
   constructor(width, height) {
@@ -11,7 +11,7 @@ export class Mask {
     this.forget();
   }
 
-  // Take another frame's mask.
+  // Show the mask of another frame.
   show(data) {
     this.data.set(data);
     this.forget();
@@ -24,7 +24,7 @@ export class Mask {
     this.dirty = null;
   }
 
-  // An edit: begin, any number of shapes, commit. Shapes return the rectangle [x0, y0, x1, y1] that changed.
+  // An edit is begin(), any number of shapes, commit(). Shapes return the changed rectangle [x0, y0, x1, y1], or null.
   begin() {
     this.before = this.data.slice();
     this.dirty = null;
@@ -76,7 +76,7 @@ export class Mask {
     for (let y = y0; y < y1; y++) this.data.set(values.subarray((y - y0) * (x1 - x0), (y - y0 + 1) * (x1 - x0)), y * this.width + x0);
   }
 
-  // A round brush drawn from one point to another.
+  // Draw with a round brush from (ax, ay) to (bx, by).
   stroke(ax, ay, bx, by, radius, value) {
     const rect = this.touch(Math.min(ax, bx) - radius, Math.min(ay, by) - radius, Math.max(ax, bx) + radius + 1, Math.max(ay, by) + radius + 1);
     if (!rect) return null;
@@ -98,7 +98,7 @@ export class Mask {
     return rect;
   }
 
-  // A polygon, filled by the even-odd rule at pixel centres.
+  // Fill a polygon, by the even-odd rule at pixel centres.
   polygon(points, value) {
     const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
     const rect = this.touch(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys));
@@ -118,7 +118,7 @@ export class Mask {
     return rect;
   }
 
-  // All pixels of one value that hang together with the one at (x, y).
+  // Flood fill from (x, y), 4-connected.
   fill(x, y, value) {
     x = Math.floor(x); y = Math.floor(y);
     if (x < 0 || y < 0 || x >= this.width || y >= this.height) return null;
@@ -146,7 +146,7 @@ export class Mask {
     return this.touch(x0, y0, x1, y1);
   }
 
-  // Every pixel of an object becomes background, or what `chosen` (1 or 0 a pixel) says.
+  // Replace an object's pixels by those where `chosen` is 1; without `chosen`, remove the object.
   replace(value, chosen) {
     const { data } = this;
     for (let i = 0; i < data.length; i++) {

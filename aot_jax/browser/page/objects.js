@@ -1,6 +1,6 @@
-// The list of objects: colour, id, name. An object's place in it, from 1, is its value in the page's masks.
+// The list of objects: colour, id, name. An object's position in it, from 1, is its value in the page's masks.
 
-// Told apart by people with any kind of colour vision (Okabe and Ito), then the same lighter and darker.
+// Colours that are distinct with any colour vision (Okabe and Ito); further objects use darker and lighter versions.
 const BASE = [[86, 180, 233], [230, 159, 0], [0, 158, 115], [240, 228, 66], [204, 121, 167], [0, 114, 178], [213, 94, 0], [160, 160, 160]];
 
 export function colour(place) {

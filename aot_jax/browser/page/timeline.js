@@ -1,8 +1,8 @@
-// One bar for all frames: what each is, and where we are. A slider for keyboards and screen readers.
+// A bar with the status of all frames and the current position; a slider for keyboards and screen readers.
 
 const NAMES = ["not tracked", "tracked", "given", "corrected", "an object lost"];
 const STYLES = ["--none", "--tracked", "--given", "--corrected", "--lost"];
-const RANK = [0, 1, 4, 3, 2]; // where several frames share a column, the highest is drawn
+const RANK = [0, 1, 4, 3, 2]; // priority of each status if several frames share a column
 
 export class Timeline {
   constructor(canvas, seek) {
@@ -33,7 +33,7 @@ export class Timeline {
     this.draw();
   }
 
-  // The nearest frame with a mask given by hand, before (-1) or after (1) this one.
+  // The nearest frame with a given mask before (-1) or after (1) this one, or null.
   given(step) {
     for (let i = this.frame + step; i >= 0 && i < this.status.length; i += step) {
       if (this.status[i] === 2 || this.status[i] === 3) return i;
@@ -59,7 +59,7 @@ export class Timeline {
       let best = 0;
       for (let i = first; i < last; i++) if (RANK[status[i]] > RANK[best]) best = status[i];
       context.fillStyle = colours[best];
-      const tall = best === 2 || best === 3 ? 1 : 0.7; // told by shape as well as by colour
+      const tall = best === 2 || best === 3 ? 1 : 0.7; // distinguished by height as well as colour
       context.fillRect(x, height * (1 - tall), 1, height * tall);
     }
     const x = ((this.frame + 0.5) * width) / count;

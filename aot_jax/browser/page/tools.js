@@ -1,14 +1,14 @@
-// What the pointer does on the picture: brush, eraser, polygon, box, cut out, fill, move; wheel and pinch zoom.
+// Pointer tools: brush, eraser, polygon, box, cut out, fill, move; wheel and pinch zoom.
 
-const CLOSE = 8; // pixels of the screen from a polygon's first point at which a click closes it
+const CLOSE = 8; // largest distance in CSS pixels from a polygon's first point at which a click closes it
 
 export class Tools {
   constructor(view, editor) {
     this.view = view;
-    this.editor = editor; // {mask, value(), begin(), changed(rect), commit(), cut(box)}; value() is null where nothing can be drawn
+    this.editor = editor; // {mask, value(), begin(), changed(rect), commit(), cut(box)}; value() is null if drawing is not possible
     this.tool = "brush";
     this.size = 24;
-    this.space = false; // held: move the picture
+    this.space = false; // space bar is held: move the picture
     this.drag = null;
     this.touches = new Map();
     const canvas = view.canvas;
@@ -78,7 +78,7 @@ export class Tools {
       if (spread && this.drag.spread) view.zoom(spread / this.drag.spread, ...now);
       this.drag = { pan: now, spread };
     } else if (this.drag?.drawing) {
-      // All points since the last event, so that quick strokes stay round.
+      // All points since the last event, so that fast strokes stay smooth.
       for (const part of event.getCoalescedEvents?.() ?? [event]) {
         const [px, py] = view.point(part);
         this.editor.changed(this.editor.mask.stroke(...this.drag.at, px, py, this.size / 2, this.drag.value));
@@ -105,7 +105,7 @@ export class Tools {
     }
   }
 
-  // Close the polygon in work.
+  // Close the current polygon and fill it.
   close() {
     const points = this.view.shape, value = this.editor.value();
     if (this.tool !== "polygon" || points.length < 3 || value === null) return false;

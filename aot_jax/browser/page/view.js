@@ -1,21 +1,21 @@
-// The frame with its mask on the screen: zoom, pan, and what the tools draw before they are done.
+// View of the frame with its mask: zoom, pan, and the unfinished shapes of tools.
 
-const ZOOM = [0.05, 40];
+const ZOOM = [0.05, 40]; // smallest and largest scale, in canvas pixels per frame pixel
 
 export class View {
   constructor(canvas, mask, colour) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.mask = mask;
-    this.colour = colour; // place in the list -> [r, g, b]
+    this.colour = colour; // position in the list -> [r, g, b]
     this.frame = null;
     this.opacity = 0.5;
     this.chosen = 1;
     this.scale = 1;
-    this.left = this.top = 0; // of the frame, in pixels of the canvas
+    this.left = this.top = 0; // upper left corner of the frame, in canvas pixels
     this.fitted = true;
-    this.cursor = null; // [x, y, radius] of the brush, in pixels of the frame
-    this.shape = []; // points of a polygon or box in work
+    this.cursor = null; // [x, y, radius] of the brush, in frame pixels
+    this.shape = []; // points of the unfinished polygon or box
     this.overlay = document.createElement("canvas");
     this.overlay.width = mask.width;
     this.overlay.height = mask.height;
@@ -57,7 +57,7 @@ export class View {
     this.draw();
   }
 
-  // Pixels of the canvas, and of the frame, of a pointer event.
+  // Position of a pointer event in canvas pixels; point() gives frame pixels.
   screen(event) {
     const box = this.canvas.getBoundingClientRect(), ratio = this.canvas.width / box.width;
     return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
@@ -68,7 +68,7 @@ export class View {
     return [(x - this.left) / this.scale, (y - this.top) / this.scale];
   }
 
-  // Paint a rectangle of the mask into the overlay; edges of objects in full colour.
+  // Update a rectangle of the overlay from the mask; object edges are opaque.
   tint(rect) {
     if (!rect) return;
     const { width, height, data } = this.mask;
@@ -96,7 +96,7 @@ export class View {
 
   tintAll() { this.tint([0, 0, this.mask.width, this.mask.height]); }
 
-  // Draw once before the screen is next refreshed.
+  // Schedule one repaint at the next animation frame.
   draw() {
     if (this.waiting) return;
     this.waiting = true;

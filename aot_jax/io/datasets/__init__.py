@@ -1,6 +1,6 @@
-"""Raw data sets by their published folder layouts: which videos, frames, masks and objects they hold.
+"""List the videos, frames, masks and objects of raw data sets in their published folder layouts.
 
-Names of files only, no pixel is read. Frames are in the order of `aot_jax.io.frames.order_frames`.
+Only file names are read, no pixels. Frames are sorted by `aot_jax.io.frames.order_frames`.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ __all__ = [
     "youtube_vos",
 ]
 
-# What a config's data.datasets may name: (root, split) -> data set.
+# Data sets by their name in a config's data.datasets: (root, split) -> data set.
 LAYOUTS: dict[str, Callable[[Path, str], Dataset]] = {
     "davis16": lambda root, split: davis(root, 2016, split),
     "davis17": lambda root, split: davis(root, 2017, split),
@@ -56,10 +56,10 @@ LAYOUTS: dict[str, Callable[[Path, str], Dataset]] = {
 
 
 def find(name: str, root: Path, split: str = "train") -> Dataset:
-    """List the data set of this name, as a config's data.datasets names it.
+    """List the data set with this name in a config's data.datasets.
 
     Raises:
-        DataError: it is not there, or there is no such name.
+        DataError: the name is unknown, or the files are missing.
     """
     if name not in LAYOUTS:
         raise DataError(f"unknown dataset {name!r}; use {', '.join(LAYOUTS)} or generated")

@@ -1,4 +1,4 @@
-"""Sets that are JPEGImages/NAME and Annotations/NAME: DAVIS, VOST, MOSE, and a user's own videos and images."""
+"""Data sets in folders JPEGImages/NAME and Annotations/NAME: DAVIS, VOST, MOSE, a user's own videos and images."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def davis(root: Path, year: int, split: str = "train", resolution: str = "") -> 
         root: folder with JPEGImages/RESOLUTION, Annotations/RESOLUTION and ImageSets/YEAR/SPLIT.txt, or its parent.
         year: 2016 or 2017.
         split: name of a file in ImageSets/YEAR.
-        resolution: folder of that name; empty: 480p, or the only one there is.
+        resolution: name of the folder; empty: 480p, or else the only one.
 
     Raises:
         DataError: no such folder or split.
@@ -50,7 +50,7 @@ def davis(root: Path, year: int, split: str = "train", resolution: str = "") -> 
 
 
 def vost(root: Path, split: str = "val") -> Dataset:
-    """List a split of VOST: frames at 5 a second, each annotated.
+    """List a split of VOST, which annotates every frame, at 5 frames a second.
 
     Raises:
         DataError: no such folder or split.
@@ -60,7 +60,7 @@ def vost(root: Path, split: str = "val") -> Dataset:
 
 
 def mose(root: Path, split: str = "valid") -> Dataset:
-    """List a split of MOSE. Of the validation set, only the first frames are annotated.
+    """List a split of MOSE. In the validation set, only first frames are annotated.
 
     Raises:
         DataError: no such folder.
@@ -70,7 +70,7 @@ def mose(root: Path, split: str = "valid") -> Dataset:
 
 
 def static(root: Path) -> Dataset:
-    """List images with masks in JPEGImages/SET and Annotations/SET, every set there is.
+    """List the images with masks of every SET in JPEGImages/SET and Annotations/SET.
 
     Raises:
         DataError: no such pair of folders.

@@ -1,4 +1,4 @@
-"""What a raw data set holds, as values, and how folders and lists of names are read for every layout."""
+"""Types that describe a raw data set, and functions that read its folders and name lists in any layout."""
 
 import os
 import re
@@ -12,23 +12,23 @@ from aot_jax.io.names import is_plain
 
 
 class DataError(ValueError):
-    """Says which file, record or field of a data set is wrong, and what to do about it."""
+    """A file, record or field of a data set is wrong; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
 class FramePair:
     """The image and the mask of one frame, either of which may be missing."""
 
-    name: str  # of both files, without suffix
+    name: str  # name of both files, without suffix
     image: Path | None
     mask: Path | None
 
 
 @dataclass(frozen=True)
 class ListedObject:
-    """What a set's meta.json says of one object."""
+    """One object as listed in meta.json."""
 
-    frames: tuple[str, ...]  # names, in order: the first brings its mask
+    frames: tuple[str, ...]  # names, in order; the object's mask is given in the first
     category: str = ""
 
 
@@ -40,14 +40,14 @@ class Video:
     images: Path  # folder
     masks: Path  # folder
     frames: tuple[FramePair, ...]
-    group: str  # masks of a group share one convention: 0/255, or ids with 255 as void
-    objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: as the masks tell
-    notes: tuple[str, ...] = ()  # what was guessed of its files, one line each
+    group: str  # group whose masks share one convention: 0/255, or ids with 255 as void
+    objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: taken from the masks
+    notes: tuple[str, ...] = ()  # guesses made about its files, one line each
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Everything found for one data set."""
+    """The videos of one split of a data set."""
 
     kind: str  # davis, youtube_vos, static or videos
     root: Path
@@ -61,10 +61,10 @@ def data_root(folder: str | Path | None = None) -> Path:
 
 
 def locate(root: Path, places: Sequence[str], needed: str, layout: str) -> Path:
-    """Return the first of `places` in `root` that holds the file or folder `needed`.
+    """Return the first of `places` in `root` that contains the file or folder `needed`.
 
     Raises:
-        DataError: none does; it says what was looked for, and the layout wanted.
+        DataError: none does; the message shows the expected layout.
     """
     for place in places:
         if (root / place / needed).exists():
@@ -77,10 +77,10 @@ def locate(root: Path, places: Sequence[str], needed: str, layout: str) -> Path:
 
 
 def read_names(path: Path) -> list[str]:
-    """Read the names of videos from a list: one a line, or a frame's path, whose last folder is the video.
+    """Read video names from a text file: one per line, or the path of a frame, whose last folder is the video.
 
     Raises:
-        DataError: it cannot be read, is empty, or a line is no name of a folder.
+        DataError: the file cannot be read or is empty, or a line is not a folder name.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -89,13 +89,17 @@ def read_names(path: Path) -> list[str]:
     names = []
     for line in filter(None, map(str.strip, lines)):
         parts = line.strip("/").split("/")
-        names.append(os.fsdecode((parts[-2] if len(parts) > 1 else parts[0]).encode()))  # as folders are listed
+        names.append(os.fsdecode((parts[-2] if len(parts) > 1 else parts[0]).encode()))  # as `os.listdir` decodes names
     check_names(path, names)
     return list(dict.fromkeys(names))
 
 
 def check_names(path: Path, names: Iterable[str]) -> None:
-    """Refuse names of a list or meta.json that reach outside of the folder of videos."""
+    """Check that names from a list or meta.json stay inside the folder of videos.
+
+    Raises:
+        DataError: there are no names, or one leads elsewhere.
+    """
     names = list(names)
     if not names:
         raise DataError(f"{path}: lists no video; unpack the set again")
@@ -105,7 +109,7 @@ def check_names(path: Path, names: Iterable[str]) -> None:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the folders in a folder by name, hidden ones left out; none where it does not exist."""
+    """List the names of visible folders in a folder, sorted; empty if it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -119,18 +123,18 @@ def list_video(
     stills: bool = False,
     objects: Mapping[int, ListedObject] | None = None,
 ) -> Video:
-    """Pair the images and masks of one video, in the order of frames that tracking uses.
+    """Pair the images and masks of one video, in the frame order that tracking uses.
 
     Args:
-        name: of the video.
-        images: folder; where it is missing no frame has an image.
-        masks: folder, likewise.
-        only: names of the frames; None: of every image and mask there is.
-        stills: take every image, even one that looks like a mask or a thumbnail beside frames.
-        objects: that a meta.json lists.
+        name: name of the video.
+        images: folder of images; if it is missing, no frame has an image.
+        masks: folder of masks, likewise.
+        only: frame names to list; None: those of all images and masks.
+        stills: take every image, even one that looks like a mask or a thumbnail.
+        objects: objects listed in meta.json, by id.
 
     Raises:
-        DataError: two files would be the same frame.
+        DataError: two files have the same frame name.
     """
     notes: list[str] = []
     every = None if only is None and not stills else FRAME_SUFFIXES
@@ -146,13 +150,13 @@ def list_video(
 def numbering_hint(
     names: Sequence[str], others: Sequence[str], whose: str = "the ground truth", more: bool = False
 ) -> str:
-    """Say so where other files look numbered from another first frame than a video's, or named otherwise.
+    """Return a hint if files seem numbered from another first frame than a video, or named differently; else "".
 
     Args:
-        names: of frames, in order.
-        others: of the other files.
-        whose: the names are.
-        more: there are more frames than these.
+        names: frame names, in order.
+        others: names of the other files, in order.
+        whose: what `names` belong to, for the message.
+        more: the video has more frames than `names`.
 
     Example:
         >>> numbering_hint(["0", "1", "2"], ["1", "2", "3"])
@@ -176,10 +180,10 @@ def numbering_hint(
 
 
 def list_masks(folder: Path) -> dict[str, Path]:
-    """Return {frame's name: mask}, in the order of frames; empty where there is none.
+    """Return {frame name: mask file}, in frame order; empty if there are no masks.
 
     Raises:
-        DataError: two files would be the same frame.
+        DataError: two files have the same frame name.
     """
     return _files(folder, MASK_SUFFIXES)
 
@@ -187,7 +191,7 @@ def list_masks(folder: Path) -> dict[str, Path]:
 def _files(
     folder: Path, suffixes: tuple[str, ...] | None, warn: Callable[[str], None] = lambda _: None
 ) -> dict[str, Path]:
-    """Return {frame's name: file}; empty where there is none. Arguments are those of `list_frames`."""
+    """Return {frame name: file}; empty if there are none. Arguments as in `list_frames`."""
     endings = suffixes or FRAME_SUFFIXES
     if not folder.is_dir() or not any(path.suffix.lower() in endings for path in folder.iterdir()):
         return {}

@@ -1,4 +1,4 @@
-"""YouTube-VOS and LVOS: sets whose meta.json lists videos, objects and the frames of each object."""
+"""YouTube-VOS and LVOS: data sets whose meta.json lists videos, objects and the frames of each object."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from aot_jax.io.names import is_plain
 
 T = TypeVar("T")
 
-# Categories of the training set: 65. Used where its meta.json is not beside that of the validation set.
+# The 65 categories of the training set, used if its meta.json is not there.
 _SEEN = """
 airplane ape bear bike bird boat bucket bus camel cat cow crocodile deer dog dolphin duck eagle earless_seal
 elephant fish fox frisbee frog giant_panda giraffe hand hat hedgehog horse knife leopard lion lizard monkey
@@ -47,11 +47,11 @@ def youtube_vos(root: Path, year: int, split: str = "train", shortest: int = 2, 
         root: folder with meta.json, or one that holds YouTubeVOS/YEAR/SPLIT, YEAR/SPLIT or SPLIT.
         year: 2018 or 2019.
         split: train or valid.
-        shortest: objects that fewer frames show are left out, 2 for training.
-        all_frames: take the frames between from SPLIT_all_frames too, from the first named one to the last.
+        shortest: fewest frames of an object; others are left out. Training needs 2.
+        all_frames: list all frames of SPLIT_all_frames from the first named frame to the last.
 
     Raises:
-        DataError: no such folder, or a meta.json of another shape.
+        DataError: no such folder, or meta.json has another structure.
     """
     layout = YOUTUBE.format(year=year, split=split)
     root = locate(root, (f"YouTubeVOS/{year}/{split}", f"{year}/{split}", split, "."), "meta.json", layout)
@@ -72,7 +72,7 @@ def youtube_vos(root: Path, year: int, split: str = "train", shortest: int = 2, 
 
 
 def seen_categories(root: Path) -> frozenset[str]:
-    """Return the categories of YouTube-VOS' training set, from its meta.json where `root`/../train has one."""
+    """Return the categories of YouTube-VOS' training set: from `root`/../train/meta.json, else the published list."""
     train = root.with_name("train") / "meta.json"
     if not train.is_file():
         return frozenset(_SEEN.split())
@@ -84,11 +84,11 @@ def seen_categories(root: Path) -> frozenset[str]:
 def lvos(root: Path, version: int) -> Dataset:
     """List the validation set of LVOS version 1 or 2: every fifth frame is annotated.
 
-    With its meta.json, an object counts in the annotated frames of its range, whose end is left out as by the set's own
-    toolkit. Without it, objects are as the masks tell.
+    With meta.json, an object is scored in the annotated frames of its range, whose end is excluded as in the official
+    toolkit. Without it, objects are taken from the masks.
 
     Raises:
-        DataError: no such folder, or a meta.json of another shape.
+        DataError: no such folder, or meta.json has another structure.
     """
     name, other = ("LVOS", "LVOS_V1") if version == 1 else ("LVOS_V2", "LVOSv2")
     places = [f"{folder}/{split}" for folder in (name, other) for split in ("val", "valid")]
@@ -120,7 +120,7 @@ def _range(entry: Mapping[str, Any]) -> range:
 
 
 def _read(path: Path, read_object: Callable[[Mapping[str, Any]], T]) -> dict[str, dict[int, T]]:
-    """Read {video: {object's id: what `read_object` makes of its entry}} from a meta.json, videos in order of name."""
+    """Read {video: {object id: `read_object`(entry)}} from meta.json, videos sorted by name."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"))["videos"]
         videos = {

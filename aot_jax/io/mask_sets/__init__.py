@@ -1,4 +1,4 @@
-"""Masks of a video read as one set, with one meaning for all of them."""
+"""Read the masks of a video as one set, in which a value or colour is the same object everywhere."""
 
 from aot_jax.io.mask_sets.reader import Masks, read_masks
 

@@ -1,4 +1,4 @@
-"""Files of annotation tools as drawings: COCO and labelme JSON, YOLO's text files of polygons or boxes."""
+"""Read files of annotation tools as drawings: COCO and labelme JSON, YOLO text files of polygons or boxes."""
 
 import base64
 import json
@@ -19,8 +19,8 @@ from aot_jax.io.mask_sets.shapes import fill
 from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
 from aot_jax.typing import Size
 
-MAX_BYTES = 2**28  # of a file
-SIDES = 64  # of the polygon that a circle is drawn as
+MAX_BYTES = 2**28  # largest file read, in bytes
+SIDES = 64  # sides of the polygon that stands for a circle
 
 
 def read_drawings(paths: Sequence[Path], frames: Frames | None, notes: list[str]) -> list[Drawing]:
@@ -28,11 +28,11 @@ def read_drawings(paths: Sequence[Path], frames: Frames | None, notes: list[str]
 
     Args:
         paths: .json and .txt files, in order.
-        frames: of the video, which tell its images among others.
-        notes: is told what is left out.
+        frames: frames of the video, to select its images in files about several; None: take all.
+        notes: list to which a line is added for each thing left out.
 
     Raises:
-        MaskError: a file cannot be read, or is of no kind that is known.
+        MaskError: a file cannot be read, or its format is unknown.
     """
     drawings: list[Drawing] = []
     texts = [path for path in paths if path.suffix.lower() == ".txt"]
@@ -69,7 +69,7 @@ def _from_json(data: Any, path: Path, frames: Frames | None, notes: list[str]) -
 
 
 def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
-    """Read a labelme file: shapes of one group are an object; else each is, and the label tells it in other frames."""
+    """Read a labelme file: a group of shapes is one object, as is each other shape; labels match them across frames."""
     height, width = data.get("imageHeight"), data.get("imageWidth")
     size = (int(height), int(width)) if height and width else None
     shapes: list[Shape] = []
@@ -97,7 +97,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
 
 
 def _polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
-    """Return the corners (n, 2) of a shape; None: it has no area."""
+    """Return the corners (n, 2) x, y of a shape; None if it has no area."""
     if kind == "polygon" and len(points) > 2:
         return points
     if kind == "rectangle" and len(points) == 2:
@@ -110,7 +110,7 @@ def _polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
 
 
 def _paste(encoded: str, points: np.ndarray, name: str, size: Size) -> np.ndarray:
-    """Put labelme's mask, a PNG in base64, at the upper left corner that its points give."""
+    """Place a labelme mask, a PNG in base64, with its upper left corner at its first point: (h, w) bool."""
     part = read_image(name, base64.b64decode(encoded)).values
     x, y = (int(value) for value in points.min(0))
     inside = np.zeros(size, bool)
@@ -121,10 +121,10 @@ def _paste(encoded: str, points: np.ndarray, name: str, size: Size) -> np.ndarra
 
 
 def _yolo(text: str, path: Path, several: bool) -> Drawing:
-    """Read lines of a class and a polygon, or box, in fractions of width and height.
+    """Read lines of a class and a polygon or box, in fractions of width and height.
 
-    A class is an object where a data.yaml beside says so by names "object N", as exports of this project do, or where
-    several files are given. In a single one every line is an object.
+    A class is one object if data.yaml in this folder or its parent names it "object N", as exports of this project do,
+    or if there are several files. In a single file every line is an object.
     """
     objects = _named_objects(path)
     shapes = []
@@ -154,7 +154,7 @@ def _yolo(text: str, path: Path, several: bool) -> Drawing:
 
 
 def _named_objects(path: Path) -> dict[int, int]:
-    """Return the id of each class that data.yaml names "object N"."""
+    """Return {class: N} for each class that data.yaml names "object N"."""
     for folder in (path.parent, path.parent.parent):
         try:
             text = (folder / "data.yaml").read_text(encoding="utf-8-sig")[:MAX_SHAPES]

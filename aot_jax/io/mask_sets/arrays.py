@@ -1,4 +1,4 @@
-"""Masks in NumPy files and TIFF stacks: ids, one object, or a layer for each object or frame."""
+"""Read masks from NumPy files and TIFF stacks: ids, one object, or a layer for each object or frame."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from aot_jax.io.npz import read_npz
 
 
 def array_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:
-    """Return the masks in a .npy file, or .npz of one array: one, or one for each of the `count` frames of the video.
+    """Return the masks in a .npy file, or an .npz of one array: one mask, or one for each of the `count` frames.
 
     Raises:
-        MaskError: it cannot be read, holds Python objects, or is of no shape that is known.
+        MaskError: the file cannot be read, holds Python objects, or the array is not of a known shape.
     """
     with explain_errors(path, MaskError):
         if path.suffix.lower() == ".npz":
@@ -30,7 +30,11 @@ def array_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry
 
 
 def stack_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:
-    """Return the masks in an image file, which may be a stack."""
+    """Return the masks in an image file, which may be a stack.
+
+    Raises:
+        MaskError: the file cannot be read, or is not a mask.
+    """
     pages: list[np.ndarray] = []
     with explain_errors(path, MaskError), path.open("rb") as stream:
         image, _ = open_image(stream, path, IMAGES, MaskError)

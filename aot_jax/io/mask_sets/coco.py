@@ -1,4 +1,4 @@
-"""COCO JSON, and that of YouTube-VIS, as drawings: polygons and run lengths of the frames of a video."""
+"""Read COCO and YouTube-VIS JSON as drawings: polygons and run lengths of the frames of a video."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from aot_jax.typing import Size
 
 
 def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, notes: list[str]) -> list[Drawing]:
-    """Return the annotated images of a COCO file, in its order: those of this video, if some are named like its frames.
+    """Return the annotated images of a COCO file, in its order: those named like frames of the video, if any; else all.
 
-    Annotations of one object have one `track_id` (its own or in `attributes`). Without, each annotation of a single
-    image is an object; in several images a category is, if no image has it twice.
+    Annotations with the same `track_id` (a field, or in `attributes`) are one object. Without it, each annotation of a
+    single image is an object; in several images each category is, if no image has it twice.
 
     Raises:
-        MaskError: several images, and nothing tells objects over time.
-        LookupError, TypeError, ValueError: it is no such file.
+        MaskError: several images without `track_id`, one with two annotations of a category.
+        LookupError, TypeError, ValueError: not a COCO file.
     """
     images = {image["id"]: image for image in data["images"]}
     names = {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
@@ -63,11 +63,11 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
 
 
 def video_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None) -> list[Drawing]:
-    """Return the frames of a YouTube-VIS file: each annotation is an object, with a segmentation a frame or null.
+    """Return the frames of a YouTube-VIS file: each annotation is an object, with a segmentation or null per frame.
 
     Raises:
-        MaskError: it holds several videos, none of this name.
-        LookupError, TypeError, ValueError: it is no such file.
+        MaskError: it does not hold exactly one video, or one of this name.
+        LookupError, TypeError, ValueError: not a YouTube-VIS file.
     """
     videos = data["videos"]
     if len(videos) > 1 and frames is not None:
@@ -102,10 +102,10 @@ def _of_video(numbers: list[Any], images: Mapping[Any, Mapping[str, Any]], frame
 
 
 def segment_drawing(items: list[Mapping[str, Any]], path: Path) -> Drawing:
-    """Return a list of segments, as automatic mask generators write it, as the objects of one frame.
+    """Return a list of segments, as written by automatic mask generators, as the objects of one frame.
 
     Raises:
-        LookupError, TypeError, ValueError: it is no such list.
+        LookupError, TypeError, ValueError: not such a list.
     """
     size = items[0]["segmentation"]["size"]
     shapes = [Shape(f"{n}", "segment", partial(_draw, item["segmentation"])) for n, item in enumerate(items)]
@@ -113,7 +113,7 @@ def segment_drawing(items: list[Mapping[str, Any]], path: Path) -> Drawing:
 
 
 def _outline(annotation: Mapping[str, Any]) -> Any:
-    """Return an annotation's segmentation, or its box as one."""
+    """Return an annotation's segmentation, or its box as a polygon."""
     if annotation.get("segmentation"):
         return annotation["segmentation"]
     x, y, w, h = annotation["bbox"]

@@ -1,4 +1,4 @@
-"""Masks that are drawn as shapes: which object each shape is over the whole video, and shapes as arrays of ids."""
+"""Turn shapes into masks of ids, with one id for an object over the whole video."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,40 +10,40 @@ from aot_jax.io.mask_sets.names import Entry
 from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
-MAX_SHAPES = 100_000  # of a file
-SHOWN = 8  # objects that a note lists
+MAX_SHAPES = 100_000  # most shapes of a video
+SHOWN = 8  # most objects listed in a note
 
 
 @dataclass(frozen=True)
 class Shape:
     """One shape of an object."""
 
-    key: str  # of its object, in all frames
-    name: str  # of its object, for people
+    key: str  # identifies its object in all frames
+    name: str  # name of its object, for messages
     draw: Callable[[Size], np.ndarray]  # (h, w) bool
-    id: int | None = None  # of its object, where the file says so
+    id: int | None = None  # id of its object, if the file states it
 
 
 @dataclass(frozen=True)
 class Drawing:
     """The shapes of one frame."""
 
-    name: str  # for messages
-    stem: str  # that may be the frame's
+    name: str  # name for messages
+    stem: str  # possible name of the frame
     shapes: tuple[Shape, ...]
-    size: Size | None = None  # as the file states it
+    size: Size | None = None  # (h, w) stated by the file
 
 
 def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[str]) -> list[Entry]:
-    """Return drawings as masks, their objects numbered once for all of them.
+    """Return drawings as masks, with objects numbered over all of them.
 
     Args:
-        drawings: of all files of a video, in order.
-        size: (h, w) of the frames, for those that state none.
-        notes: is told which object has which id, where the files state none.
+        drawings: drawings of all files of a video, in order.
+        size: (h, w) of the frames, for drawings that state none.
+        notes: list to which the ids are added, if the files state none.
 
     Raises:
-        MaskError: a size is not known.
+        MaskError: a size is unknown, empty or too large.
     """
     ids: dict[str, int] = {}
     names: dict[int, str] = {}

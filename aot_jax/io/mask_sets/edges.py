@@ -1,8 +1,8 @@
-"""Soft edges of masks: pixels that antialiasing or lossy compression blended, found and snapped to a flat colour.
+"""Find soft edges of masks, blended by antialiasing or lossy compression, and snap them to flat colours.
 
-A flat colour has an interior: a pixel whose eight neighbours have it too. A pixel without one is a blend if it lies
-between two different flat colours on the picture and in colour alike, and is noise if it lies at such an edge and is
-nearly one of them. Small objects of a hard mask have no interior either, but are neither.
+A flat colour has an interior: pixels whose eight neighbours have the same colour. Any other pixel is a blend if it lies
+between two flat colours both in the image and in colour space, and noise if it lies at such an edge and nearly has one
+of these colours. Small objects of a hard mask have no interior, but their pixels are neither.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,28 +13,28 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Limits:
-    """Differences of a channel."""
+    """Limits of colour differences, in levels of the channel that differs most."""
 
-    near: int  # largest between a flat colour and its noise
-    apart: int  # smallest between two flat colours whose blends can be told
-    off_line: int  # largest between a blend and the line between two colours
+    near: int  # largest difference between a flat colour and its noise
+    apart: int  # smallest difference between two flat colours whose blends can be recognised
+    off_line: int  # largest distance of a blend from the line between two colours
 
 
-DRAWN = Limits(4, 24, 8)  # antialiased, no noise: all flat colours are far apart, unlike ids that are counted up
-NOISY = Limits(32, 64, 24)  # compressed with loss
-SAME = 12  # largest difference of a channel between flat colours that are one
-RARE = 0.02  # largest share of a flat colour's pixels that noise far from it has
-FEW, FEW_NOISY = 3, 12  # fewest different values at soft edges: where blends outnumber noise, and otherwise
-FEWEST_PIXELS = 8  # of soft edges
-EXPLAINED = 0.8  # least share of pixels without interior that are blends or noise
-LEAST_FLAT = 0.3  # share of pixels inside flat colours
-MOST_FLAT = 64  # flat colours of a soft mask
-REACH = 2  # pixels from a blend to what it blends
-RING = 8  # pixels from an edge to the noise that a JPEG's blocks spread
+DRAWN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours are far apart, unlike consecutive ids
+NOISY = Limits(32, 64, 24)  # limits for lossy compression
+SAME = 12  # largest difference in levels between two flat colours that count as one
+RARE = 0.02  # largest share of noise far from its flat colour, relative to that colour's pixels
+FEW, FEW_NOISY = 3, 12  # fewest different values at soft edges if blends outnumber noise, and if not
+FEWEST_PIXELS = 8  # fewest pixels of soft edges
+EXPLAINED = 0.8  # smallest share of non-interior pixels that must be blends or noise
+LEAST_FLAT = 0.3  # smallest share of interior pixels
+MOST_FLAT = 64  # most flat colours of a soft mask
+REACH = 2  # largest distance in pixels from a blend to the colours it blends
+RING = 8  # largest distance in pixels from an edge to its noise, the size of a JPEG block
 
 
 def flat_colours(codes: np.ndarray) -> dict[int, int]:
-    """Return the flat colours of a mask with soft edges, with the pixels of their interiors; empty: its edges are hard.
+    """Return {flat colour: interior pixels} of a mask with soft edges; empty if its edges are hard.
 
     Args:
         codes: (h, w) int32 colours, negative where transparent.
@@ -61,7 +61,7 @@ def flat_colours(codes: np.ndarray) -> dict[int, int]:
 
 
 def _blends(codes: np.ndarray, thin: np.ndarray, flat: dict[int, int], limits: Limits) -> bool:
-    """Tell whether pixels without interior are blends of flat colours beside them, or noise of these."""
+    """Tell whether non-interior pixels are blends or noise of the flat colours around them."""
     colours = _channels(codes[thin])
     centres = _channels(np.array(list(flat), np.int32))
     beside = [_spread(_close(codes, centre, limits.near // 4), REACH) for centre in centres]
@@ -82,7 +82,7 @@ def _blends(codes: np.ndarray, thin: np.ndarray, flat: dict[int, int], limits: L
 
 
 def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
-    """Give every pixel of a soft mask the nearest flat colour that is there or beside it.
+    """Replace every pixel of a soft mask by the nearest flat colour within `REACH`; returns (h, w) int32.
 
     Args:
         codes: (h, w) int32 colours, negative where transparent.
@@ -104,12 +104,12 @@ def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
 
 
 def nearest(codes: np.ndarray, flat: list[int]) -> np.ndarray:
-    """Return the nearest flat colour of each colour (n,), wherever it is; negative ones stay."""
+    """Return the nearest flat colour of each colour (n,), regardless of position; negative values stay."""
     return np.where(codes < 0, codes, np.array(flat, np.int32)[_distances(codes, flat).argmin(1)])
 
 
 def merge_flat(flat: Mapping[int, int], exact: set[int]) -> dict[int, int]:
-    """Take colours that differ by noise alone for one: that of `exact` which is near, else the one with most pixels."""
+    """Merge colours that differ only by noise into a near one of `exact`, else into the one with most pixels."""
     merged = _merge(np.array(list(flat), np.int32), np.array(list(flat.values()), np.int64), SAME)
     if not exact:
         return merged
@@ -140,7 +140,7 @@ def _merge(values: np.ndarray, counts: np.ndarray, near: int) -> dict[int, int]:
 
 
 def _interior(codes: np.ndarray) -> np.ndarray:
-    """Return (h, w) bool: pixels that equal all of their eight neighbours."""
+    """Return (h, w) bool: pixels equal to all eight neighbours."""
     inside = np.zeros(codes.shape, bool)
     if min(codes.shape) >= 3:
         middle = codes[1:-1, 1:-1]
@@ -154,7 +154,7 @@ def _interior(codes: np.ndarray) -> np.ndarray:
 
 
 def _spread(there: np.ndarray, reach: int) -> np.ndarray:
-    """Return (h, w) bool: pixels within `reach` of one that is there."""
+    """Dilate a mask (h, w) bool by `reach` pixels."""
     for _ in range(reach):
         for axis in (0, 1):
             wider = there.copy()
@@ -177,12 +177,12 @@ def _close(codes: np.ndarray, centre: np.ndarray, limit: int) -> np.ndarray:
 
 
 def _channels(codes: np.ndarray) -> np.ndarray:
-    """Return (n, 3) float channels of colours (n,)."""
+    """Return the channels (n, 3) float64 of colours (n,)."""
     return np.stack([codes >> shift & 255 for shift in (16, 8, 0)], -1).astype(np.float64)
 
 
 def _are_noise(values: np.ndarray, counts: np.ndarray, flat: dict[int, int]) -> bool:
-    """Tell whether values that count as noise of a flat colour are next to it, or rare."""
+    """Tell whether every value is close to its nearest flat colour, or rare."""
     distances = _distances(values, list(flat))
     share = counts / np.array(list(flat.values()))[distances.argmin(1)]
     return not ((distances.min(1) > SAME) & (share > RARE)).any()
@@ -196,7 +196,7 @@ def _are_apart(flat: dict[int, int], apart: int) -> bool:
 
 
 def _distances(codes: np.ndarray, flat: list[int]) -> np.ndarray:
-    """Return (n, flat) largest differences of a channel."""
+    """Return the largest channel difference (n, flat) of each pair of colours."""
     return np.abs(_channels(codes)[:, None] - _channels(np.array(flat, np.int32))[None]).max(-1)
 
 

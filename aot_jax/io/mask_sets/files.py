@@ -1,4 +1,4 @@
-"""Which files are the masks that a person names: one, several, a folder of them, or a glob."""
+"""List mask files given as files, folders or globs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ from aot_jax.io.mask_sets.stored import MaskError
 from aot_jax.io.series import natural
 
 GLOB_SIGNS = "*?["
-DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # images without loss: masks, where a folder has both kinds
-KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # of a folder, the first that is there
+DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # suffixes of lossless images
+KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # suffixes by priority: a folder's first kind
 NO_MASKS = {
     "classes",
     "readme",
@@ -19,15 +19,15 @@ NO_MASKS = {
     "test",
     "labels",
     "labelmap",
-}  # lists beside others' files
-HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # folders of masks beside others, in any case
+}  # stems of files that annotation tools put next to masks
+HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # names of mask folders, in any case
 
 
 def list_masks(given: Sequence[str | Path]) -> list[Path]:
-    """List mask files in the order of their names; files that are named one by one in the order of their frames too.
+    """List mask files, sorted by name.
 
     Raises:
-        MaskError: nothing is there, or a folder cannot be read.
+        MaskError: there is no mask, or a folder cannot be read.
     """
     found: list[Path] = []
     for item in given:
@@ -49,14 +49,14 @@ def list_masks(given: Sequence[str | Path]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """List the masks of a folder, or of the one folder in it that has them."""
+    """List the masks of a folder, else those of its subfolders."""
     there = [path for path in folder.iterdir() if not path.name.startswith(".")]
     files = [path for path in there if path.is_file()]
     stems: dict[str, set[str]] = {}
     for path in files:
         stems.setdefault(path.suffix.lower(), set()).add(path.stem)
     images = set().union(*(stems.get(suffix, set()) for suffix in IMAGE_SUFFIXES))
-    if stems.get(".json", set()) & images:  # drawn on the images beside them
+    if stems.get(".json", set()) & images:  # annotations of the images next to them
         return [path for path in files if path.suffix.lower() == ".json"]
     for kinds in KINDS:
         found = [path for path in files if path.suffix.lower() in kinds and path.stem.lower() not in NO_MASKS]

@@ -1,7 +1,7 @@
-"""What the values of a set of masks mean: decided once, over all masks of a video.
+"""Decide what the values of masks mean, once for all masks of a video.
 
 Numbers (palette indices, grey levels, ids of files without colours) are ids, and 0 is background. Colours are numbered,
-and black is background. The exceptions are written as rules below; each that is a guess is told in one line.
+and black is background. The exceptions are the rules below; each guess is noted in one line.
 """
 
 from collections import Counter
@@ -15,27 +15,31 @@ from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
 from aot_jax.io.mask_sets.survey import DAVIS_CODES, MAX_LEVELS, SOFT, Survey, add_up, colour_name, paint_palettes, runs
 from aot_jax.typing import VOID
 
-MOST_SHADES = 8  # objects that are drawn in grey levels spread evenly up to white
-SHADE_TOLERANCE = 4  # levels
-WHITE_16 = 65535  # white of 16-bit samples
-WIDE = 256  # smallest id that says that 255 is one too
-PAPER = 0.75  # least share of the border of white paper where black is drawn too
+MOST_SHADES = 8  # most objects drawn in even steps of grey up to white
+SHADE_TOLERANCE = 4  # largest deviation from an even step, in grey levels
+WHITE_16 = 65535  # white in 16-bit samples
+WIDE = 256  # smallest id that makes 255 an id too
+PAPER = 0.75  # smallest share of the border that white must cover to be background next to black
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """How values become ids."""
+    """Mapping from values to ids."""
 
     table: Mapping[int, int]  # value or colour -> id; 0 background, `VOID` void
-    by_colour: bool
-    void: int | None = None  # id of void pixels, if there are any
+    by_colour: bool  # keys of `table` are colours
+    void: int | None = None  # id of void pixels, if any
     flat: tuple[int, ...] = ()  # colours that soft edges are snapped to
     notes: tuple[str, ...] = ()
     ignores_alpha: bool = False
-    colours: Mapping[int, int] = field(default_factory=dict)  # colour -> id, where each colour is one id
+    colours: Mapping[int, int] = field(default_factory=dict)  # colour -> id, if each colour is one id
 
     def ids(self, stored: Stored, survey: Survey, name: str) -> np.ndarray:
-        """Return the ids (h, w) int32 of a mask."""
+        """Return the ids (h, w) int32 of a mask.
+
+        Raises:
+            MaskError: its file has changed since the survey.
+        """
         if stored.hidden and not self.ignores_alpha:
             return np.zeros(stored.size, np.int32)
         values = stored.colours() if self.by_colour else stored.values
@@ -51,7 +55,7 @@ class Meaning:
 
 
 def are_ids(surveys: Sequence[Survey]) -> bool:
-    """Tell whether masks hold ids, so that colours, or soft edges, among them would be another language."""
+    """Tell whether masks hold ids, so that colours or soft edges do not fit among them."""
     if not surveys or any(survey.kind == "colour" for survey in surveys) or paint_palettes(surveys):
         return False
     return bool({value for survey in surveys for value in survey.counts} - {0, CLEAR, VOID, WHITE_16})
@@ -61,8 +65,11 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
     """Decide what the values of all masks of a video mean.
 
     Args:
-        surveys: of the masks, in the order of the video.
-        known: ids of colours that are settled, by another set of the same video.
+        surveys: surveys of the masks, in the order of the video.
+        known: colour -> id of another set of masks of the same video.
+
+    Raises:
+        MaskError: too many colours, none of them background.
     """
     ignores_alpha = all(survey.hidden for survey in surveys)
     seen = [survey for survey in surveys if ignores_alpha or not survey.hidden]
@@ -123,12 +130,12 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
 
 def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | None) -> Meaning:
     flat: dict[int, int] = {}
-    if soft:  # hard masks tell the colours exactly, soft ones those that no hard one has
+    if soft:  # hard masks give exact colours; soft ones only add what no hard mask has
         exact = [{survey.colours[v] for v in survey.counts if v != CLEAR} for survey in surveys if not survey.flat]
         flat = merge_flat(add_up(survey.flat for survey in surveys), set().union(*exact))
 
     def settled(counts: Mapping[int, int], survey: Survey) -> Counter[int]:
-        """Return the pixels of each colour, soft edges snapped, in the order of their values."""
+        """Count the pixels of each colour after snapping soft edges, in the order of values."""
         values = sorted(counts)
         codes = [CLEAR if value == CLEAR else survey.colours[value] for value in values]
         if survey.flat:
@@ -168,7 +175,7 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
 
 
 def _background(counts: Counter[int], border: Counter[int]) -> tuple[set[int], list[str]]:
-    """Return the colours that are background, and what is to be told of that."""
+    """Return the background colours, and notes about them."""
     edge = border.total()
     others = [code for code in counts if code not in (CLEAR, BLACK)]
     if counts[CLEAR]:
@@ -188,7 +195,7 @@ def _background(counts: Counter[int], border: Counter[int]) -> tuple[set[int], l
 
 
 def _are_shades(levels: set[int]) -> bool:
-    """Tell whether grey levels are objects drawn from dark to white in even steps."""
+    """Tell whether grey levels are objects drawn in even steps up to white."""
     count = len(levels)
     return 2 <= count <= MOST_SHADES and all(
         abs(level - VOID * step / count) <= SHADE_TOLERANCE for step, level in enumerate(sorted(levels), start=1)

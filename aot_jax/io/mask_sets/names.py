@@ -1,4 +1,4 @@
-"""Which frame a mask file belongs to, by its name; or which object, where each file shows one."""
+"""Find the frame that a mask file belongs to by its name; or its object, if each file shows one."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Protocol
 from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
-PADDED = 4  # digits from which a number with leading zeros is that of a frame, whatever stands around it
+PADDED = 4  # fewest digits of a number that is a frame number, whatever surrounds it
 FRAME_WORDS = {"frame", "frames", "img", "image", "f", "fr", "frm"}
 MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|gt|annotations?)(?![a-z])[ _.-]*")
 
@@ -19,48 +19,48 @@ class Frames(Protocol):
 
     name: str
     size: Size
-    expected: int | None  # number of them, as far as it is known or stated
+    expected: int | None  # number of frames, known or stated by the file
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""
 
     def index_of(self, label: str) -> int | None:
-        """Return the number of the frame whose mask has this name; None: no frame's can."""
+        """Return the frame number for a mask name; None if it fits no frame."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A mask that is there, as a file or in one."""
+    """A mask: a file, or a part of one."""
 
-    name: str  # for messages
-    stem: str  # what may be the name of its frame
+    name: str  # name for messages
+    stem: str  # possible name of its frame
     load: Callable[[], Stored]
-    id: int | None = None  # of its object, where each object has a mask of its own
-    folder: str = ""  # that it lies in, where masks lie in several
+    id: int | None = None  # id of its object, if each object has its own mask
+    folder: str = ""  # name of its folder, if masks are in several folders
 
 
 @dataclass(frozen=True)
 class Placed:
     """The masks of each frame."""
 
-    entries: dict[int, list[Entry]]
+    entries: dict[int, list[Entry]]  # by frame number
     notes: tuple[str, ...] = ()
 
 
 def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single: Callable[[Entry], bool]) -> Placed:
     """Find the frame of each mask file.
 
-    A name that a frame has decides; else the number in it, which is told; else a single mask, or masks of one object
-    each, belong to the first frame.
+    A mask belongs to the frame of the same name, else to the frame with the number in its name (noted as a guess). Else
+    a single mask, or masks of one object each, belong to the first frame.
 
     Args:
         entries: the masks, in order.
-        frames: of the video.
-        frame: where they belong, whatever they are called; None: by name.
+        frames: frames of the video.
+        frame: number of the frame that they belong to, whatever their names; None: by name.
         is_single: tells whether a file shows one object in black and white.
 
     Raises:
-        MaskError: several masks that belong to no frame, or two to the same.
+        MaskError: one of several masks fits no frame, or two fit the same.
     """
     if frame is not None:
         return _on_one(entries, frame, is_single, frames, asked=True)
@@ -84,7 +84,7 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
 
 
 def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
-    """Return the number in a name that may be a frame's, and whether it can be nothing else; None: it has none."""
+    """Return the likely frame number in a name, and whether it is certain; None if there is no number."""
     if prefix and stem.startswith(prefix):
         stem = stem[len(prefix) :]
         if re.fullmatch(r"[^0-9]?[0-9]{1,9}[^0-9]*", stem):
@@ -118,7 +118,7 @@ def _single(entry: Entry, frames: Frames) -> Placed:
 def _on_one(
     entries: Sequence[Entry], index: int, is_single: Callable[[Entry], bool], frames: Frames, asked: bool = False
 ) -> Placed:
-    """Put all masks on one frame: several if each shows an object of its own."""
+    """Put all masks on one frame; several must show one object each."""
     if len(entries) == 1:
         return Placed({index: [entries[0]]})
     if asked and not (all(map(is_single, entries)) and any(_named(entry, frames) is None for entry in entries)):
@@ -132,7 +132,7 @@ def _on_one(
 
 
 def _named(entry: Entry, frames: Frames) -> int | None:
-    """Return the frame that a mask is named like, the word "mask" aside."""
+    """Return the frame with the name of a mask, ignoring words such as "mask"."""
     index = frames.index_of(entry.stem)
     if index is None:
         stripped = MASK_WORDS.sub("", entry.stem)
@@ -142,7 +142,7 @@ def _named(entry: Entry, frames: Frames) -> int | None:
 
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
-    """Take numbers from 1 to the number of frames for what they are; tell numbers that are not written as ours."""
+    """Shift numbers 1 .. n of n frames to start from 0, and note numbers that are not padded as in `Frames.label`."""
     if frames.expected and min(found) == 1 and max(found) == frames.expected:
         found = [index - 1 for index in found]
         return found, [
@@ -167,9 +167,9 @@ def _by_frame(entries: Sequence[Entry], found: Sequence[int], notes: Sequence[st
 
 
 def _objects_apart(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry], list[str]]:
-    """Tell frame and object of masks with a file for each object of each frame.
+    """Find frame and object of masks with one file for each object of each frame.
 
-    Either is the folder and the other the file's name, or a name has both numbers, as in 00012_3.png.
+    One of them is the folder and the other the file name, or a name has both numbers, as in 00012_3.png.
     """
     pairs = [(entry.folder, entry.stem) for entry in entries]
     if not all(folder for folder, _ in pairs):
@@ -198,7 +198,7 @@ def _objects_apart(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry
 
 
 def _varying(stems: Sequence[str]) -> list[int] | None:
-    """Return the number in which names differ, if they differ in nothing else."""
+    """Return the number in each name, if the names differ only in it; else None."""
     split = [re.split("([0-9]+)", stem.lower()) for stem in stems]
     if len({len(parts) for parts in split}) != 1 or len({tuple(parts[::2]) for parts in split}) != 1:
         return None
@@ -215,7 +215,7 @@ def _are_frame_numbers(entries: Sequence[Entry], frames: Frames) -> bool:
 
 
 def _index_of_number(number: int, frames: Frames) -> int | None:
-    """Return the frame that has this number in its own name, where names of images have one; else the number itself."""
+    """Return the frame with this number in its image name, if image names have numbers; else the number itself."""
     paths = getattr(frames, "paths", None)
     if paths is None or len(paths) < 2:
         return number
@@ -233,5 +233,5 @@ def _unnamed(entry: Entry, frames: Frames) -> MaskError:
 
 
 def _far_out(index: int, frames: Frames) -> bool:
-    """Tell whether a number cannot be a frame's, however wrong the stated number of frames is."""
+    """Tell whether a frame number is impossible, even if the stated number of frames is wrong."""
     return index > 10**6 if frames.expected is None else index > 2 * frames.expected + 100

@@ -1,4 +1,4 @@
-"""Read the masks of a video as one set: what each value means is decided over all of them."""
+"""Read the masks of a video as one set, deciding from all of them what each value means."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,16 +21,16 @@ Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 
 class Masks(Mapping[str, np.ndarray]):
-    """The masks of a video, decoded when they are asked for.
+    """The masks of a video, decoded on access.
 
-    `masks[frame]` is an array (h, w) int32 of ids, 0 background. A frame is its name without suffix, its path, or its
-    number (without frames: the mask's). `masks.get(frame)` is None for a frame without a mask. Names come in the order
-    of the video.
+    `masks[frame]` is an array (h, w) int32 of ids, 0 background. A frame is its name without suffix, its path or its
+    number (without frames: the mask's number). `masks.get(frame)` is None for a frame without a mask. Names are in the
+    order of the video.
 
     Attributes:
-        ids: of all objects, ascending.
-        notes: what was guessed or is worth a look, one line each.
-        void: id of void pixels in the files, 255; None: they have none.
+        ids: ids of all objects, ascending.
+        notes: guesses and oddities, one line each.
+        void: id of void pixels in the files, 255; None if there are none.
         colours: {65536 r + 256 g + b: id} of masks with colours.
     """
 
@@ -100,11 +100,11 @@ class Masks(Mapping[str, np.ndarray]):
         return len(self._entries)
 
     def file_of(self, frame: str | Path | int) -> str:
-        """Return what a frame's mask is called in messages: its file, or the first of several."""
+        """Return the name of a frame's mask for messages: its file, or the first of several."""
         return self._entries[self._name(frame)][0].name
 
     def _refuse_odd_edges(self, keep_going: bool) -> None:
-        """Refuse masks with soft edges among others that hold ids."""
+        """Refuse masks with soft edges if the other masks hold ids."""
         soft = [name for name, survey in self._surveys.items() if survey.flat]
         if soft and are_ids([survey for survey in self._surveys.values() if not survey.flat]):
             for name in soft:
@@ -137,7 +137,7 @@ class Masks(Mapping[str, np.ndarray]):
         return stored
 
     def _place(self) -> str:
-        """Return what messages about the whole set are about."""
+        """Return the name of the set for messages: its only file, or its folder."""
         names = [Path(entry.name) for several in self._entries.values() for entry in several]
         return str(names[0] if len(names) == 1 else names[0].parent)
 
@@ -155,27 +155,27 @@ def read_masks(
     """Read the masks of a video as one set: the same value or colour is the same object in all of them.
 
     - numbers (palette indices, grey levels, 16-bit ids) are ids, 0 is background; 0 and white alone are one object, 1;
-      255 beside other ids of up to 8 bits is void;
+      255 together with other ids of up to 8 bits is void;
     - colours are ids if all are in `DAVIS_PALETTE`; else they are numbered 1, 2, ... in the order in which they appear;
       black, or transparent, or what surrounds the objects, is background;
-    - soft edges are snapped to the flat colour beside them.
+    - soft edges are snapped to the nearest flat colour.
 
-    What is not plain from the files is told in `notes`. A pass over all files decides; they are decoded again when a
-    mask is asked for, so that a long video takes no memory.
+    Guesses are listed in `notes`. All files are read once to decide this, and decoded again on access, so that memory
+    does not grow with the length of the video.
 
     Args:
-        given: a mask, several, a folder of them, a glob; or {name: file} where it is known what they belong to.
+        given: a mask file, several, a folder, a glob; or {frame name: file}.
         frames: a folder of frames, a list of them (`list_frames`), or a video: masks are placed by their names, a
-            single one on the first frame. None: masks are named by themselves.
-        size: (h, w) that all masks must have; with frames, theirs.
-        frame: number of the frame that the only mask belongs to, whatever its name is.
-        void: id that void pixels get: 0 for tracking, 255 for scores.
-        like: masks of the same video, whose colours are numbered already.
-        keep_going: raise what is wrong with a file when it is asked for, not now.
+            single one on the first frame. None: the keys are the names of the masks.
+        size: (h, w) that all masks must have; None: that of the frames, if given.
+        frame: number of the frame of a single mask, whatever its name.
+        void: id given to void pixels: 0 for tracking, 255 for scoring.
+        like: other masks of the same video; their colours keep their ids.
+        keep_going: raise the error of a bad file on access instead of now.
 
     Raises:
-        MaskError: a file is missing, broken, a picture, or of another size; or it fits no frame.
-        FrameError: frames that cannot be read.
+        MaskError: a file is missing, broken, a picture, of another size, or fits no frame.
+        FrameError: the frames cannot be read.
 
     Example:
         >>> from aot_jax.io.masks import write_mask
@@ -204,7 +204,7 @@ def read_masks(
 
 
 def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, notes: list[str]) -> list[Entry]:
-    """Return the masks in all files; one file may hold those of many frames."""
+    """Return the masks in all files; a file may hold masks of several frames."""
     drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
     entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
     count = frames.expected if frames else None
@@ -228,7 +228,7 @@ def _entry(path: Path) -> Entry:
 def _open(frames: "str | Path | Sequence[str | Path] | Frames | None") -> Frames | None:
     if frames is None or hasattr(frames, "index_of"):
         return cast("Frames | None", frames)
-    from aot_jax.io.sources import open_source  # it reads videos too, which most callers do without
+    from aot_jax.io.sources import open_source  # imports PyAV, which most callers do not need
 
     return open_source([frames] if isinstance(frames, str | Path) else frames)
 

@@ -1,4 +1,4 @@
-"""Polygons and run lengths drawn as masks."""
+"""Convert polygons and run lengths to masks."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,17 @@ from aot_jax.typing import Size
 
 
 def fill(polygons: Sequence[np.ndarray], size: Size) -> np.ndarray:
-    """Fill polygons: a pixel is inside if its centre is, by the even-odd rule; several polygons are joined.
+    """Fill polygons by the even-odd rule at pixel centres; return the union of all.
 
     Args:
-        polygons: (n, 2) corners x, y each, in pixels; 0, 0 is the upper left corner of the first pixel.
+        polygons: corners (n, 2) x, y in pixels; 0, 0 is the upper left corner of the first pixel.
         size: (h, w).
 
     Returns:
         (h, w) bool.
+
+    Raises:
+        ValueError: a coordinate is not finite.
     """
     inside = np.zeros(size, bool)
     for polygon in polygons:
@@ -40,17 +43,17 @@ def fill(polygons: Sequence[np.ndarray], size: Size) -> np.ndarray:
 
 
 def decode_runs(counts: str | bytes | Sequence[int], size: Size) -> np.ndarray:
-    """Decode COCO's run lengths, compressed or not.
+    """Decode COCO run lengths, compressed or not.
 
     Args:
-        counts: lengths of runs down the columns, of 0 and 1 in turn, 0 first; or the text that COCO makes of them.
-        size: (h, w), which the runs must fill.
+        counts: lengths of alternating runs of 0 and 1, starting with 0, in column order; or their compressed text.
+        size: (h, w), which the runs must fill exactly.
 
     Returns:
         (h, w) bool.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they do not, or cannot be decoded.
     """
     if not 0 < size[0] * size[1] <= MAX_PIXELS:
         raise ValueError(f"its size {size[1]}x{size[0]} is empty or too large")
@@ -62,10 +65,10 @@ def decode_runs(counts: str | bytes | Sequence[int], size: Size) -> np.ndarray:
 
 
 def _uncompressed(text: str | bytes) -> list[int]:
-    """Return the lengths that a text stands for.
+    """Decompress run lengths.
 
-    A character is five bits of a number, from the lowest, offset by 48; a sixth says that more follow, and the last
-    one's fifth is the sign. From the fourth number on, it is the difference from the one two before.
+    Each character, minus 48, holds five bits of a number, lowest first. Its sixth bit is set if more follow; the fifth
+    bit of the last character is the sign. From the fourth number on, the difference to the one two before is stored.
     """
     lengths: list[int] = []
     number = shift = 0

@@ -1,4 +1,4 @@
-"""What one mask file stores: ids, grey levels, palette indices or colours, before it is known what they mean."""
+"""Read the raw values of one mask file: ids, grey levels, palette indices or colours, not yet interpreted."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ from aot_jax.io.images import IMAGES, PNG, Kinds, decode_image
 from aot_jax.typing import Size
 
 CLEAR = -1  # value of transparent pixels
-OPAQUE = 128  # smallest alpha of a pixel that counts
+OPAQUE = 128  # smallest alpha of an opaque pixel
 BLACK, WHITE = 0, 0xFFFFFF
-_CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # (r, g, b) as one number
-_GREY = 0x010101  # a grey level times this is its colour
+_CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # weights that turn (r, g, b) into one number
+_GREY = 0x010101  # factor that turns a grey level into its colour
 
 
 class MaskError(ValueError):
-    """Says which mask cannot be used, why, and what to do."""
+    """A mask cannot be used; the message says which, why, and what to do."""
 
 
 def _davis_palette() -> np.ndarray:
@@ -41,9 +41,9 @@ class Stored:
 
     values: np.ndarray  # (h, w) int32, `CLEAR` where transparent; of kind "colour": 65536 r + 256 g + b
     kind: Kind
-    palette: np.ndarray | None = None  # (n,) int32 colours of indices, of kind "palette"
+    palette: np.ndarray | None = None  # (n,) int32 colours by index; only for kind "palette"
     soft: bool = False  # alpha has values between transparent and opaque
-    hidden: bool = False  # everything is transparent; `values` are what lies below
+    hidden: bool = False  # all pixels are transparent; `values` ignores alpha
 
     @property
     def size(self) -> Size:
@@ -57,26 +57,26 @@ class Stored:
         return np.where(self.values == CLEAR, CLEAR, self.colour_of(np.maximum(self.values, 0)))
 
     def colour_of(self, values: np.ndarray) -> np.ndarray:
-        """Return the colours that values >= 0 are shown in."""
+        """Return the displayed colours of values >= 0."""
         if self.kind == "palette" and self.palette is not None:
             return self.palette[np.minimum(values, self.palette.size - 1)]
         return values if self.kind == "colour" else values * _GREY
 
 
 def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGES) -> Stored:
-    """Read what an image file stores, whatever it means.
+    """Read the raw values of an image file.
 
     Args:
         path: PNG, TIFF, BMP, WebP or JPEG.
-        data: its bytes, where they have been read already.
-        kinds: what is accepted.
+        data: content of the file, if already read.
+        kinds: accepted formats.
 
     Raises:
-        MaskError: it cannot be read, or stores what cannot be a mask (16-bit colour, CMYK, floats).
+        MaskError: the file cannot be read, or cannot be a mask (16-bit colour, CMYK, fractions).
     """
     image, head = decode_image(path, kinds, MaskError, data)
     bits = 8
-    if head.startswith(tuple(PNG)):  # Pillow does not tell
+    if head.startswith(tuple(PNG)):  # Pillow does not expose the bit depth
         bits, colour_type = head[24], head[25]
         if bits == 16 and colour_type != 0:
             raise MaskError(f"{path}: 16-bit colour or alpha is not read; save ids as palette or 16-bit grey PNG")
@@ -117,10 +117,10 @@ def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGE
 
 
 def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
-    """Refuse a mask of another size (h, w) than is needed; None: any will do.
+    """Check that a mask has the size (h, w); None accepts any.
 
     Raises:
-        MaskError: it says both.
+        MaskError: it has another size; the message states both.
     """
     if size is not None and stored.size != tuple(size):
         (h, w), (height, width) = stored.size, size
@@ -149,7 +149,7 @@ def _from_palette(image: Image.Image) -> Stored:
 
 
 def _cleared(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """Mark transparent pixels, unless everything is transparent: whether that means anything, the set says."""
+    """Set transparent pixels to `CLEAR`, unless all are: what that means is decided over the whole set."""
     if alpha is None:
         return values
     clear = alpha < OPAQUE

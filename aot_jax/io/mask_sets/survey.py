@@ -1,4 +1,4 @@
-"""What a pass over one mask finds: its values with their pixels, their colours, whether its edges are soft."""
+"""Survey one mask: pixel counts and colours of its values, and whether its edges are soft."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,11 @@ from aot_jax.io.mask_sets.edges import flat_colours
 from aot_jax.io.mask_sets.stored import BLACK, CLEAR, DAVIS_PALETTE, WHITE, Kind, MaskError, Stored
 from aot_jax.typing import VOID, Size
 
-DARK = 8  # largest channel of a palette's colour that passes for black
-MAX_LEVELS = 64  # of an 8-bit grey mask; more are a picture
-MAX_COLOURS = 256  # of an RGB mask, background among them
-MAX_IDS = 4096  # of a 16-bit mask; a depth map or a picture has more
-FEW_INDICES = 3  # of a palette mask whose edges need no look
+DARK = 8  # largest channel value of a palette colour that counts as black
+MAX_LEVELS = 64  # most grey levels of an 8-bit mask; a picture has more
+MAX_COLOURS = 256  # most colours of an RGB mask, including background
+MAX_IDS = 4096  # most ids of a 16-bit mask; a depth map or picture has more
+FEW_INDICES = 3  # most palette indices for which soft edges are not looked for
 SOFT = (
     "looks antialiased, or is a picture; export the mask without antialiasing or lossy compression (resize with "
     "nearest neighbour), or, if these are ids, save it as a palette PNG"
@@ -24,27 +24,27 @@ DAVIS_CODES = {int(r) << 16 | int(g) << 8 | int(b): i for i, (r, g, b) in enumer
 
 @dataclass(frozen=True)
 class Survey:
-    """What a pass over one mask finds."""
+    """Statistics of one mask."""
 
     kind: Kind
     size: Size
-    counts: Mapping[int, int]  # pixels of each value
-    border: Mapping[int, int]  # those of them that lie on the picture's border
-    colours: Mapping[int, int]  # colour of each value
-    flat: Mapping[int, int]  # flat colours with pixels, if its edges are soft
+    counts: Mapping[int, int]  # value -> pixels
+    border: Mapping[int, int]  # value -> pixels on the border of the image
+    colours: Mapping[int, int]  # value -> colour
+    flat: Mapping[int, int]  # flat colour -> pixels; empty if edges are hard
     cut: bool  # alpha has soft edges
-    hidden: bool  # everything is transparent
+    hidden: bool  # all pixels are transparent
 
     def holds_white_alone(self) -> bool:
-        """Tell whether 255 is the only value but 0."""
+        """Tell whether 255 is the only value besides 0."""
         return self.kind != "colour" and VOID in self.counts and self.counts.keys() <= {0, CLEAR, VOID}
 
 
 def survey_mask(stored: Stored, name: str) -> Survey:
-    """Count what a mask holds.
+    """Survey a mask.
 
     Raises:
-        MaskError: it is a picture, not a mask.
+        MaskError: it has too many values, so it is a picture.
     """
     values = stored.values
     counts = _tally(values)
@@ -62,13 +62,13 @@ def survey_mask(stored: Stored, name: str) -> Survey:
 
 
 def paint_palettes(surveys: Sequence[Survey]) -> bool:
-    """Tell whether palettes are those of paint programs, whose indices say less than their colours."""
+    """Tell whether palettes come from paint programs, so that colours identify objects and indices do not."""
     palettes = [survey for survey in surveys if survey.kind == "palette"]
     index_of: dict[int, int] = {}
     for survey in palettes:
         colours = {value: code for value, code in survey.colours.items() if value != CLEAR}
         if len(set(colours.values())) < len(colours):
-            return False  # no real palette: colours tell nothing apart
+            return False  # colours are not distinct
         for value, code in colours.items():
             if index_of.setdefault(code, value) != value:
                 return True  # one colour at different indices
@@ -88,12 +88,12 @@ def paint_palettes(surveys: Sequence[Survey]) -> bool:
 
 
 def _odd_palette(colours: Mapping[int, int]) -> bool:
-    """Tell whether a palette mask may be an antialiased picture with few colours."""
+    """Tell whether a palette mask may be antialiased: more than a few colours, and not those of DAVIS."""
     return len(colours) > FEW_INDICES and any(DAVIS_CODES.get(code) != value for value, code in colours.items())
 
 
 def colour_name(code: int) -> str:
-    """Write a colour as #rrggbb, or by name."""
+    """Return "black", "white" or #rrggbb."""
     return {BLACK: "black", WHITE: "white"}.get(code, f"#{code:06x}")
 
 
@@ -102,7 +102,7 @@ def _is_dark(code: int) -> bool:
 
 
 def add_up(counts: Iterable[Mapping[int, int]]) -> Counter[int]:
-    """Add up pixels of values, in the order in which these first appear."""
+    """Sum pixel counts by value, in the order in which values first appear."""
     total: Counter[int] = Counter()
     for part in counts:
         total.update(part)
@@ -110,7 +110,7 @@ def add_up(counts: Iterable[Mapping[int, int]]) -> Counter[int]:
 
 
 def runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the values and lengths of runs of alike pixels, row by row: far fewer in a mask than pixels."""
+    """Return values and lengths of the runs of equal pixels, row by row; a mask has far fewer runs than pixels."""
     flat = values.ravel()
     starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
     return flat[starts], np.diff(np.append(starts, flat.size))

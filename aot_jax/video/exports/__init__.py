@@ -1,4 +1,4 @@
-"""Masks of a video in the formats of other tools. Each export is a context that takes frame after frame."""
+"""Export the masks of a video to formats of other tools, frame by frame."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +16,16 @@ from aot_jax.video.exports.yolo import YoloExport
 
 
 class Export(Protocol):
-    """Writes one format."""
+    """Context manager that writes one format."""
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame with its labels (h, w) int32, of one size, in order."""
+        """Write a frame and its labels (h, w) int32; in order, all of one size."""
 
     def __enter__(self) -> "Export":
-        """Begin."""
+        """Open the outputs."""
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        """Finish, if nothing was raised."""
+        """Finish the outputs, unless an exception was raised."""
 
 
 EXPORTS: dict[str, Callable[[Path, Source, tuple[int, ...]], Export]] = {
@@ -39,5 +39,5 @@ EXPORTS: dict[str, Callable[[Path, Source, tuple[int, ...]], Export]] = {
 
 
 def open_export(name: str, folder: Path, source: Source, ids: tuple[int, ...]) -> Export:
-    """Make the export `name` of a video into `folder`; `ids` are all its objects."""
+    """Return the export `name` of a video to `folder`; `ids` are the ids of all objects."""
     return EXPORTS[name](folder, source, ids)

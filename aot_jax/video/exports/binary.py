@@ -1,4 +1,4 @@
-"""Export masks as black-and-white PNGs, a folder for each object."""
+"""Export masks as black-and-white PNGs, one folder per object."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from aot_jax.io.video_reader import Frame
 
 
 class BinaryExport:
-    """Writes `folder`/binary/ID/: for each frame a grey PNG, 255 where the object is and 0 elsewhere."""
+    """Writes `folder`/binary/ID/FRAME.png: grey, 255 on the object and 0 elsewhere."""
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
         self._folder = folder / "binary"
@@ -19,7 +19,7 @@ class BinaryExport:
         self._ids = ids
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame's labels (h, w) int32."""
+        """Write the labels (h, w) int32 of a frame."""
         name = f"{self._source.label(frame.index)}.png"
         for i in self._ids:
             Image.fromarray((labels == i).astype(np.uint8) * 255).save(self._folder / str(i) / name)

@@ -1,4 +1,4 @@
-"""Export masks as COCO instances: one JSON with compressed run lengths, `track_id` telling objects over time."""
+"""Export masks as COCO instances: one JSON file with compressed RLE and a `track_id` per object."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ from aot_jax.io.frames import write_jpeg
 from aot_jax.io.sources import ImageSource, Source
 from aot_jax.io.video_reader import Frame
 
-IMAGES = "coco_images"  # folder of the frames of a video
+IMAGES = "coco_images"  # folder for the frames of a video file
 
 
 class CocoExport:
-    """Writes `folder`/coco.json annotation by annotation, so that a long video takes no memory.
+    """Writes `folder`/coco.json, annotation by annotation, so that memory does not grow with the video.
 
-    Every object is a category of its own, numbered by its id. A folder of images is named file by file; frames of a
-    video are written beside the JSON, as coco_images/LABEL.jpg.
+    Every object is a category, numbered by its id. Images are listed by their file names; frames of a video file are
+    written to coco_images/LABEL.jpg.
     """
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
@@ -32,7 +32,7 @@ class CocoExport:
         self._count = 0
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         self._images.append(
             {
                 "id": frame.index + 1,

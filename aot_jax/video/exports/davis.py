@@ -1,4 +1,4 @@
-"""Export a video in DAVIS' layout, which `eval.py --data` and the field's other tools read."""
+"""Export a video in the DAVIS layout, which `eval.py --data` and other tools read."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from aot_jax.io.masks import write_mask
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
 
-RESOLUTION = "480p"  # the folder's usual name, whatever the size
+RESOLUTION = "480p"  # folder name expected by tools, whatever the size
 
 
 class DavisExport:
@@ -19,10 +19,10 @@ class DavisExport:
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
         self._root = folder / "DAVIS"
         self._source = source
-        self._name = "_".join(source.name.split())  # lists of sequences part at blanks
+        self._name = "_".join(source.name.split())  # sequence lists are split at blanks
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         label = self._source.label(frame.index)
         write_jpeg(self._of("JPEGImages") / f"{label}.jpg", frame.pixels)
         write_mask(self._of("Annotations") / f"{label}.png", labels)

@@ -1,4 +1,4 @@
-"""Export what video editors take: a black-and-white matte of all objects, and the objects cut out with transparency."""
+"""Export for video editors: a black-and-white matte of all objects, and the objects on a transparent background."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +12,13 @@ from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
 from aot_jax.io.video_writer import PRORES_ALPHA, VP9_ALPHA, VideoWriter
 
-MARGIN = 8  # pixels around the objects that keep their colour, so that no black runs into edges that are coded coarsely
+MARGIN = 8  # width of the band around objects that keeps its colour, in pixels; else black would bleed into their edges
 
 
 class MattesExport:
-    """Writes `folder`/mattes/: matte.mp4, white on black, and cutout.webm, VP9 with alpha; also as PNGs, a frame each.
+    """Writes `folder`/mattes/matte.mp4 (white on black) and cutout.webm (VP9 with alpha), and both as PNGs.
 
-    The PNGs are matte/LABEL.png, grey of 0 and 255, and cutout/LABEL.png, RGBA.
+    The PNGs are matte/LABEL.png, grey 0 or 255, and cutout/LABEL.png, RGBA.
     """
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
@@ -30,7 +30,7 @@ class MattesExport:
         self._stack = ExitStack()
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         matte = (labels != 0).astype(np.uint8) * 255
         name = f"{self._source.label(frame.index)}.png"
         Image.fromarray(matte).save(self._folder / "matte" / name)
@@ -50,14 +50,14 @@ class MattesExport:
 
 
 class ProresExport:
-    """Writes `folder`/mattes/cutout.mov: the objects cut out, ProRes 4444 with alpha."""
+    """Writes `folder`/mattes/cutout.mov: the objects, as ProRes 4444 with alpha."""
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
         path = folder / "mattes" / "cutout.mov"
         self._writer = VideoWriter(path, source.rate, source.pixel_aspect, encoding=PRORES_ALPHA)
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         matte = (labels != 0).astype(np.uint8) * 255
         self._writer.write(cut_out(frame.pixels, matte, MARGIN), frame.time, frame.duration)
 
@@ -70,6 +70,6 @@ class ProresExport:
 
 
 def cut_out(pixels: np.ndarray, matte: np.ndarray, margin: int) -> np.ndarray:
-    """Return pixels (h, w, 3) with the matte (h, w) as alpha: (h, w, 4) uint8, black `margin` pixels away from it."""
+    """Return pixels (h, w, 3) with the matte (h, w) as alpha: (h, w, 4) uint8, black beyond `margin` pixels of it."""
     near = cv2.dilate(matte, np.ones((2 * margin + 1,) * 2, np.uint8)) if margin else matte
     return np.concatenate([np.where(near[..., None] > 0, pixels, 0), matte[..., None]], axis=-1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Export masks as YOLO segmentation labels: a text file a frame, polygons with coordinates in [0, 1]."""
+"""Export masks as YOLO segmentation labels: one text file per frame, polygons with coordinates in [0, 1]."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from aot_jax.video.exports.polygons import outlines
 class YoloExport:
     """Writes `folder`/yolo/{images,labels}/ and data.yaml.
 
-    A line is `class x1 y1 x2 y2 ...`, one for each connected part of an object. Classes are the objects in the order
-    of their ids. Holes are filled, which the format cannot hold; frames without objects have an empty file.
+    A line is `class x1 y1 x2 y2 ...`, one for each connected part of an object. Classes are the objects sorted by id.
+    Holes are filled, since the format cannot represent them; frames without objects have an empty file.
     """
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
@@ -24,7 +24,7 @@ class YoloExport:
         self._classes = {i: number for number, i in enumerate(ids)}
 
     def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Take a frame (h, w, 3) uint8 and its labels (h, w) int32."""
+        """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         size = np.array(labels.shape[::-1])
         lines = [
             f"{self._classes[i]} " + " ".join(f"{x:.6g} {y:.6g}" for x, y in outline / size)
@@ -43,5 +43,5 @@ class YoloExport:
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
             names = "".join(f"  {number}: object {i}\n" for i, number in self._classes.items())
-            # Without a path, folders are those beside the file, wherever it is moved.
+            # Without `path`, folders are relative to this file, so that the export can be moved.
             (self._folder / "data.yaml").write_text(f"train: images\nval: images\nnames:\n{names}")
