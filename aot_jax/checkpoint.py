@@ -99,9 +99,15 @@ def save_params(
         description = {"config": json.loads(config.to_json_best_effort()), "source": source}
         (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n")
         temporary.chmod(0o777 & ~_umask())
+        replaced = temporary / "replaced"
         if path.exists():
-            path.rename(temporary / "replaced")
-        temporary.rename(path)
+            path.rename(replaced)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if replaced.exists():
+                replaced.rename(path)
+            raise
         shutil.rmtree(path / "replaced", ignore_errors=True)
     except OSError as error:
         raise CheckpointError(

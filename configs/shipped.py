@@ -16,7 +16,7 @@ of them twice, since the few real videos teach little about telling objects apar
 4 clips of 161 x 161 pixels an update; about half an update a second on two cores of an AMD EPYC.
 """
 
-from configs import aost
+from aot_jax.configs import aost
 
 
 def get_config(stage=None):

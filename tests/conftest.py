@@ -1,5 +1,10 @@
 """Fixtures shared by several test files."""
 
+import os
+
+# Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_collective_call_terminate_timeout_seconds=1200")
+
 import jax
 import pytest
 import tiny

@@ -257,7 +257,14 @@ class Server:
         elif kind == "rename":
             session.rename(int(message["id"]), str(message["name"]))
         elif kind == "remove":
-            asyncio.get_running_loop().run_in_executor(None, session.remove, int(message["id"]))
+            asyncio.get_running_loop().run_in_executor(None, self._remove, int(message["id"]))
+
+    def _remove(self, id_: int) -> None:
+        """Remove an object from every mask; an error is shown on the page."""
+        try:
+            self.session.remove(id_)
+        except EXPECTED as error:
+            self._say({"type": "notice", "level": "error", "text": str(error)})
 
     def state(self) -> dict[str, Any]:
         """Return the message that initialises the page."""

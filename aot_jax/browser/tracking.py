@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 import numpy as np
 
@@ -157,7 +156,7 @@ class Tracking:
     def _frames(self, begin: int, forward: bool) -> Iterator[Frame]:
         if forward:
             return self.session.frames.from_frame(begin)
-        return chain(self.session.source.backward(begin + 1))
+        return self.session.source.backward(begin + 1)
 
 
 def _ids(labels: np.ndarray) -> set[int]:

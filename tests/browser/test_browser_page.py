@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from PIL import Image
 
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import read_mask, write_mask
@@ -36,15 +37,15 @@ PATIENCE = 180_000  # timeout of a step in milliseconds, enough for a busy machi
 class Command:
     """Process of `track.py --browser` that can be killed and restarted."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, *given):
+        self.folder, self.given = folder, given or (str(folder / "clip"),)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.start()
 
     def start(self):
-        command = [sys.executable, str(ROOT / "track.py"), str(self.folder / "clip"), "--browser"]
+        command = [sys.executable, str(ROOT / "track.py"), *self.given, "--browser"]
         command += ["--port", str(self.port), "--output", str(self.folder / "out"), "--config", "quickstart"]
         command += ["--random_weights", "--max_frames", "4"]
         environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -269,3 +270,24 @@ def test_nothing_is_cut_off(page, size):
 def test_the_page_raised_no_error(page, command):
     assert page.faults == []
     command.stop()
+
+
+def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_path):
+    """Write docs/browser.png anew where AOT_JAX_PICTURES is set."""
+    example = ROOT / "examples"
+    command = Command(tmp_path, str(example / "clip.mp4"), "--mask", str(example / "clip.png"))
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(command.address)
+    until(page, "document.querySelectorAll('#objects li').length === 2")
+    page.fill("#objects input[data-id='1']", "chair")
+    page.press("#objects input[data-id='1']", "Enter")
+    page.fill("#objects input[data-id='2']", "its reflection")
+    page.press("#objects input[data-id='2']", "Enter")
+    page.wait_for_timeout(1000)
+    picture = ROOT / "docs" / "browser.png" if os.environ.get("AOT_JAX_PICTURES") else tmp_path / "page.png"
+    page.screenshot(path=picture)
+    page.close()
+    command.stop()
+    shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    blue = (shown[..., 2] > 120) & (shown[..., 2] - shown[..., 0] > 40)  # the tint of the first object
+    assert blue[:, 150:1000].sum() > 5000

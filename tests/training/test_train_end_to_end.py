@@ -127,7 +127,7 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     # Another config is refused, and the difference is printed.
     code, output = finish(start(place, "stopped", "--config.train.learning_rate=0.5"))
     assert code == 2
-    assert "train.learning_rate: 0.0002 -> 0.5" in output
+    assert "train.learning_rate: 0.0002 there, 0.5 now" in output
     code, output = finish(start(place, "stopped"))
     assert code == 0, output
     found = weights(place, "stopped")
