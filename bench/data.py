@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from aot_jax.io.datasets import DataError
 from configs.common import get_config
-from data_pipeline.errors import DataError
 from data_pipeline.pipeline import thread_batches
 from data_pipeline.samples import Samples, describe
 

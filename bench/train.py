@@ -31,6 +31,7 @@ from aot_jax.checkpoint import CheckpointError
 from aot_jax.config import ConfigError, load_config
 from aot_jax.convert import ConvertError
 from aot_jax.flags import add_config_flags
+from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import make_video
 from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
@@ -40,7 +41,6 @@ from aot_jax.training.step import make_train_step, place
 from aot_jax.typing import Params
 from bench import peer
 from bench.measure import BenchError, Compilations, Rulers, format_table, fresh_compilation, peak_rss, run
-from data_pipeline.errors import DataError
 from data_pipeline.pipeline import make_batches
 
 Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them

@@ -5,7 +5,6 @@ at or leave out. Needs no TensorFlow.
 """
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,15 +12,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from aot_jax.io import datasets
-from aot_jax.io.datasets import Dataset, Video
-from aot_jax.io.frames import FRAME_SUFFIXES, JPEG_OR_PNG, explain_errors, open_image
+from aot_jax.io.datasets import DataError, Dataset, Video, detect
 from aot_jax.start import run
-from data_pipeline.errors import DataError
 from data_pipeline.frames import Outcome, read_videos
 from data_pipeline.sequences import object_pixels, why_left_out
-
-_NAMES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "static": "still images", "videos": "own videos"}
 
 
 @dataclass
@@ -61,48 +55,6 @@ class Findings:
                 f"  to train on it: --config.data.root={self.root} --config.data.datasets=\"(('{name}', 1),)\""
             )
         return lines
-
-
-def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Dataset]]:
-    """Find every known layout in a folder; yields (title, dataset name, data set).
-
-    Args:
-      root: the folder, or one that holds DAVIS/, YouTubeVOS/ or Static/.
-      kind: "static" or "videos", what a bare JPEGImages/, Annotations/ pair holds; None: judged by its files.
-
-    Raises:
-      DataError: nothing is found.
-    """
-    found = False
-    for home in (root / "DAVIS", root):
-        for listing in sorted((home / "ImageSets").glob("*/*.txt")):
-            year, split = listing.parent.name, listing.stem
-            if year in ("2016", "2017"):
-                found = True
-                name = f"davis{year[2:]}" + ("" if split == "train" else f":{split}")
-                yield f"DAVIS {year}, split {split}", name, datasets.davis(home, int(year), split)
-        if found:
-            break
-    metas = {path for pattern in ("", "*/", "*/*/", "*/*/*/") for path in root.glob(f"{pattern}meta.json")}
-    for meta in sorted(metas):
-        if (meta.parent / "JPEGImages").is_dir():
-            found = True
-            edition = 2018 if "2018" in meta.parts else 2019
-            split = meta.parent.name if meta.parent.name in ("valid", "test") else "train"
-            name = f"youtube_vos{edition % 100}" + ("" if split == "train" else f":{split}")
-            yield f"YouTube-VOS {edition} {split}", name, datasets.youtube_vos(meta.parent, edition, split)
-    if (root / "Static" / "JPEGImages").is_dir():
-        found = True
-        yield "still images", "static", datasets.static(root)
-    if not found and (root / "JPEGImages").is_dir() and (root / "Annotations").is_dir():
-        found = True
-        kind = kind or ("videos" if _look_like_videos(root) else "static")
-        yield _NAMES[kind], kind, datasets.find(kind, root)
-    if not found:
-        raise DataError(
-            f"{root}: no data found; expected JPEGImages/VIDEO/*.jpg with Annotations/VIDEO/*.png, a DAVIS folder with "
-            "ImageSets/, or a YouTube-VOS folder with meta.json"
-        )
 
 
 def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> Findings:
@@ -148,25 +100,6 @@ def _read(video: Video, frames: Iterator[Outcome], kind: str, bar: tqdm) -> tupl
     return counts, problems
 
 
-def _look_like_videos(root: Path) -> bool:
-    """Tell videos from sets of images: a video's images have one size and names that end in a digit."""
-    for folder in sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir()):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
-        if any(not path.stem[-1:].isdigit() for path in files):
-            return False
-        sizes = set()
-        for path in files[:: max(1, len(files) // 8)]:
-            with (
-                contextlib.suppress(DataError),
-                explain_errors(path, DataError),
-                path.open("rb") as stream,
-            ):
-                sizes.add(open_image(stream, path, JPEG_OR_PNG, DataError)[0].size)
-        if len(sizes) > 1:
-            return False
-    return True
-
-
 def _some(values: list) -> str:
     return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
 
@@ -192,7 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code, 1 if nothing can be trained on."""
+    """Run the command; returns the exit code, 2 if nothing can be trained on."""
     arguments = make_parser().parse_args(argv)
     usable = 0
     try:
@@ -202,8 +135,8 @@ def main(argv: list[str] | None = None) -> int:
             usable += report.usable
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0 if usable else 1
+        return 2
+    return 0 if usable else 2
 
 
 if __name__ == "__main__":

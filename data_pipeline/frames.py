@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from aot_jax.io.datasets import Dataset, FramePair, Video
+from aot_jax.io.datasets import DataError, Dataset, FramePair, Video
 from aot_jax.io.mask_sets import Masks, read_masks
 from aot_jax.io.masks import MaskError
 from aot_jax.typing import VOID
-from data_pipeline.errors import DataError
 from data_pipeline.masks import count_pixels, encode_ids, encode_image
 
 

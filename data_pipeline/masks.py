@@ -5,10 +5,10 @@ import io
 import numpy as np
 from PIL import Image
 
+from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import FrameError, to_rgb
 from aot_jax.io.images import IMAGES, JPEG_OR_PNG, count_pictures, decode_image, explain_errors, open_image, orientation
 from aot_jax.typing import VOID
-from data_pipeline.errors import DataError
 
 
 def encode_ids(ids: np.ndarray, name: str) -> bytes:

@@ -12,8 +12,8 @@ from types import ModuleType
 import numpy as np
 from ml_collections import ConfigDict
 
+from aot_jax.io.datasets import DataError
 from aot_jax.start import load_tensorflow
-from data_pipeline.errors import DataError
 from data_pipeline.samples import Samples
 
 Batch = dict[str, np.ndarray]

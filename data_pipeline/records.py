@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from aot_jax.io.datasets import DataError
 from aot_jax.start import load_tensorflow
-from data_pipeline.errors import DataError
 
 # ArrayRecord options without read-ahead: access is random.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"

@@ -12,10 +12,10 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import Recipe
 from aot_jax.typing import VOID
 from data_pipeline import augment
-from data_pipeline.errors import DataError
 from data_pipeline.merge import Clip, merge
 from data_pipeline.moving import moving
 from data_pipeline.prepare import prepare

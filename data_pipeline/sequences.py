@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aot_jax.io.datasets import DataError
 from aot_jax.typing import VOID
-from data_pipeline.errors import DataError
 from data_pipeline.records import PreparedSet
 
 

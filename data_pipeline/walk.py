@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from aot_jax.io.datasets import Dataset, Video
+from aot_jax.io.datasets import DataError, Dataset, Video
 from aot_jax.io.generated import Recipe, make_videos
-from data_pipeline.errors import DataError
 from data_pipeline.frames import EncodedFrame, Outcome, read_videos
 from data_pipeline.masks import count_pixels
 

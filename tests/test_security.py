@@ -307,7 +307,7 @@ def test_a_folder_of_bombs_is_reported(tmp_path, capsys, monkeypatch):
         for number in range(2):
             (tmp_path / kind / "clip" / f"{number}.png").write_bytes(png(60_000, 60_000, rows=0))
     monkeypatch.setattr("sys.argv", ["check", str(tmp_path)])
-    assert check.main() == 1
+    assert check.main() == 2
     assert "60000x60000 is more than" in capsys.readouterr().out
 
 

@@ -72,7 +72,7 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
     if name == "generated":
         recipe = generated.HELD_OUT
         size = f"{recipe.videos}x{recipe.frames}-{recipe.height}x{recipe.width}"
-        root = cache_folder() / f"generated-{recipe.seed}-{size}"
+        root = cache_folder() / f"generated-v{generated.VERSION}-{recipe.seed}-{size}"
         generated.write_davis_tree(recipe, root)
     if name == "generated" or name in DAVIS:
         found = datasets.davis(root, *DAVIS.get(name, (2017, "val")), resolution)

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from aot_jax.io import datasets
-from data_pipeline.check import check, detect
-from data_pipeline.errors import DataError
+from aot_jax.io.datasets import DataError
+from data_pipeline.check import check
 
 
 def reports(root, kind=None):
-    return {name: check(title, name, source, progress=False) for title, name, source in detect(root, kind)}
+    return {name: check(title, name, source, progress=False) for title, name, source in datasets.detect(root, kind)}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_command_line_needs_no_tensorflow_and_fails_where_nothing_is_found(r
     done = subprocess.run(
         [sys.executable, "-m", "data_pipeline.check", tmp_path], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"{tmp_path}: no data found" in done.stderr
 
 

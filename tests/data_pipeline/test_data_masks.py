@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aot_jax.io import datasets
-from data_pipeline.errors import DataError
+from aot_jax.io.datasets import DataError
 from data_pipeline.frames import EncodedFrame, read_videos
 from data_pipeline.masks import count_pixels, encode_ids, encode_image
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline.errors import DataError
+from aot_jax.io.datasets import DataError
 from data_pipeline.merge import Clip
 from data_pipeline.pipeline import make_batches, thread_batches
 from data_pipeline.prepare import prepare

@@ -7,9 +7,9 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import Recipe
 from data_pipeline.builders import Davis, FrameBuilder
-from data_pipeline.errors import DataError
 from data_pipeline.prepare import prepare
 from data_pipeline.records import RecordReader
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_pipeline.errors import DataError
+from aot_jax.io.datasets import DataError
 from data_pipeline.records import PreparedSet
 from data_pipeline.sampling import Sampler, generator, reflect
 from data_pipeline.sequences import build_table

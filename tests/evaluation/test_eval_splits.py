@@ -253,7 +253,7 @@ def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(generated, "HELD_OUT", generated.Recipe(seed=7, videos=2, frames=4, height=33, width=47))
     load_split("generated")
-    (tree,) = (tmp_path / "cache").glob("*/generated-7-2x4-33x47")
+    (tree,) = (tmp_path / "cache").glob("*/generated-*-7-2x4-33x47")
     answers = {
         read_frame(path).tobytes(): read_mask(tree / "Annotations/480p" / path.parent.name / f"{path.stem}.png")
         for path in tree.glob("JPEGImages/480p/*/*.jpg")
@@ -268,6 +268,15 @@ def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
         *("01/00000.png", "01/00001.png", "01/00002.png", "01/00003.png"),
     ]
     assert capsys.readouterr().out.splitlines()[-1].startswith("J&F 1.0000  J 1.0000  F 1.0000  fps ")
+
+
+def test_a_new_version_of_the_generated_videos_replaces_those_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(generated, "HELD_OUT", generated.Recipe(seed=7, videos=1, frames=1, height=33, width=47))
+    before = load_split("generated").annotations
+    assert load_split("generated").annotations == before
+    monkeypatch.setattr(generated, "VERSION", generated.VERSION + 1)
+    assert load_split("generated").annotations != before
 
 
 def test_every_split_is_run_here():

@@ -1,11 +1,12 @@
 """List the videos, frames, masks and objects of raw data sets in their published folder layouts.
 
-Only file names are read, no pixels. Frames are sorted by `aot_jax.io.frames.order_frames`.
+Only file names are read; `detect` also reads some image headers. Frames are sorted by `aot_jax.io.frames.order_frames`.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
+from aot_jax.io.datasets.detect import detect
 from aot_jax.io.datasets.folders import davis, mose, own_videos, static, vost
 from aot_jax.io.datasets.listing import (
     DataError,
@@ -30,6 +31,7 @@ __all__ = [
     "Video",
     "data_root",
     "davis",
+    "detect",
     "find",
     "list_folders",
     "list_masks",
