@@ -31,8 +31,8 @@ from aot_jax.io.masks import MaskError
 
 MOST_BYTES = 64 << 20  # largest body of a request, in bytes
 PAGE = (
-    *("main.js", "api.js", "keys.js", "mask.js", "objects.js", "timeline.js", "tools.js", "view.js"),
-    *("style.css", "icon.svg"),
+    *("main.js", "api.js", "controls.js", "frames.js", "keys.js", "mask.js", "objects.js", "panel.js", "timeline.js"),
+    *("tools.js", "view.js", "style.css", "icon.svg"),
 )
 TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 HELD = "Another browser window has this video open. Close it there, then reload this page."

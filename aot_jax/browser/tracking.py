@@ -1,5 +1,7 @@
 """Track in a background thread, forward or backward from a frame with a mask, and report to the page."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from aot_jax.tracker.tracker import Tracker, TrackError
 
 DIRECTIONS = ("forward", "backward", "both")
 REFERENCES = 6  # most given frames, the nearest ones behind the first, that the tracker memorises beforehand
+NICENESS = 5  # how much the tracker, and XLA's threads that it starts, give way to the page
 SMOOTHING = 0.1  # weight of the newest frame in the displayed speed
 
 
@@ -94,6 +97,8 @@ class Tracking:
 
     def _run(self, direction: str, begin: int) -> None:
         say, text = self.session.say, ""
+        if sys.platform == "linux":  # elsewhere it would hold for the whole process
+            os.nice(NICENESS)
         say({"type": "running", "running": True})
         try:
             if self._tracker is None:

@@ -8,8 +8,9 @@ export const KEYS = [
   ["n", "new object"], ["ArrowLeft", "previous frame"], ["ArrowRight", "next frame"], ["Ctrl+ArrowLeft", "ten frames back"],
   ["Ctrl+ArrowRight", "ten frames forward"], ["Shift+ArrowLeft", "previous given frame"], ["Shift+ArrowRight", "next given frame"],
   ["Home", "first frame"], ["End", "last frame"], ["k", "play or pause"], ["t", "track forward, or stop"],
-  ["Shift+t", "track backward"], ["0", "whole frame"], ["+", "zoom in"], ["-", "zoom out"], ["Space", "hold to move the picture"],
-  ["m", "masks on or off"], ["?", "this list"],
+  ["Shift+t", "track backward"], ["Shift+b", "track both ways"], ["0", "whole frame"], ["+", "zoom in"], ["-", "zoom out"], ["Space", "hold to move the picture"],
+  ["m", "masks on or off"], [",", "fainter masks"], [".", "stronger masks"], ["l", "load a mask"],
+  ["w", "write the exports"], ["z", "download the zip"], ["?", "this list"],
 ];
 
 const SHOWN = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };

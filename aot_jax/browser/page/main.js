@@ -1,21 +1,23 @@
 // The page: keeps the server's state, shows a frame, and sends the user's actions.
 
 import * as api from "./api.js";
-import { keyOf, list } from "./keys.js";
+import { connect } from "./controls.js";
+import { Frames } from "./frames.js";
 import { Mask } from "./mask.js";
 import { colour, Objects } from "./objects.js";
+import * as panel from "./panel.js";
+import { attempt, notice } from "./panel.js";
 import { Timeline } from "./timeline.js";
 import { Tools } from "./tools.js";
 import { View } from "./view.js";
 
-const KEPT = 48; // most decoded frames in the cache
 const AHEAD = 6; // frames fetched ahead while playing
 const $ = (id) => document.getElementById(id);
 
 let video = null; // {name, width, height, count, rate}
 let view, mask, tools;
-let frame = 0, wanted = 0, shown = -1, running = false, playing = false, saving = Promise.resolve();
-const frames = new Map(); // index -> promise of an ImageBitmap
+let frame = 0, wanted = 0, shown = -1, busy = false, running = false, playing = false, saving = Promise.resolve();
+const frames = new Frames((picture) => picture === view.frame);
 
 const objects = new Objects($("objects"), {
   choose: (place) => { if (view) { view.chosen = place; view.tintAll(); } },
@@ -28,40 +30,18 @@ const link = new api.Link(receive, (up) => {
   if (up) link.send({ type: "hello" });
 });
 
-function notice(text, level = "info") {
-  const item = document.createElement("li");
-  item.className = level;
-  item.textContent = text;
-  $("notices").append(item);
-  setTimeout(() => item.remove(), level === "error" ? 15000 : 6000);
-}
-
-async function attempt(work) {
-  try {
-    return await work();
-  } catch (error) {
-    notice(error.message, "error");
-    return null;
-  }
-}
-
 function receive(message) {
   const handle = {
     state() {
       const fresh = !video;
       video = message.video;
       if (fresh) begin();
-      $("title").textContent = video.name;
-      document.title = `${video.name} – aot-jax`;
-      $("network").textContent = message.network;
-      $("folder").textContent = message.folder;
-      $("count").textContent = `of ${video.count}`;
-      $("frame").max = video.count - 1;
+      panel.setVideo(message);
+      panel.setDepths(message.depths, message.depth);
+      panel.setFormats(message.formats);
       timeline.set(Uint8Array.from(message.status));
       setObjects(message.objects);
       setRunning(message.running);
-      setDepths(message.depths, message.depth);
-      setFormats(message.formats);
       if (fresh) seek(message.start);
       else show();
     },
@@ -73,11 +53,11 @@ function receive(message) {
     status() { timeline.set(Uint8Array.from(message.status)); timeline.show(frame); },
     frame() {
       timeline.mark(message.index, message.status);
-      if (message.speed) $("progress").textContent = `frame ${message.index}: ${message.speed.toFixed(1)} frames a second, ${clock(message.left)} left`;
+      if (message.speed) panel.setProgress(message);
       if ($("follow").checked && running) seek(message.index);
       else if (message.index === frame && message.speed) show();
     },
-    count() { video.count = message.count; $("count").textContent = `of ${video.count}`; },
+    count() { video.count = message.count; panel.setCount(video.count); },
     running() { setRunning(message.running); if (!message.running) { $("progress").textContent = message.text ?? ""; show(); } },
     depth() { $("depth").value = message.depth; },
     notice() { notice(message.text, message.level); },
@@ -91,8 +71,8 @@ function begin() {
   view = new View($("view"), mask, colour);
   const editor = {
     mask,
+    ready: editable,
     value: () => {
-      if (running) { notice("Stop tracking before you draw."); return null; }
       if (!objects.items.length) addObject();
       return objects.items.length ? objects.chosen : null;
     },
@@ -106,9 +86,15 @@ function begin() {
   view.opacity = $("opacity").value / 100;
 }
 
+function editable() {
+  if (running) notice("Stop tracking before you draw.");
+  return Boolean(video) && !running;
+}
+
 function setObjects(items) { objects.set(items); view?.tintAll(); }
 
 function addObject() {
+  if (!editable()) return;
   if (objects.items.length >= 255) { notice("255 objects are the most that the page draws."); return; }
   const id = Math.max(0, ...objects.items.map((item) => item.id)) + 1;
   objects.items.push({ id, name: "" });
@@ -116,48 +102,8 @@ function addObject() {
   link.send({ type: "add", id });
 }
 
-function setRunning(now) {
-  running = now;
-  $("stop").hidden = !now;
-  for (const button of document.querySelectorAll("[data-run]")) button.disabled = now;
-}
+function setRunning(now) { running = now; panel.setRunning(now); }
 
-function setDepths(depths, depth) {
-  $("speed").hidden = depths.length < 2;
-  $("depth").replaceChildren(...depths.map((n) => new Option(n, n, false, n === depth)));
-}
-
-function setFormats(formats) {
-  const chosen = new Set([...document.querySelectorAll("#exports input:checked")].map((box) => box.value));
-  $("exports").replaceChildren($("exports").firstElementChild, ...formats.map((name) => {
-    const label = document.createElement("label"), box = document.createElement("input");
-    box.type = "checkbox"; box.value = name; box.checked = chosen.has(name);
-    label.append(box, ` ${name}`);
-    return label;
-  }));
-}
-
-function clock(seconds) {
-  const s = Math.round(seconds), h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
-  return h ? `${h} h ${m} min` : m ? `${m} min ${s % 60} s` : `${s} s`;
-}
-
-// Frames are fetched when they are looked at; the last few stay.
-function fetchFrame(index) {
-  if (!frames.has(index)) {
-    const promise = api.getFrame(index);
-    promise.catch(() => frames.delete(index));
-    frames.set(index, promise);
-    for (const [old, bitmap] of frames) {
-      if (frames.size <= KEPT) break;
-      frames.delete(old);
-      bitmap.then((picture) => { if (picture !== view.frame) picture.close(); }, () => {});
-    }
-  }
-  return frames.get(index);
-}
-
-let busy = false;
 async function seek(index) {
   if (!video) return;
   wanted = Math.max(0, Math.min(video.count - 1, Math.round(index)));
@@ -165,14 +111,14 @@ async function seek(index) {
   busy = true;
   while (wanted !== frame || shown !== wanted) {
     const now = wanted;
+    if (now !== frame) tools.cancel();
     try {
       await saving; // so that the fetched mask includes the last edit
-      const [picture, labels] = await Promise.all([fetchFrame(now), api.getMask(now)]);
+      const [picture, labels] = await Promise.all([frames.get(now), api.getMask(now)]);
       if (now !== wanted && !playing) { continue; }
       frame = shown = now;
       view.frame = picture;
       mask.show(labels);
-      tools.cancel();
       view.tintAll();
       timeline.show(frame);
       if (document.activeElement !== $("frame")) $("frame").value = frame;
@@ -203,7 +149,7 @@ function save() {
 
 async function cutOut(box) {
   const place = objects.chosen, index = frame;
-  if (!objects.items.length) return;
+  if (!objects.items.length || !editable()) return;
   const chosen = await attempt(() => api.cut(index, place, box, mask.data));
   if (!chosen || index !== frame) return;
   mask.begin();
@@ -212,6 +158,7 @@ async function cutOut(box) {
 }
 
 async function load(files) {
+  if (!editable()) return;
   const answer = await attempt(() => api.loadMask(frame, files));
   if (!answer) return;
   for (const line of answer.notes) notice(line);
@@ -219,6 +166,7 @@ async function load(files) {
 }
 
 async function run(direction) {
+  tools.cancel();
   await saving;
   link.send({ type: "track", direction, frame });
 }
@@ -231,7 +179,7 @@ function play() {
   const tick = (now) => {
     if (!playing) return;
     const next = from + Math.floor(((now - start) / 1000) * video.rate);
-    for (let i = 1; i <= AHEAD && next + i < video.count; i++) fetchFrame(next + i);
+    for (let i = 1; i <= AHEAD && next + i < video.count; i++) frames.get(next + i);
     seek(next);
     if (next >= video.count - 1) play();
     else requestAnimationFrame(tick);
@@ -239,68 +187,35 @@ function play() {
   if (playing) requestAnimationFrame(tick);
 }
 
-function choose(tool) {
-  tools?.choose(tool);
-  for (const button of document.querySelectorAll("[data-tool]")) {
-    if (button.tagName === "BUTTON") button.setAttribute("aria-pressed", button.dataset.tool === tool);
-  }
-}
+function choose(tool) { tools?.choose(tool); panel.setTool(tool); }
 
 function brush(size) {
   const value = Math.max(1, Math.min(200, Math.round(size)));
   $("size").value = value;
   $("size-text").textContent = value;
   tools.size = value;
-  if (view.cursor) { view.cursor[2] = value / 2; view.draw(); }
+  if (view.cursor) view.point([view.cursor[0], view.cursor[1], value / 2]);
 }
 
-function step(rect) { if (rect) { view.tint(rect); save(); } }
-function erase() { mask.begin(); view.tint(mask.replace(objects.chosen, null)); if (mask.commit()) save(); }
+function undo() { if (editable()) changed(mask.undo()); }
+function redo() { if (editable()) changed(mask.redo()); }
+function changed(rect) { if (rect) { view.tint(rect); save(); } }
+
+function erase() {
+  if (!editable()) return;
+  mask.begin();
+  view.tint(mask.replace(objects.chosen, null));
+  if (mask.commit()) save();
+}
+
+function setOpacity(value) { view.opacity = value; view.draw(); }
+function fade(by) { $("opacity").value = Number($("opacity").value) + by; setOpacity($("opacity").value / 100); }
+function stop() { link.send({ type: "stop" }); }
 function given(direction) { const index = timeline.given(direction); if (index !== null) seek(index); }
-
-const actions = {
-  b: () => choose("brush"), e: () => choose("eraser"), p: () => choose("polygon"), r: () => choose("box"), c: () => choose("cut"),
-  f: () => choose("fill"), h: () => choose("hand"), g: () => cutOut(null), "[": () => brush(tools.size / 1.25 - 0.5), "]": () => brush(tools.size * 1.25 + 0.5),
-  Enter: () => tools.close(), Escape: () => tools.cancel(), Backspace: () => tools.back(), Delete: () => erase(),
-  "Ctrl+z": () => step(mask.undo()), "Ctrl+y": () => step(mask.redo()), n: () => addObject(),
-  ArrowLeft: () => seek(frame - 1), ArrowRight: () => seek(frame + 1), "Ctrl+ArrowLeft": () => seek(frame - 10), "Ctrl+ArrowRight": () => seek(frame + 10),
-  "Shift+ArrowLeft": () => given(-1), "Shift+ArrowRight": () => given(1), Home: () => seek(0), End: () => seek(video.count - 1),
-  k: () => play(), t: () => (running ? link.send({ type: "stop" }) : run("forward")), "Shift+t": () => run("backward"),
-  0: () => view.fit(), "+": () => view.zoom(1.25), "=": () => view.zoom(1.25), "-": () => view.zoom(0.8),
-  m: () => { view.opacity = view.opacity ? 0 : Math.max(0.2, $("opacity").value / 100); view.draw(); }, "?": () => $("keys").showModal(),
-};
-
-addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select, dialog, dialog *");
-  const own = event.target.matches("button, input, select") && ["Enter", "Space", "Home", "End", "ArrowLeft", "ArrowRight"].includes(event.key === " " ? "Space" : event.key);
-  if (!video || typing || own) return;
-  const key = keyOf(event);
-  if (key === "Space") { tools.space = true; event.preventDefault(); return; }
-  const action = /^[1-9]$/.test(key) ? () => objects.choose(Number(key)) : actions[key];
-  if (action) { event.preventDefault(); action(); }
-});
-addEventListener("keyup", (event) => { if (event.key === " " && tools) tools.space = false; });
-
-for (const button of document.querySelectorAll("nav [data-tool]")) button.onclick = () => choose(button.dataset.tool);
-for (const button of document.querySelectorAll("[data-run]")) button.onclick = () => run(button.dataset.run);
-const clicks = {
-  help: "?", undo: "Ctrl+z", redo: "Ctrl+y", clear: "Delete", refine: "g", add: "n", fit: "0", "zoom-in": "+", "zoom-out": "-",
-  play: "k", previous: "ArrowLeft", next: "ArrowRight", "previous-given": "Shift+ArrowLeft", "next-given": "Shift+ArrowRight",
-};
-for (const [id, key] of Object.entries(clicks)) $(id).onclick = () => video && actions[key]();
-$("stop").onclick = () => link.send({ type: "stop" });
-$("size").oninput = (event) => brush(Number(event.target.value));
-$("opacity").oninput = (event) => { view.opacity = event.target.value / 100; view.draw(); };
-$("frame").onchange = (event) => seek(Number(event.target.value));
-$("depth").onchange = (event) => link.send({ type: "depth", depth: Number(event.target.value) });
-$("fps").onchange = (event) => link.send({ type: "fps", fps: Number(event.target.value) || 0 });
-$("file").onchange = (event) => { if (event.target.files.length) load(event.target.files); event.target.value = ""; };
-$("save").onclick = () => write(false);
-$("zip").onclick = () => write(true);
 
 async function write(zip) {
   await saving;
-  const formats = [...document.querySelectorAll("#exports input:checked")].map((box) => box.value);
+  const formats = panel.chosenFormats();
   notice(zip ? "Making the zip …" : "Writing …");
   const answer = await attempt(() => api.exportTo(formats, zip));
   if (!answer) return;
@@ -308,18 +223,27 @@ async function write(zip) {
   if (answer.file) Object.assign(document.createElement("a"), { href: answer.file, download: answer.name }).click();
 }
 
-$("timeline").addEventListener("keydown", (event) => {
-  const jump = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -Infinity, End: Infinity }[event.key];
-  if (jump === undefined || event.ctrlKey || event.shiftKey) return;
-  event.preventDefault();
-  event.stopPropagation();
-  seek(Math.max(0, Math.min(video.count - 1, frame + jump)));
+const act = {
+  b: () => choose("brush"), e: () => choose("eraser"), p: () => choose("polygon"), r: () => choose("box"), c: () => choose("cut"),
+  f: () => choose("fill"), h: () => choose("hand"), g: () => cutOut(null), "[": () => brush(tools.size / 1.25 - 0.5), "]": () => brush(tools.size * 1.25 + 0.5),
+  Enter: () => tools.close(), Escape: () => tools.cancel(), Backspace: () => tools.back(), Delete: erase,
+  "Ctrl+z": undo, "Ctrl+y": redo, n: addObject,
+  ArrowLeft: () => seek(frame - 1), ArrowRight: () => seek(frame + 1), "Ctrl+ArrowLeft": () => seek(frame - 10), "Ctrl+ArrowRight": () => seek(frame + 10),
+  "Shift+ArrowLeft": () => given(-1), "Shift+ArrowRight": () => given(1), Home: () => seek(0), End: () => seek(video.count - 1),
+  k: play, t: () => (running ? stop() : run("forward")), "Shift+t": () => run("backward"), "Shift+b": () => run("both"),
+  0: () => view.fit(), "+": () => view.zoom(1.25), "=": () => view.zoom(1.25), "-": () => view.zoom(0.8),
+  m: () => setOpacity(view.opacity ? 0 : Math.max(0.2, $("opacity").value / 100)), ",": () => fade(-10), ".": () => fade(10),
+  l: () => $("file").click(), w: () => write(false), z: () => write(true), "?": () => $("keys").showModal(),
+};
+
+connect({
+  act, run, stop, brush, seek, load, write,
+  ready: () => video !== null,
+  hold: (on) => { tools.space = on; },
+  chooseObject: (place) => objects.choose(place),
+  chooseTool: choose,
+  opacity: setOpacity,
+  jump: (by) => seek(Math.max(0, Math.min(video.count - 1, frame + by))),
+  depth: (depth) => link.send({ type: "depth", depth }),
+  fps: (fps) => link.send({ type: "fps", fps }),
 });
-for (const [name, inside] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
-  addEventListener(name, (event) => {
-    event.preventDefault();
-    $("drop").hidden = !inside;
-    if (name === "drop" && event.dataTransfer.files.length) load(event.dataTransfer.files);
-  });
-}
-list($("key-list"));

@@ -5,7 +5,7 @@ const CLOSE = 8; // largest distance in CSS pixels from a polygon's first point 
 export class Tools {
   constructor(view, editor) {
     this.view = view;
-    this.editor = editor; // {mask, value(), begin(), changed(rect), commit(), cut(box)}; value() is null if drawing is not possible
+    this.editor = editor; // {mask, ready(), value(), begin(), changed(rect), commit(), cut(box)}; value() is null if there is no object
     this.tool = "brush";
     this.size = 24;
     this.space = false; // space bar is held: move the picture
@@ -16,7 +16,7 @@ export class Tools {
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.up(event));
-    canvas.addEventListener("pointerleave", () => { view.cursor = null; view.draw(); });
+    canvas.addEventListener("pointerleave", () => view.point(null));
     canvas.addEventListener("dblclick", () => this.close());
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("wheel", (event) => {
@@ -44,11 +44,12 @@ export class Tools {
     const canvas = this.view.canvas;
     canvas.setPointerCapture(event.pointerId);
     this.touches.set(event.pointerId, this.view.screen(event));
-    const [x, y] = this.view.point(event);
+    const [x, y] = this.view.at(event);
     if (this.touches.size > 1 || this.tool === "hand" || this.space || event.button === 1 || event.button === 2) {
       this.drag = { pan: this.view.screen(event), spread: this.spread() };
       return;
     }
+    if (!this.editor.ready()) return;
     const value = this.tool === "eraser" ? 0 : this.editor.value();
     if (value === null) return;
     if (this.tool === "polygon") {
@@ -69,9 +70,9 @@ export class Tools {
   }
 
   move(event) {
-    const { view } = this, [x, y] = view.point(event);
+    const { view } = this, [x, y] = view.at(event);
     if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, view.screen(event));
-    view.cursor = this.tool === "brush" || this.tool === "eraser" ? [x, y, this.size / 2] : null;
+    view.point(this.tool === "brush" || this.tool === "eraser" ? [x, y, this.size / 2] : null);
     if (this.drag?.pan) {
       const now = view.screen(event), spread = this.spread();
       view.pan(now[0] - this.drag.pan[0], now[1] - this.drag.pan[1]);
@@ -80,15 +81,15 @@ export class Tools {
     } else if (this.drag?.drawing) {
       // All points since the last event, so that fast strokes stay smooth.
       for (const part of event.getCoalescedEvents?.() ?? [event]) {
-        const [px, py] = view.point(part);
+        const [px, py] = view.at(part);
         this.editor.changed(this.editor.mask.stroke(...this.drag.at, px, py, this.size / 2, this.drag.value));
         this.drag.at = [px, py];
       }
     } else if (this.drag?.from) {
       const [ax, ay] = this.drag.from;
       view.shape = [[ax, ay], [x, ay], [x, y], [ax, y], [ax, ay]];
+      view.draw();
     }
-    view.draw();
   }
 
   up(event) {
@@ -97,7 +98,7 @@ export class Tools {
     this.drag = null;
     if (drag?.drawing) this.editor.commit();
     if (drag?.from) {
-      const [x, y] = this.view.point(event), [ax, ay] = drag.from;
+      const [x, y] = this.view.at(event), [ax, ay] = drag.from;
       this.view.shape = [];
       if (this.tool === "cut") this.editor.cut([Math.min(ax, x), Math.min(ay, y), Math.max(ax, x), Math.max(ay, y)].map(Math.round));
       else this.edit((mask) => mask.box(ax, ay, x, y, drag.value));
@@ -107,18 +108,18 @@ export class Tools {
 
   // Close the current polygon and fill it.
   close() {
-    const points = this.view.shape, value = this.editor.value();
-    if (this.tool !== "polygon" || points.length < 3 || value === null) return false;
+    const points = this.view.shape;
+    if (this.tool !== "polygon" || points.length < 3 || !this.editor.ready()) return;
+    const value = this.editor.value();
+    if (value === null) return;
     this.view.shape = [];
     this.edit((mask) => mask.polygon(points, value));
-    return true;
   }
 
   back() {
-    if (this.tool !== "polygon" || !this.view.shape.length) return false;
+    if (this.tool !== "polygon") return;
     this.view.shape = this.view.shape.slice(0, -1);
     this.view.draw();
-    return true;
   }
 
   edit(change) {

@@ -2,6 +2,7 @@
 
 import { union } from "./mask.js";
 
+const WHOLE = [-Infinity, -Infinity, Infinity, Infinity];
 const ZOOM = [0.05, 40]; // smallest and largest scale, in canvas pixels per frame pixel
 
 export class View {
@@ -24,6 +25,7 @@ export class View {
     this.tints = this.overlay.getContext("2d", { willReadFrequently: false });
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.stale = null; // rectangle of the mask that the overlay does not show yet
+    this.region = null; // rectangle to repaint
     this.waiting = false;
   }
 
@@ -60,13 +62,13 @@ export class View {
     this.draw();
   }
 
-  // Position of a pointer event in canvas pixels; point() gives frame pixels.
+  // Position of a pointer event in canvas pixels; at() gives frame pixels.
   screen(event) {
     const box = this.canvas.getBoundingClientRect(), ratio = this.canvas.width / box.width;
     return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
   }
 
-  point(event) {
+  at(event) {
     const [x, y] = this.screen(event);
     return [(x - this.left) / this.scale, (y - this.top) / this.scale];
   }
@@ -75,7 +77,7 @@ export class View {
   tint(rect) {
     if (!rect) return;
     this.stale = union(this.stale, rect);
-    this.draw();
+    this.draw(rect);
   }
 
   tintAll() { this.tint([0, 0, this.mask.width, this.mask.height]); }
@@ -105,8 +107,17 @@ export class View {
     this.tints.putImageData(image, x0, y0);
   }
 
-  // Schedule one repaint at the next animation frame.
-  draw() {
+  // Move the circle of the brush, [x, y, radius]; null: there is none.
+  point(cursor) {
+    for (const circle of [this.cursor, cursor]) {
+      if (circle) { const [x, y, radius] = circle; this.draw([x - radius, y - radius, x + radius, y + radius]); }
+    }
+    this.cursor = cursor;
+  }
+
+  // Repaint a rectangle, in frame pixels, once at the next animation frame.
+  draw(rect = WHOLE) {
+    this.region = union(this.region, rect);
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => { this.waiting = false; this.paint(); });
@@ -115,15 +126,22 @@ export class View {
   paint() {
     if (this.stale) this.refresh();
     const { context, canvas, scale } = this, { width, height } = this.mask;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
+    const [x0, y0, x1, y1] = this.region, ratio = window.devicePixelRatio || 1, edge = 4 * ratio; // edge: of lines
+    const [left, top] = [Math.max(0, x0 * scale + this.left - edge), Math.max(0, y0 * scale + this.top - edge)].map(Math.floor);
+    const right = Math.min(canvas.width, Math.ceil(x1 * scale + this.left + edge)), bottom = Math.min(canvas.height, Math.ceil(y1 * scale + this.top + edge));
+    this.region = null;
+    context.save();
+    context.beginPath();
+    context.rect(left, top, right - left, bottom - top);
+    context.clip();
+    context.clearRect(left, top, right - left, bottom - top);
     context.setTransform(scale, 0, 0, scale, this.left, this.top);
     context.imageSmoothingEnabled = scale < 3;
     if (this.frame) context.drawImage(this.frame, 0, 0, width, height);
     context.globalAlpha = this.opacity;
     context.drawImage(this.overlay, 0, 0);
     context.globalAlpha = 1;
-    const line = 1.5 * (window.devicePixelRatio || 1) / scale;
+    const line = 1.5 * ratio / scale;
     const trace = (style, wide) => {
       context.strokeStyle = style;
       context.lineWidth = wide;
@@ -141,5 +159,6 @@ export class View {
     };
     trace("#000", 2.5 * line);
     trace("#fff", line);
+    context.restore();
   }
 }
