@@ -2,9 +2,10 @@
 
     python -m bench.browser --config configs/aott.py
 
-All clips are generated, with key frames as far apart as x264 puts them (250 frames). While tracking runs the page does
-not draw, so that the picture is moved instead of a stroke drawn. Memory is the peak of the server, with as many frames
-tracked as looked at, less the peak of the plain command with as many frames tracked. Needs Linux and Chromium.
+All clips are generated. A seek decodes from the key frame before, so that its time depends on `--key_every`: cameras
+write one every second or two, x264 every 250 frames unless told otherwise. While tracking runs the page does not draw:
+the picture is moved instead. Memory is the peak of the server, after seeks and tracked frames, less the peak of the
+plain command with as many frames tracked. Needs Linux and Chromium.
 """
 
 import argparse
@@ -38,7 +39,8 @@ from bench.inference import ERRORS
 from bench.measure import BenchError, format_table, run
 from bench.network import add_network_flags, find_network
 
-ENCODING = replace(H264, options={"crf": "23", "preset": "veryfast"})  # with B-frames, as videos of the web have them
+OPTIONS = {"crf": "23", "preset": "veryfast"}  # with B-frames, as videos of the web have them
+LONG_EDGE = 480  # of the network's input: the page is measured here, not the network
 PICTURES = 40  # distinct frames of every clip, repeated forward and backward
 RATE = 30  # frames a second of the clips
 SIZE = (480, 854)  # of the clip whose seeks and strokes are measured
@@ -85,6 +87,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_network_flags(parser, "configs/aott.py")
     parser.add_argument("--frames", type=int, default=600, metavar="N", help="of the 480p clip (default: %(default)s)")
     parser.add_argument("--long", type=int, default=10_000, metavar="N", help="of the long clip (default: %(default)s)")
+    parser.add_argument(
+        "--key_every", type=int, default=60, metavar="N", help="most frames between key frames (default: %(default)s)"
+    )
     parser.add_argument("--seeks", type=int, default=40, metavar="N", help="(default: %(default)s)")
     tracked = "frames tracked for the memory of the long and the 4K clip (default: %(default)s)"
     parser.add_argument("--tracked", type=int, default=5, metavar="N", help=tracked)
@@ -106,20 +111,25 @@ def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
         raise BenchError("no Chromium on this machine: apt-get install chromium")
     network = find_network(args, overrides)
     flags = ["--config", args.config or args.default_config, "--random_weights"]
-    flags = [*(["--checkpoint", args.checkpoint] if args.checkpoint else flags), *overrides]
+    flags = [
+        *(["--checkpoint", args.checkpoint] if args.checkpoint else flags),
+        "--max_long_edge",
+        str(LONG_EDGE),
+        *overrides,
+    ]
     picture = generate_clip(2, PICTURES, *SIZE)
     clips = {
         "480p": (SIZE, args.frames),
         "long": ((180, 320), args.long),
-        "4K": ((2160, 3840), 3 * PICTURES),
+        "4K": ((2160, 3840), PICTURES),
     }
-    figures: dict = {"config": network.config.name, "chromium": version(), "open": []}
+    figures: dict = {"config": network.config.name, "chromium": version(), "key_every": args.key_every, "open": []}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         browser = launch(driver)
         for name, (size, count) in clips.items():
             print(f"{name}: {count} frames of {size[1]}x{size[0]} …", file=sys.stderr, flush=True)
             place = Path(folder, name)
-            given = [*write_clip(place, picture, size, count), *flags]
+            given = [*write_clip(place, picture, size, count, args.key_every), *flags]
             command = Command(place, *given)
             try:
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -130,7 +140,6 @@ def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
                 else:
                     row |= measure_memory(command, page, given, args.tracked, count)
                 figures["open"].append(row)
-                print(row | {"feel": figures.get("feel")}, file=sys.stderr, flush=True)
                 page.close()
             finally:
                 command.kill()
@@ -144,13 +153,14 @@ def version() -> str:
     return subprocess.run([str(CHROMIUM), "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write_clip(folder: Path, picture: Clip, size: Sequence[int], count: int) -> list[str]:
+def write_clip(folder: Path, picture: Clip, size: Sequence[int], count: int, key_every: int) -> list[str]:
     """Write a clip and the mask of its first frame; returns the arguments that give both to `track.py`."""
     folder.mkdir()
     shape = size[1], size[0]
     frames = [cv2.resize(frame, shape, interpolation=cv2.INTER_AREA) for frame in picture.frames]
     order = itertools.cycle([*range(len(frames)), *range(len(frames) - 2, 0, -1)])
-    with VideoWriter(folder / "clip.mp4", RATE, encoding=ENCODING) as writer:
+    encoding = replace(H264, options={**OPTIONS, "g": str(key_every)})
+    with VideoWriter(folder / "clip.mp4", RATE, encoding=encoding) as writer:
         for t in itertools.islice(order, count):
             writer.write(frames[t])
     mask = cv2.resize(picture.mask, shape, interpolation=cv2.INTER_NEAREST)

@@ -21,7 +21,7 @@ def value_and_gradients(form, operands, valid, cotangent, window):
     return out, pull(cotangent)
 
 
-def operands(batch, frames, height, width, window, relative=True, seed=0):
+def operands(batch, frames, height, width, window, relative="keys and values", seed=0):
     rng = np.random.default_rng(seed)
 
     def draw(*shape):
@@ -29,20 +29,21 @@ def operands(batch, frames, height, width, window, relative=True, seed=0):
 
     q = draw(batch, HEADS, height, width, DEPTH)
     k, v = (draw(batch, HEADS, frames, height, width, depth) for depth in (DEPTH, WIDE))
-    r = draw(batch, HEADS, height, width, window**2) if relative else None
-    rv = draw(HEADS, window**2, WIDE) if relative else None
+    r = draw(batch, HEADS, height, width, window**2) if "keys" in relative else None
+    rv = draw(HEADS, window**2, WIDE) if "values" in relative else None
     return (q, k, v, r, rv), draw(batch, HEADS, height, width, WIDE)
 
 
 @pytest.mark.parametrize(
     ("batch", "frames", "height", "width", "window", "relative", "valid"),
     [
-        (2, 1, 9, 13, 7, True, [[True], [True]]),
-        (1, 1, 11, 5, 15, True, [[True]]),  # smaller than the window
-        (1, 1, 17, 3, 17, True, [[True]]),  # the window reaches past a neighbouring tile
-        (2, 3, 9, 8, 7, True, [[True, True, False], [True, False, False]]),
-        (2, 3, 5, 10, 15, False, [[True, True, True], [True, False, True]]),
-        (2, 1, 8, 9, 1, True, [[True], [True]]),
+        (2, 1, 9, 13, 7, "keys and values", [[True], [True]]),
+        (1, 1, 11, 5, 15, "keys and values", [[True]]),  # smaller than the window
+        (1, 1, 17, 3, 17, "keys and values", [[True]]),  # the window reaches past a neighbouring tile
+        (2, 3, 9, 8, 7, "keys and values", [[True, True, False], [True, False, False]]),
+        (2, 3, 5, 10, 15, "", [[True, True, True], [True, False, True]]),
+        (2, 1, 9, 8, 7, "keys", [[True], [True]]),  # as DeAOT's
+        (2, 1, 8, 9, 1, "keys and values", [[True], [True]]),
     ],
 )
 def test_tiles_equal_patches(batch, frames, height, width, window, relative, valid):

@@ -43,7 +43,7 @@ def batches(monkeypatch):
     return sizes
 
 
-@pytest.mark.parametrize("name", ["aotb", "aost"])
+@pytest.mark.parametrize("name", ["aotb", "aost", "deaotb"])
 def test_videos_at_once_equal_videos_alone(name, batches):
     model = tiny.load(name, "model.depth=2")
 

@@ -166,8 +166,8 @@ def test_an_empty_mask_later_is_no_mask(tracker):
     np.testing.assert_array_equal(tracker.step(FRAMES[2], np.zeros(SIZE, np.uint8)), want)
 
 
-def test_memory_grows_through_powers_of_two(model):
-    tracker = Tracker(model, gap=1)
+def test_memory_grows_through_powers_of_two(of_each_block):
+    tracker = Tracker(of_each_block, gap=1)
     run(tracker, count=1)
     capacities = []
     for frame in FRAMES[1:6]:
@@ -191,8 +191,8 @@ def test_max_frames_keeps_references_and_the_latest(model):
     assert np.asarray(memory.long_frame)[np.asarray(memory.long_pinned)].tolist() == [0, 7]
 
 
-def test_a_corrected_mask_stays_in_memory(model):
-    tracker = Tracker(model, gap=1, max_frames=3)
+def test_a_corrected_mask_stays_in_memory(of_each_block):
+    tracker = Tracker(of_each_block, gap=1, max_frames=3)
     run(tracker, (1, 4), 3)
     corrected = np.zeros(SIZE, np.int32)
     corrected[5:20, 10:30] = 4
