@@ -261,7 +261,7 @@ def measure_memory(command: Command, page: Any, given: Sequence[str], tracked: i
     page.keyboard.press("t")
     wait_for_masks(command.folder / "out", tracked, command.process)
     seek(page, np.linspace(count - 1, 0, 20).round().astype(int))
-    server = peak(command.process.pid)
+    server, tracked = peak(command.process.pid), written(command.folder / "out")
     plain = [sys.executable, str(ROOT / "track.py"), *given, "--output", "plain", "--quiet", "--no_overlay"]
     with subprocess.Popen(plain, cwd=command.folder, stdout=subprocess.DEVNULL) as process:
         try:
@@ -278,10 +278,15 @@ def wait_for_masks(folder: Path, count: int, process: subprocess.Popen) -> None:
         BenchError: it ended, or they did not come in time.
     """
     end = time.monotonic() + PATIENCE
-    while len(list((folder / "masks").glob("*.png"))) < count:
+    while written(folder) < count:
         if process.poll() is not None or time.monotonic() > end:
             raise BenchError(f"{folder} has no masks of {count} frames; track.py itself shows why")
         time.sleep(0.1)
+
+
+def written(folder: Path) -> int:
+    """Return the number of masks in a folder of results."""
+    return len(list((folder / "masks").glob("*.png")))
 
 
 def peak(pid: int) -> float:

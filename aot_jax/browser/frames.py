@@ -2,14 +2,16 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import cv2
 import numpy as np
+from av.container import InputContainer
 
 from aot_jax.io.sources import Source
 from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import Frame, VideoReader
+from aot_jax.io.video_stream import open_video
 
 KEPT = 64  # most JPEGs in the cache
 QUALITY = 90  # JPEG quality, 0 to 100
@@ -27,6 +29,8 @@ class Frames:
         # A separate reader, since tracking uses the source's at the same time.
         self._video = VideoReader(source.path) if isinstance(source, VideoReader) else None
         self._index = packet_index(source.path) if isinstance(source, VideoReader) else None
+        # One decoder for all seeks: those of 4K videos hold hundreds of MiB, some time longer than they are used.
+        self._opened = open_video(source.path) if isinstance(source, VideoReader) and self._index else None
         self._source = source
         self._lock = threading.Lock()
         self._reading: Iterator[Frame] | None = None
@@ -64,19 +68,26 @@ class Frames:
         with self._lock:
             return self._pixels(index)
 
-    def from_frame(self, start: int) -> Iterator[Frame]:
-        """Yield frames `start`, `start` + 1, ...; seek to the key frame before if the file allows it."""
+    def from_frame(self, start: int, container: InputContainer | None = None) -> Iterator[Frame]:
+        """Yield frames `start`, `start` + 1, ...; seek to the key frame before if the file allows it.
+
+        Args:
+            start: frame number.
+            container: as for `VideoReader.seek`.
+        """
         if self._video is None:
             return self._source.frames(start)
         if self._index is None:
             return self._video.frames(start)
-        return self._video.seek(start, self._index)
+        return self._video.seek(start, self._index, container)
 
     def _pixels(self, index: int) -> np.ndarray:
         if self._reading is None or not self._next <= index <= self._next + NEAR:
             if self._index is not None and not 0 <= index < len(self._index):
                 raise IndexError(f"{self._source.name} has no frame {index}")
-            self._reading, self._next = self.from_frame(index), index
+            if isinstance(self._reading, Generator):
+                self._reading.close()
+            self._reading, self._next = self.from_frame(index, self._opened), index
         for frame in self._reading:
             self._next = frame.index + 1
             if frame.index == index:

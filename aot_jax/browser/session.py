@@ -25,6 +25,7 @@ from aot_jax.runs import RunError
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
+STRIP = 1 << 20  # pixels of a mask to look up at once
 SAVE_EVERY = 2.0  # shortest time between writes of browser.json while tracking, in seconds
 
 
@@ -130,10 +131,11 @@ class Session:
         """Return the mask of a frame for the page: (h, w) uint8 positions in the object list, from 1; 0 background."""
         labels = self.labels(index)
         with self.lock:
-            self.add_ids(np.unique(labels).tolist())
+            self.add_ids(sorted({id_ for rows in _strips(labels) for id_ in np.unique(rows).tolist()}))
             ids = np.array([0, *(item.id for item in self.objects)])
-        order = np.argsort(ids)
-        return order[np.searchsorted(ids[order], labels)].astype(np.uint8)
+        order = np.argsort(ids).astype(np.uint8)
+        ids = np.sort(ids)
+        return np.concatenate([order[np.searchsorted(ids, rows)] for rows in _strips(labels)])
 
     def to_ids(self, places: np.ndarray) -> np.ndarray:
         """Convert a mask of the page, positions in the object list, to ids (h, w) int32.
@@ -230,3 +232,8 @@ class Session:
             self.save()
         self.say({"type": "objects", "objects": [asdict(item) for item in self.objects]})
         self.say({"type": "status", "status": list(self.status)})
+
+
+def _strips(labels: np.ndarray) -> list[np.ndarray]:
+    """Split a mask into strips of rows, since numpy's copies of a whole one of a 4K video take hundreds of MiB."""
+    return np.array_split(labels, max(1, labels.size // STRIP))

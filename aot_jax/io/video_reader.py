@@ -5,7 +5,7 @@ A truncated file, or one with broken packets, yields the frames that can be deco
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -113,15 +113,18 @@ class VideoReader:
                     yield Frame(index, time, self._pixels(frame), self._duration(frame, time))
         self._check_length(count, last)
 
-    def seek(self, start: int, index: Sequence[tuple[int, int]]) -> Iterator[Frame]:
+    def seek(
+        self, start: int, index: Sequence[tuple[int, int]], container: av.container.InputContainer | None = None
+    ) -> Iterator[Frame]:
         """Yield the frames from number `start` on, decoding from the key frame before it.
 
         Args:
             start: frame number.
             index: index from `video_index.packet_index`.
+            container: the opened file, for one caller's next seek again, which is faster; None: it is opened anew.
         """
         numbers: dict[int | None, int] = {stamp: i for i, (stamp, _) in enumerate(index)}
-        with open_video(self.path) as container:
+        with open_video(self.path) if container is None else nullcontext(container) as container:
             stream = video_stream(container)
             container.seek(index[start][1], stream=stream)
             for frame in self._decode(container, stream, shown_from=index[start][0]):
@@ -204,7 +207,8 @@ class VideoReader:
         self, container: av.container.InputContainer, stream: av.VideoStream, shown_from: int | None = None
     ) -> Iterator[av.VideoFrame]:
         """Yield decoded frames; of those before time stamp `shown_from`, only the ones that others depend on."""
-        stream.thread_type = "AUTO"
+        if not stream.codec_context.is_open:
+            stream.thread_type = "AUTO"
         packets, self._lost = container.demux(stream), []
         while True:
             try:

@@ -19,7 +19,7 @@ from aot_jax.io.sound import Sound
 from aot_jax.io.sources import open_source
 from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import VideoReader
-from aot_jax.io.video_stream import upright
+from aot_jax.io.video_stream import open_video, upright
 from aot_jax.io.video_writer import VideoWriter
 
 FASTSTART = {"movflags": "faststart"}  # the index comes first, as in downloads
@@ -57,10 +57,12 @@ def test_frames_forward_and_backward(tmp_path, name, options):
     assert reader.count == 12
     index = packet_index(tmp_path / name)
     assert index is not None
-    for start in range(12):
-        for frame, again in zip(frames[start:], reader.seek(start, index), strict=True):
-            assert (frame.index, frame.time) == (again.index, again.time)
-            np.testing.assert_array_equal(frame.pixels, again.pixels)
+    with open_video(tmp_path / name) as container:
+        for start, given in [(0, None), *((i, container) for i in (11, 3, 0, 7, 6, 9, 1, 10, 4, 2, 8, 5))]:
+            for frame, again in zip(frames[start:], reader.seek(start, index, given), strict=True):
+                assert (frame.index, frame.time) == (again.index, again.time)
+                np.testing.assert_array_equal(frame.pixels, again.pixels)
+            assert next(reader.seek(start, index, given)).index == start  # left in the middle
 
 
 def test_going_backward_holds_no_more_than_its_buffer(tmp_path, monkeypatch):
