@@ -90,7 +90,9 @@ class VideoReader:
             raise FrameError(f"{path}: {first.width}x{first.height} is more than {MAX_PIXELS} pixels; scale it down")
         self._coded = (first.height, first.width)
         self.start = frame_time(first) or Fraction(0)  # time of the first frame in the file, in seconds
-        lying = upright(np.zeros((1, 2, 1)), display_matrix(first)).shape[0] == 2
+        # Read once: PyAV keeps a frame whose side data was read until Python's collector of cycles runs.
+        self._matrix = display_matrix(first)
+        lying = upright(np.zeros((1, 2, 1)), self._matrix).shape[0] == 2
         self.size: Size = self._coded[::-1] if lying else self._coded  # (h, w) of upright frames
         if lying:
             self.pixel_aspect = 1 / self.pixel_aspect
@@ -245,7 +247,7 @@ class VideoReader:
                 f"{self.path}: frames of format {frame.format.name} become no RGB ({reason_text(reason)}); "
                 "convert it to mp4"
             ) from reason
-        return np.ascontiguousarray(upright(pixels, display_matrix(frame))).reshape(*self.size, 3)
+        return np.ascontiguousarray(upright(pixels, self._matrix)).reshape(*self.size, 3)
 
     def _duration(self, frame: av.VideoFrame, time: Fraction) -> Fraction | None:
         """Return how long a frame is shown if it is the last, limited by the length of the file; None if not stated."""
