@@ -3,35 +3,22 @@
 A frame runs a few compiled programs, one after the other, and nothing waits for the host in between.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from aot_jax import propagate
-from aot_jax.memory import Memory, drop_predicted, grow, rewrite, shrink
-from aot_jax.models.aot import AOT, Features
-from aot_jax.models.layers import resize_bilinear
+from aot_jax.memory import Memory, drop_predicted, shrink
+from aot_jax.models.aot import AOT
 from aot_jax.network import Model
-from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
-from aot_jax.propagate import attach, begin, mask_unused, memorize, step
-from aot_jax.tracker.objects import join_logits, resized_labels, split_groups
+from aot_jax.preprocess import inference_size
+from aot_jax.tracker import programs
+from aot_jax.tracker.programs import View
 from aot_jax.typing import Array, ArrayLike, Params, Size
 
 FIRST_CAPACITY = 4  # long-term slots at the start; doubled when full
-
-
-@dataclass(frozen=True)
-class View:
-    """How a stream sees the video."""
-
-    size: Size  # of the network's input
-    output: Size  # of the labels
-    flip: bool  # frames are mirrored left to right
 
 
 @struct.dataclass
@@ -63,73 +50,6 @@ class StreamState:
         return self.latest.frame.shape[0], self.latest.frame.shape[1]
 
 
-# Programs that depend on the frame's own size are small; those that hold the network depend on its input size alone,
-# a multiple of 16, so that videos of many sizes share them.
-
-
-@functools.partial(jax.jit, static_argnames="view")
-def _prepare(frame: Array, view: View) -> Array:
-    image = normalise(resize_cubic(frame, view.size))
-    return (image[:, ::-1] if view.flip else image)[None]
-
-
-@functools.partial(jax.jit, static_argnames=("view", "groups", "identities"))
-def _masks(labels: Array, view: View, groups: int, identities: int) -> Array:
-    labels = resize_nearest(labels[:, ::-1] if view.flip else labels, view.size)
-    return split_groups(labels, groups, identities)
-
-
-def full_logits(model: AOT, logits: Array, used: Array, size: Size, flip: bool) -> Array:
-    """Turn a stream's logits (g, h, w, M + 1) at 4x into (*size, 1 + g M), in the order of slots."""
-    joined = join_logits(resize_bilinear(mask_unused(logits, used), size, model.config.align_corners))
-    return joined[:, ::-1] if flip else joined
-
-
-@functools.partial(jax.jit, static_argnames=("model", "view"))
-def _labels(model: AOT, logits: Array, used: Array, view: View) -> Array:
-    labels = resized_labels(mask_unused(logits, used), view.output, model.config.align_corners)
-    return labels[:, ::-1] if view.flip else labels
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _encode(model: AOT, params: Params, image: Array) -> Features:
-    return propagate.encode(model, params, image)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "depth"))
-def _segment(
-    model: AOT, params: Params, memory: Memory | None, features: Features, masks: Array | None, depth: int
-) -> tuple:
-    return step(model, params, memory, features, mask=masks, depth=depth)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "capacity"))
-def _begin(model: AOT, params: Params, frame_kv: tuple, masks: Array, capacity: int) -> Memory:
-    return begin(model, params, frame_kv, masks, capacity)
-
-
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
-def _memorize(
-    model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, index: int, keep: bool
-) -> Memory:
-    return memorize(model, params, memory, frame_kv, masks, index, keep=keep)
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _memorize_reference(
-    model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, index: int
-) -> Memory:
-    return memorize(model, params, memory, frame_kv, masks, index, reference=True)
-
-
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
-def _rewrite(model: AOT, params: Params, memory: Memory, frame_kv: tuple, masks: Array, slot: Array | None) -> Memory:
-    return rewrite(memory, attach(model, params, frame_kv, masks), slot)
-
-
-_grow = jax.jit(grow, static_argnums=1)
-
-
 @dataclass(frozen=True, eq=False)
 class Stream:
     """What a stream does with frames; nothing here changes while a video runs, all that does is a `StreamState`."""
@@ -147,7 +67,7 @@ class Stream:
             capacity = min(capacity, self.max_frames)
         masks = self._masks(labels, groups)
         logits, frame_kv = self.segment(None, frame, masks)
-        memory = _begin(*self._network, frame_kv, masks, capacity)
+        memory = programs.begin(*self._network, frame_kv, masks, capacity)
         picture = Picture(0, frame, labels)
         return StreamState(memory, logits, picture, (picture,))
 
@@ -155,24 +75,23 @@ class Stream:
         self, state: StreamState, frame: np.ndarray, used: np.ndarray, depth: int | None = None
     ) -> tuple[StreamState, Array]:
         """Segment a frame at a depth (None: full) and memorise the result; returns labels (h, w) in slots too."""
-        index = state.latest.index + 1
-        keep = self.last_kept(state.references[-1].index, index) == index
-        memory = self.ensure_capacity(state) if keep else state.memory
+        memory, index, keep = self.make_room(state)
         logits, frame_kv = self.segment(memory, frame, None, depth)
         labels = self.labels(logits, used)
-        memory = _memorize(*self._network, memory, frame_kv, self._masks(labels, state.groups), index, keep)
+        masks = self._masks(labels, state.groups)
+        memory = programs.memorize(*self._network, memory, frame_kv, masks, index, keep=keep)
         return StreamState(memory, logits, Picture(index, frame, labels), state.references), labels
 
     def labels(self, logits: Array, used: np.ndarray) -> Array:
         """Turn logits (g, h, w, M + 1) at 4x into labels (h, w) int32 in slots; `used` is (g, M + 1) bool."""
-        return _labels(self.model.module, logits, used, self.view)
+        return programs.read_labels(self.model.module, logits, used, self.view)
 
     def add_reference(self, state: StreamState, frame: np.ndarray, labels: ArrayLike, groups: int) -> StreamState:
         """Memorise the next frame with its labels (h, w) in slots as a reference, of `groups` groups."""
         masks = self._masks(labels, groups)
         logits, frame_kv = self.segment(None, frame, masks)
         index = state.latest.index + 1
-        memory = _memorize_reference(*self._network, self.ensure_capacity(state), frame_kv, masks, index)
+        memory = programs.memorize_reference(*self._network, self.ensure_capacity(state), frame_kv, masks, index)
         picture = Picture(index, frame, labels)
         return StreamState(memory, logits, picture, (*state.references, picture))
 
@@ -190,7 +109,7 @@ class Stream:
         def reread(memory: Memory, picture: Picture, slot: Array | None) -> Memory:
             masks = self._masks(picture.labels, state.groups)
             _, frame_kv = self.segment(None, picture.frame, masks)
-            return _rewrite(*self._network, memory, frame_kv, masks, slot)
+            return programs.rewrite(*self._network, memory, frame_kv, masks, slot)
 
         for i, reference in enumerate(references):
             if np.isin(reference.labels, slots).any():
@@ -221,14 +140,14 @@ class Stream:
         limit = self.max_frames or 2 * capacity
         if len(state.references) == capacity:  # nothing may go
             limit = max(limit, capacity + 1)
-        return _grow(state.memory, min(2 * capacity, limit)) if limit > capacity else state.memory
+        return programs.grow(state.memory, capacity=min(2 * capacity, limit)) if limit > capacity else state.memory
 
     def segment(
         self, memory: Memory | None, frame: ArrayLike, masks: Array | None, depth: int | None = None
     ) -> tuple[Array, tuple]:
         """Segment a frame, or read it with its masks as a reference; returns logits and what each layer keeps of it."""
-        features = _encode(*self._network, _prepare(frame, self.view))
-        logits, frame_kv = _segment(*self._network, memory, features, masks, depth or self.depth)
+        features = programs.encode(*self._network, programs.prepare(frame, self.view))
+        logits, frame_kv = programs.step(*self._network, memory, features, mask=masks, depth=depth or self.depth)
         return logits, frame_kv
 
     @property
@@ -236,7 +155,13 @@ class Stream:
         return self.model.module, self.model.params
 
     def _masks(self, labels: ArrayLike, groups: int) -> Array:
-        return _masks(labels, self.view, groups, self.model.module.config.identities)
+        return programs.split_labels(labels, self.view, groups, self.model.module.config.identities)
+
+    def make_room(self, state: StreamState) -> tuple[Memory, int, bool]:
+        """Return the memory for the next frame, its index, and whether long-term memory keeps it as predicted."""
+        index = state.latest.index + 1
+        keep = self.last_kept(state.references[-1].index, index) == index
+        return self.ensure_capacity(state) if keep else state.memory, index, keep
 
     def last_kept(self, reference: int, latest: int) -> int:
         """Return the latest frame in long-term memory: each gap-th after the last reference is kept."""

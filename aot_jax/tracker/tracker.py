@@ -50,8 +50,7 @@ class Tracker:
     Attributes: `slots` of the objects; `streams`, one for each augmentation, and what they carry in `states`.
 
     Raises:
-        TrackError: for a depth that the network does not have, a target without depths to choose from, or a number
-            out of range.
+        TrackError: for a depth that the network lacks, a target without depths to choose, or a number out of range.
 
     Example:
         >>> import numpy as np
@@ -153,11 +152,37 @@ class Tracker:
                 frame, or a frame has another size than those before; or if the depth is not 1 .. the tracker's.
         """
         start = time.perf_counter()
-        labels = self._answer(frame, mask, depth, replace).read()
+        labels = self.submit(frame, mask, depth=depth, replace=replace).read()
         if self._pace and mask is None and depth in (None, self._pace.depth):
             memory = self.states[0].memory
             self._pace.measured(time.perf_counter() - start, kind=(memory.batch, memory.capacity))
         return labels
+
+    def submit(
+        self, frame: np.ndarray, mask: np.ndarray | None = None, *, depth: int | None = None, replace: bool = False
+    ) -> Answer:
+        """Do what `step` does, without waiting for it: the labels come when the answer is read."""
+        frame = check_frame(frame, self.states[0].frame_size if self.states else None)
+        self._check_depth(depth)
+        if mask is not None:
+            mask = check_mask(mask, frame, self.slots.of, self.max_objects)
+        if not self.states:
+            if mask is None:
+                raise TrackError("the first frame needs a mask: call step(frame, mask)")
+            return self._begin(frame, mask)
+        if mask is None or not mask.any():
+            run = depth or (self._pace.depth if self._pace else self.depth)
+            self.states, labels = advance(self.streams, self.states, frame, self.slots.used(), run)
+            return Answer(labels, self.slots)
+        given = np.unique(mask[mask != 0]).tolist()
+        slots, used = self.slots.take(given), self.slots.used()
+        overlay = self._at_output(slots.from_ids(mask))
+        corrected = self.slots.holding(self.ids if replace else given)
+        self.states, labels = advance_with_mask(
+            self.streams, self.states, frame, used, depth or self.depth, overlay, corrected, slots.groups
+        )
+        self.slots = slots
+        return Answer(labels, slots)
 
     def stream(
         self,
@@ -180,13 +205,11 @@ class Tracker:
         Raises:
             TrackError: as `step`, after the labels of the frames before.
         """
-        pairs = (
-            (item if isinstance(item, tuple) else (item, masks.get(t) if masks else None))
-            for t, item in enumerate(frames)
-        )
+        given = masks or {}
+        pairs = (item if isinstance(item, tuple) else (item, given.get(t)) for t, item in enumerate(frames))
         if self._pace:
             return (self.step(frame, mask, depth=depth) for frame, mask in pairs)
-        return one_late(self._answer(frame, mask, depth) for frame, mask in pairs)
+        return one_late(self.submit(frame, mask, depth=depth) for frame, mask in pairs)
 
     def remove(self, ids: Iterable[int]) -> None:
         """Stop tracking objects, as if they had never been in a mask; their slots are free for others.
@@ -224,9 +247,9 @@ class Tracker:
             TrackError: if the file is no such state; the tracker is as before.
         """
         empty = Slots(self.model.config.model.identities)
-        slots, streams, states = read_state(path, self._settings(), empty, self._open_streams)
+        state = read_state(path, self._settings(), empty, self._open_streams)
         self.reset()
-        self.slots, self.streams, self.states = slots, streams, states
+        self.slots, self.streams, self.states = state
 
     def probabilities(self) -> np.ndarray:
         """Return (h, w, 1 + objects) float32: of background and of each of `ids` in the last frame segmented."""
@@ -234,30 +257,6 @@ class Tracker:
             raise TrackError("no frame has been segmented yet: call step(frame, mask) first")
         slots = [0, *self.slots.of.values()]
         return np.asarray(average_probabilities(self.streams, self.states, self.slots.used()))[..., slots]
-
-    def _answer(self, frame: np.ndarray, mask: np.ndarray | None, depth: int | None, replace: bool = False) -> Answer:
-        """Segment the next frame without waiting for it; see `step`."""
-        frame = check_frame(frame, self.states[0].frame_size if self.states else None)
-        self._check_depth(depth)
-        if mask is not None:
-            mask = check_mask(mask, frame, self.slots.of, self.max_objects)
-        if not self.states:
-            if mask is None:
-                raise TrackError("the first frame needs a mask: call step(frame, mask)")
-            return self._begin(frame, mask)
-        if mask is None or not mask.any():
-            depth = depth or (self._pace.depth if self._pace else self.depth)
-            self.states, labels = advance(self.streams, self.states, frame, self.slots.used(), depth)
-            return Answer(labels, self.slots)
-        given = np.unique(mask[mask != 0]).tolist()
-        slots, used = self.slots.take(given), self.slots.used()
-        overlay = self._at_output(slots.from_ids(mask))
-        corrected = self.slots.holding(self.ids if replace else given)
-        self.states, labels = advance_with_mask(
-            self.streams, self.states, frame, used, depth or self.depth, overlay, corrected, slots.groups
-        )
-        self.slots = slots
-        return Answer(labels, slots)
 
     def _begin(self, frame: np.ndarray, mask: np.ndarray) -> Answer:
         ids = np.unique(mask[mask != 0])

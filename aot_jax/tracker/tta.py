@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.models.aot import AOT
-from aot_jax.tracker.stream import Stream, StreamState, full_logits
+from aot_jax.tracker.programs import full_logits
+from aot_jax.tracker.stream import Stream, StreamState
 from aot_jax.typing import Array, Size
 
 Streams = tuple[Stream, ...]
