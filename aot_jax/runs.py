@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from aot_jax.io.files import atomic_write, clear_remains
+from aot_jax.io.files import clear_remains, write_text
 
 # Config fields of where and how clips are read; they do not change the clips.
 READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
@@ -112,7 +112,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: if the file holds something else.
     """
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, RecursionError) as error:
@@ -121,8 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object to a JSON file atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(dict(content), indent=2) + "\n")
+    write_text(path, json.dumps(dict(content), indent=2) + "\n")
 
 
 class Run:

@@ -175,7 +175,7 @@ def use_huge_pages() -> None:
     GLIBC_TUNABLES=glibc.malloc.hugetlb=0, is kept.
     """
     try:
-        mode = KERNEL_MODE.read_text()
+        mode = KERNEL_MODE.read_text(encoding="utf-8")
     except OSError:
         return
     tunables = huge_page_tunables(os.environ, platform.libc_ver(), mode)
@@ -260,6 +260,6 @@ def _remove_unfinished(folder: Path) -> None:
 def _processor() -> str:
     """Return a name for this kind of processor."""
     flags = ""
-    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"

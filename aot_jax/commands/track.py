@@ -27,8 +27,8 @@ def make_parser() -> argparse.ArgumentParser:
     video = "a video (mp4, mov, webm, ...), a folder of images, a glob, or images"
     parser.add_argument("video", nargs="+", metavar="VIDEO", help=video)
     what = parser.add_argument_group("what to track")
-    mask = "mask of the objects; several, or a folder, named by frame"
-    what.add_argument("--mask", nargs="+", metavar="PNG", help=mask)
+    mask = "masks of the objects: images, .npy, COCO, labelme or YOLO files, or a folder, named by frame"
+    what.add_argument("--mask", nargs="+", metavar="MASK", help=mask)
     box = "a filled box as a mask, in pixels; may be repeated"
     what.add_argument("--box", action="append", metavar="X0,Y0,X1,Y1", help=box)
     what.add_argument("--mask_frame", type=at_least(0), metavar="N", help="of mask or boxes, from 0 (default: first)")

@@ -77,8 +77,9 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about the videos and their scores."""
-        return (*(warning for timing in self.timings.values() for warning in timing.warnings), *self.found.warnings)
+        """Warnings about the videos and their scores, each once: given masks may be ground truth too."""
+        tracked = (warning for timing in self.timings.values() for warning in timing.warnings)
+        return tuple(dict.fromkeys((*tracked, *self.found.warnings)))
 
 
 def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:

@@ -16,6 +16,7 @@ from aot_jax.io.images import (
     decode_image,
     explain_errors,
     open_image,
+    write_image,
 )
 from aot_jax.io.series import choose_frames, natural, order_note
 
@@ -150,9 +151,9 @@ def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
 
 
 def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
-    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG.
+    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG, atomically.
 
     Raises:
         OSError: the file cannot be written.
     """
-    Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
+    write_image(path, pixels, format="JPEG", quality=95, subsampling=0)

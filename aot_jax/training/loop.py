@@ -150,7 +150,7 @@ def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report
 def read_best(path: Path) -> float | None:
     """Return the J&F of the best weights kept so far, or None."""
     try:
-        return json.loads((path / "model.json").read_text())["source"]["J&F"]
+        return json.loads((path / "model.json").read_text(encoding="utf-8"))["source"]["J&F"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -58,7 +58,7 @@ def export(args: argparse.Namespace) -> None:
     if args.updates is None and step is None:
         raise CheckpointError(f"{found} does not say after how many updates it was written; add --updates N")
     try:
-        scores = json.loads(args.scores.read_text()) if args.scores else {}
+        scores = json.loads(args.scores.read_text(encoding="utf-8")) if args.scores else {}
     except ValueError as error:
         raise CheckpointError(f"--scores {args.scores} is no JSON: {error}") from None
     source = {
