@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from aot_jax.io.overlay import draw_overlay
-from aot_jax.start import load_tensorflow
+from aot_jax.start.quiet_tensorflow import load_tensorflow
 
 
 class Report:
