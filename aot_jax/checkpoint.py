@@ -93,7 +93,7 @@ def save_params(
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
+            f"cannot write the checkpoint {path}: {error}; free some space, or name another folder"
         ) from error
     try:
         # Only this process writes, even in a run of several.
@@ -118,7 +118,7 @@ def save_params(
         shutil.rmtree(path / "replaced", ignore_errors=True)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
+            f"cannot write the checkpoint {path}: {error}; free some space, or name another folder"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

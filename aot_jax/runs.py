@@ -63,7 +63,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, RecursionError) as error:
-        raise RunError(f"{path} is not readable ({error}); begin anew with --overwrite") from None
+        raise RunError(f"{path} is not readable ({error}); start again with --overwrite") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -143,12 +143,12 @@ class Run:
         content = read_json(self.record)
         settings, progress = content.get("settings"), content.get("progress")
         if not isinstance(settings, dict) or not isinstance(progress, dict):
-            raise RunError(f"{self.record} is not readable (no settings or progress); begin anew with --overwrite")
+            raise RunError(f"{self.record} is not readable (no settings or progress); start again with --overwrite")
         if different := differences(settings, self._settings):
             raise RunError(
                 f"{self.folder} holds a run with other settings:\n  "
                 + "\n  ".join(different)
-                + "\ngive the same ones, choose another --output, or begin anew with --overwrite"
+                + "\ngive the same ones, choose another --output, or start again with --overwrite"
             )
         self.progress = progress
 
@@ -156,7 +156,7 @@ class Run:
         others = [path for path in self.folder.iterdir() if path not in (self.record, self.folder / LOCK)]
         if others and not (self._overwrite or self._resume):
             raise RunError(
-                f"{self.folder} holds something already: continue that run with --resume, begin anew with --overwrite, "
+                f"{self.folder} holds something already: continue it with --resume, start again with --overwrite, "
                 "or choose another --output"
             )
         if self._overwrite and self.record.exists():  # only a run's own files

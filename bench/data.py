@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4",
     )
     parser.add_argument(
-        "--stage", choices=("video", "static"), default="video", help="of training (default: %(default)s)"
+        "--stage", choices=("video", "static"), default="video", help="stage of training (default: %(default)s)"
     )
     parser.add_argument(
         "--datasets",
@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prepared", default="", metavar="DIR", help="prepared sets (default: ~/.cache/aot-jax/prepared)"
     )
-    parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="of a clip (default: %(default)s)")
+    parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="side of a clip (default: %(default)s)")
     parser.add_argument("--merge", type=float, metavar="P", help="merge probability (default: .3, static: 1.0)")
     parser.add_argument(
         "--augmentation", choices=("v1", "v2"), default="v1", help="recipe of colours (default: %(default)s)"
@@ -56,13 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.5,
         metavar="S",
-        help="of a training step, on all its GPUs together (default: %(default)s)",
+        help="duration of a training step on all its GPUs together (default: %(default)s)",
     )
     parser.add_argument(
         "--batch", type=int, default=16, metavar="N", help="clips of a training step (default: %(default)s)"
     )
     parser.add_argument(
-        "--cores", type=int, default=16, metavar="N", help="of the training machine (default: %(default)s)"
+        "--cores", type=int, default=16, metavar="N", help="cores of the training machine (default: %(default)s)"
     )
     return parser
 

@@ -49,7 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_network_flags(parser, "configs/aott.py")
     parser.add_argument("--objects", type=numbers, help="one run for each number (default: 2, or 1 if a mask has 1)")
     parser.add_argument("--depth", type=numbers, help="LSTT layers, one run for each number (default: all)")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
+    parser.add_argument(
+        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
+    )
     parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
     parser.add_argument(
         "--batch", type=int, metavar="N", help="also track N copies of the clip at once, for throughput"

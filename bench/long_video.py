@@ -46,8 +46,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
     parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--every", type=int, default=500, metavar="N", help="frames of a row (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=64, metavar="PIXELS", help="of a frame (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=96, metavar="PIXELS", help="of a frame (default: %(default)s)")
+    parser.add_argument(
+        "--height", type=int, default=64, metavar="PIXELS", help="height of a frame (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--width", type=int, default=96, metavar="PIXELS", help="width of a frame (default: %(default)s)"
+    )
     parser.add_argument(
         "--max_frames", type=int, default=16, metavar="N", help="memory frames at most (default: %(default)s)"
     )

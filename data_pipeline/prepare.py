@@ -162,7 +162,7 @@ def _write(builder: Any, size: int) -> None:
                 cause = cause.__cause__ or cause.__context__
             if isinstance(error, OSError):
                 raise DataError(
-                    f"{target}: preparation failed ({error}); make room, or name another folder "
+                    f"{target}: preparation failed ({error}); free some space, or name another folder "
                     "with --config.data.prepared"
                 ) from error
             raise

@@ -32,7 +32,7 @@ def test_files_of_numpy(aott, tmp_path):
     np.savez(tmp_path / "weights.npz", **arrays)
     assert same(load_weights(tmp_path / "weights.npz", config), params)
     (tmp_path / "broken.npz").write_bytes(b"PK not a zip")
-    with pytest.raises(ConvertError, match=r"broken.npz is not a readable .npz file: it is no zip"):
+    with pytest.raises(ConvertError, match=r"broken.npz is not a readable .npz file: it is not a zip"):
         read_arrays(tmp_path / "broken.npz")
     with pytest.raises(ConvertError, match=r"no file at .*absent.pth"):
         read_arrays(tmp_path / "absent.pth")
@@ -84,7 +84,7 @@ def test_files_of_torch_are_never_unpickled(tmp_path):
 def test_what_is_no_file_of_torch_is_an_error_in_our_words(tmp_path):
     pytest.importorskip("torch")
     (tmp_path / "weights.pth").write_bytes(b"-not weights-")
-    with pytest.raises(ConvertError, match=r"weights.pth is no file of PyTorch weights") as error:
+    with pytest.raises(ConvertError, match=r"weights.pth is not a file of PyTorch weights") as error:
         read_arrays(tmp_path / "weights.pth")
     assert "weights_only" not in str(error.value)
 

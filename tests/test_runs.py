@@ -14,7 +14,7 @@ from aot_jax.runs import Run, RunError, lock
 def test_results_are_not_overwritten_unasked(tmp_path):
     out = tmp_path / "out"
     (out / "notes").mkdir(parents=True)
-    with pytest.raises(RunError, match="holds something already: continue that run with --resume"):
+    with pytest.raises(RunError, match="holds something already: continue it with --resume"):
         Run(out, {"depth": 2}).__enter__()
     with Run(out, {"depth": 2}, overwrite=True) as run:
         run.save({"frame": 0})

@@ -120,7 +120,7 @@ def _bind(config: Any, page: PageOptions) -> Any:
     try:
         return config.bind_socket()
     except SystemExit:  # uvicorn exits; it has printed the reason
-        raise RunError(f"port {page.port} cannot be had on {page.host}; choose another with --port") from None
+        raise RunError(f"port {page.port} is not available on {page.host}; choose another with --port") from None
 
 
 def has_desktop() -> bool:

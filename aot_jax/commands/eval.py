@@ -23,24 +23,37 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="example: python eval.py --split davis16 --config configs/aost.py --depth 2. The same command "
-        "again goes on after the videos that are finished.",
+        "again continues after the finished videos.",
     )
     parser.add_argument("--split", required=True, choices=SPLITS, help="benchmark split")
     add_network_flags(parser)
     parser.add_argument("--data", metavar="DIR", help="folder of datasets (default: $VOS_DATA or ./data)")
-    parser.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, of scalable models (default: all)")
-    parser.add_argument("--output", metavar="DIR", help="for masks and scores (default: results/SPLIT/CONFIG...)")
-    parser.add_argument("--overwrite", action="store_true", help="begin again in a folder of other results")
+    parser.add_argument(
+        "--depth", type=at_least(1), metavar="N", help="LSTT layers to run, for scalable models (default: all)"
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder for masks and scores (default: results/SPLIT/CONFIG...)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="start again in a folder with other results")
     parser.add_argument("--all_frames", action="store_true", help="YouTube-VOS at 30 frames a second instead of 6")
     parser.add_argument(
-        "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="of DAVIS, default 480p"
+        "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="resolution of DAVIS (default: 480p)"
     )
     multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
     parser.add_argument("--multi_scale", type=scale, nargs="*", metavar="SCALE", help=multi_scale)
     parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
-    parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
-    parser.add_argument("--devices", type=at_least(1), metavar="N", help="of this host, one video each (default: all)")
+    parser.add_argument(
+        "--max_long_edge",
+        type=at_least(0),
+        metavar="PIXELS",
+        help="longest edge of the network's input; 0: no limit (default: the config's)",
+    )
+    parser.add_argument(
+        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
+    )
+    parser.add_argument(
+        "--devices", type=at_least(1), metavar="N", help="devices of this host to use, one video each (default: all)"
+    )
     add_distributed_flags(parser)
     return parser
 

@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="example: python train.py --config configs/quickstart.py --config.train.steps=500. The same command "
-        "again goes on from the newest checkpoint.",
+        "again continues from the newest checkpoint.",
     )
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
@@ -59,6 +59,6 @@ def main(argv: list[str] | None = None) -> int:
         if sets and config.train.final_scores and jax.process_index() == 0:
             print(finish(model, next(iter(sets.values())), Path(config.train.output) / config.name))
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the newest checkpoint", file=sys.stderr)
+        print("stopped; the same command continues from the newest checkpoint", file=sys.stderr)
         return 130
     return 0

@@ -120,7 +120,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 "tensors alone, torch.save(model.state_dict(), FILE)"
             ) from error
         raise ConvertError(
-            f"{path} is no file of PyTorch weights, or was cut off; check the path or download it again"
+            f"{path} is not a file of PyTorch weights, or is truncated; check the path or download it again"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):

@@ -208,14 +208,14 @@ def _together(work: Callable[[], T]) -> T:
         any_failed(True)
         raise
     if any_failed(False):
-        raise HostError("another host has stopped with an error, see its own output; the same command goes on")
+        raise HostError("another host has stopped with an error, see its own output; the same command continues")
     return result
 
 
 @contextlib.contextmanager
 def _explained(output: Path) -> Iterator[None]:
     """Turn an interrupt or OSError into an error whose message states the remedy."""
-    goes_on = "the same command goes on after"
+    goes_on = "the same command continues after"
     try:
         yield
     except KeyboardInterrupt:

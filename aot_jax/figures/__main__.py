@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="scores.json of eval.py, or files like bench/results.json, which is read where none is given",
     )
-    plot.add_argument("--split", help="of eval.py, whose figures are drawn (default: that of the first)")
+    plot.add_argument("--split", help="split of eval.py whose figures are drawn (default: that of the first)")
     return parser
 
 

@@ -154,7 +154,7 @@ def open_source(
         (3, (4, 6), [1, 2])
     """
     if rate is not None and not 0 < rate < math.inf:
-        raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
+        raise FrameError(f"the frame rate is {rate}; give a positive one")
     source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
     if source.count == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")

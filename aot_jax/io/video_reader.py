@@ -197,7 +197,7 @@ class VideoReader:
                 if index >= stop - 1:
                     break
         if len(found) != stop - start:
-            raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, begin anew")
+            raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, start again")
         return found
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

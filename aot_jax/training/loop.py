@@ -113,7 +113,7 @@ def train(
                     score(Model(make_model(config), state.ema, config), done, run, evaluate, report)
                 if stopping:
                     store.wait()
-                    report.say(f"stopped at step {done}; the same command goes on from here")
+                    report.say(f"stopped at step {done}; the same command continues from here")
                     raise SystemExit(128 + (stop.asked or signal.SIGTERM))
             store.wait()
         if jax.process_index() == 0:
@@ -131,7 +131,7 @@ def check_agreement(state: TrainState, step: int) -> None:
     if len(set(found)) > 1:
         raise TrainError(
             f"step {step}: processes hold different parameters (sums {found}): start all with the same code, config "
-            "and data; the same command goes on from the newest checkpoint"
+            "and data; the same command continues from the newest checkpoint"
         )
 
 

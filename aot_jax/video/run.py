@@ -64,7 +64,9 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
 def explain(error: OSError) -> str:
     """Return a message for an OSError, with a remedy if the disk is full."""
     if error.errno in DISK_FULL:
-        return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
+        return (
+            f"no space left for results ({error}): finished masks are kept; free some space and continue with --resume"
+        )
     return str(error)
 
 

@@ -61,7 +61,7 @@ def read_progress(run: Run) -> Progress:
             return progress
     except TypeError:
         pass
-    raise RunError(f"{run.record} does not fit what is beside it; begin anew with --overwrite")
+    raise RunError(f"{run.record} does not match the other files of its folder; start again with --overwrite")
 
 
 def save_progress(
@@ -230,7 +230,7 @@ class _Walk:
             try:
                 self.tracker.load_state(self.run.folder / state)
             except TrackError as error:
-                raise RunError(f"{error}; begin anew with --overwrite") from error
+                raise RunError(f"{error}; start again with --overwrite") from error
             assert progress.frame is not None, "a state is that of a frame"
             finished += abs(progress.frame - first) + (stage == "forward")
         self.bar.update(finished - self.bar.n)

@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     export.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"to write, ending in {SUFFIX}")
     export.add_argument("--data", required=True, metavar="TEXT", help="what the network was trained on")
     export.add_argument("--licence", required=True, metavar="TEXT", help="licences of the data, and what they allow")
-    export.add_argument("--updates", type=int, metavar="N", help="of all stages (default: those of the run)")
+    export.add_argument("--updates", type=int, metavar="N", help="updates of all stages (default: those of the run)")
     export.add_argument("--scores", type=Path, metavar="FILE", help="JSON of scores to keep with the weights")
     show = commands.add_parser(
         "show",

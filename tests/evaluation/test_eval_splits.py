@@ -92,7 +92,7 @@ def test_davis_and_folders(tmp_path, monkeypatch, capsys, split):
     assert not list((tmp_path / "out").glob("*.zip"))
     assert (about["J&F"], about["J"], about["F"]) == (1, 1, 1)
     assert about["objects"] == (2 if split == "davis16" else 6)
-    assert "not scored, for no frame is left after the given ones: still" in printed.err
+    assert "not scored: there is no frame after the given masks: still" in printed.err
     assert about["videos"]["still"] == {"frames": 1, "fps": None}
 
 

@@ -41,9 +41,9 @@ def davis(root, line):
 def test_lists_of_sequences_name_no_other_folder(tmp_path, line):
     davis(tmp_path / "DAVIS", line)
     for split in ("davis16", "davis17", "davis17_testdev"):
-        with pytest.raises(DataError, match="is no name of a video"):
+        with pytest.raises(DataError, match="is not a name of a video"):
             load_split(split, tmp_path)
-    with pytest.raises(DataError, match="is no name of a video"):
+    with pytest.raises(DataError, match="is not a name of a video"):
         datasets.find("davis17", tmp_path)
 
 
@@ -58,9 +58,9 @@ def youtubevos(root, name, frames):
 @pytest.mark.parametrize("name", ["../../x", "/tmp", "a\0b", "..", ""])
 def test_meta_json_names_no_other_folder(tmp_path, name):
     youtubevos(tmp_path / "YouTubeVOS" / "2018", name, ["00000", "00005"])
-    with pytest.raises(DataError, match="is no name of a video"):
+    with pytest.raises(DataError, match="is not a name of a video"):
         load_split("youtubevos18", tmp_path)
-    with pytest.raises(DataError, match="is no name of a video"):
+    with pytest.raises(DataError, match="is not a name of a video"):
         datasets.find("youtube_vos18", tmp_path)
 
 
@@ -70,7 +70,7 @@ def test_meta_json_names_no_other_frame(tmp_path):
     for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
         (root / "valid" / folder / "cat").mkdir()
         Image.new("L", (8, 8), 1).save(root / "valid" / folder / "cat" / f"00000.{suffix}")
-    with pytest.raises(DataError, match="is no name of a frame"):
+    with pytest.raises(DataError, match="is not a name of a frame"):
         load_split("youtubevos18", tmp_path)
 
 

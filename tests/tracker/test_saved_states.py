@@ -74,9 +74,9 @@ def test_states_that_do_not_fit(model, tmp_path):
     whole = path.read_bytes()
     for name, content in {"half": whole[: len(whole) // 2], "empty": b"", "other": b"PK nothing"}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(TrackError, match=f"{name} is no saved state of a tracker"):
+        with pytest.raises(TrackError, match=f"{name} is not a saved state of a tracker"):
             tracker.load_state(tmp_path / name)
-    with pytest.raises(TrackError, match="missing is no saved state"):
+    with pytest.raises(TrackError, match="missing is not a saved state"):
         tracker.load_state(tmp_path / "missing")
     tracker.load_state(path)  # failed loads left the tracker as it was
     np.testing.assert_array_equal(tracker.step(FRAMES[2]), want)

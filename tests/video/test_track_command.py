@@ -65,7 +65,7 @@ def test_a_video_from_mask_to_overlay_and_exports(clip, mask, checkpoint, tmp_pa
     assert [sequence.name for sequence in split.sequences] == ["clip"]
 
     assert run(clip, out, *flags, *exports) == 2
-    assert "holds something already: continue that run with --resume" in capsys.readouterr().err
+    assert "holds something already: continue it with --resume" in capsys.readouterr().err
     assert run(clip, out, *flags, "--resume") == 0
     assert run(clip, out, *flags, "--resume", "--max_frames", 3) == 2
     assert "max_frames: 50 there, 3 now" in capsys.readouterr().err

@@ -171,7 +171,7 @@ def test_ctrl_c_keeps_finished_frames_and_resume_goes_on(painter, clip, mask, tm
     before = signal.getsignal(number)
     assert run(clip, out, "--mask", mask, "--random_weights") == 130
     assert signal.getsignal(number) is before
-    assert "stopped: finished masks are kept; go on with the same command and --resume" in capsys.readouterr().err
+    assert "stopped: finished masks are kept; continue with the same command and --resume" in capsys.readouterr().err
     assert len(upright_masks(out)) == 3
     assert not (out / "overlay.mp4").exists()
     assert run(clip, out, "--mask", mask, "--random_weights", "--resume") == 0

@@ -106,7 +106,7 @@ def check_names(path: Path, names: Iterable[str]) -> None:
         raise DataError(f"{path}: lists no video; unpack the set again")
     for name in names:
         if not is_plain(name):
-            raise DataError(f"{path}: {name!r} is no name of a video; unpack the set again")
+            raise DataError(f"{path}: {name!r} is not a name of a video; unpack the set again")
 
 
 def list_folders(folder: Path) -> list[str]:
