@@ -9,15 +9,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from aot_jax.io.files import expand
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
-from aot_jax.io.names import is_plain
+from aot_jax.io.names import video_name
 from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
 T = TypeVar("T")
 AHEAD = 4  # frames decoded ahead
-GLOB_SIGNS = "*?["
 VIDEO_SUFFIXES = {
     *(
         ".mp4",
@@ -77,7 +77,7 @@ class ImageSource:
 
     def __init__(self, paths: Sequence[Path], name: str, rate: Fraction = IMAGE_RATE) -> None:
         self.paths = list(paths)
-        self.name = name if is_plain(name) else "video"
+        self.name = video_name(name)
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = len(self.paths)
@@ -170,14 +170,12 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
     try:
         if path.is_dir():
             return _from_images(_images_of(path, no_frames), path.absolute().name, rate, warn, no_frames)
-        if not path.exists() and any(sign in text for sign in GLOB_SIGNS):
-            whole = path.absolute()
-            found = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-            if not found:
-                raise FrameError(f"{text}: no file has such a name; check the pattern")
-            if len(found) > 1:
-                return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
-            path = found[0]
+        found = expand(path)
+        if not found:
+            raise FrameError(f"{text}: no file has such a name; check the pattern")
+        if len(found) > 1:
+            return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
+        path = found[0]
         if path.suffix.lower() in FRAME_SUFFIXES:
             return _from_image(path, rate, warn)
     except OSError as error:

@@ -20,6 +20,7 @@ from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
 from aot_jax.typing import Size
 
 MAX_BYTES = 2**28  # largest file read, in bytes
+MAX_CLASSES = 100_000  # longest part of data.yaml that is read, in characters
 SIDES = 64  # sides of the polygon that stands for a circle
 
 
@@ -157,7 +158,7 @@ def _named_objects(path: Path) -> dict[int, int]:
     """Return {class: N} for each class that data.yaml names "object N"."""
     for folder in (path.parent, path.parent.parent):
         try:
-            text = (folder / "data.yaml").read_text(encoding="utf-8-sig")[:MAX_SHAPES]
+            text = (folder / "data.yaml").read_text(encoding="utf-8-sig")[:MAX_CLASSES]
         except (OSError, UnicodeDecodeError):
             continue
         return {int(number): int(i) for number, i in re.findall(r"(?m)^ *([0-9]{1,9}): *object ([0-9]{1,9})\s*$", text)}

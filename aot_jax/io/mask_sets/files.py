@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from aot_jax.io.files import expand
 from aot_jax.io.images import IMAGE_SUFFIXES
 from aot_jax.io.mask_sets.stored import MaskError
 from aot_jax.io.series import natural
 
-GLOB_SIGNS = "*?["
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # suffixes of lossless images
 KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # suffixes by priority: a folder's first kind
 NO_MASKS = {
@@ -33,13 +33,7 @@ def list_masks(given: Sequence[str | Path]) -> list[Path]:
     for item in given:
         path = Path(item)
         try:
-            if path.is_dir():
-                inside = _inside(path)
-            elif not path.exists() and any(sign in str(item) for sign in GLOB_SIGNS):
-                whole = path.absolute()
-                inside = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-            else:
-                inside = [path]
+            inside = _inside(path) if path.is_dir() else expand(path)
         except OSError as error:
             raise MaskError(f"{path}: cannot be read ({error.strerror or error})") from None
         if not inside:
