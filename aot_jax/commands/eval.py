@@ -40,6 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
     parser.add_argument("--devices", type=at_least(1), metavar="N", help="of this host, one video each (default: all)")
+    at_once = "videos on each device, for throughput; those of one size run as one batch (default: 1)"
+    parser.add_argument("--videos_at_once", type=at_least(1), default=1, metavar="N", help=at_once)
     add_distributed_flags(parser)
     return parser
 
@@ -58,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         scales=(1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES,
         flip=args.flip,
         devices=args.devices,
+        videos_at_once=args.videos_at_once,
     )
     try:
         join_hosts(args.distributed, args.coordinator, args.processes, args.process)

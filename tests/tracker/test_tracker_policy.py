@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aot_jax import Tracker
-from aot_jax.evaluation.segment import CompileCount
+from aot_jax.evaluation.timing import CompileCount
 from aot_jax.tracker.depth import PATIENCE, Pace
 from aot_jax.tracker.tracker import TrackError
 from aot_jax.tracker.tta import advance
