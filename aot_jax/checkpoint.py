@@ -2,6 +2,7 @@
 
 DIR/params/         orbax, the parameters
 DIR/model.json      config, and where the weights came from
+RUN/checkpoints/N/  state of a training run after N updates, whose averaged weights are read (aot_jax/training/store.py)
 FILE.safetensors    parameters, in float16 where `half` allows it; metadata: config, and their source
 FILE.sha256         checksum of that file, checked if present
 """
@@ -31,6 +32,7 @@ from aot_jax.typing import Params
 logging.getLogger("absl").setLevel(logging.WARNING)  # otherwise orbax logs every file
 
 SUFFIX = ".safetensors"
+STATE_CONFIG = "config/metadata"  # file in a training run's checkpoint that holds the config, as JSON
 KEPT = ("name", "seed", "model", "memory", "inference")  # config sections stored in a .safetensors file
 HALF_ERROR = 1e-3  # largest relative error (L2) of an array in float16; rounding alone gives 3e-4
 MAX_NAMES = 5  # parameter names listed in one error
@@ -41,7 +43,7 @@ class CheckpointError(ValueError):
 
 
 def find_params(path: str | Path) -> Path:
-    """Return the checkpoint at `path`: the file or folder itself, or a training run's final, else best weights.
+    """Return the checkpoint at `path`: the file or folder itself, or a training run's final, best or newest weights.
 
     Raises:
         CheckpointError: if there is none.
@@ -52,10 +54,14 @@ def find_params(path: str | Path) -> Path:
     for folder in (path, path / "weights", path / "best"):
         if (folder / "model.json").is_file():
             return folder
+    steps = sorted((path / "checkpoints").glob("[0-9]*"), key=lambda folder: (len(folder.name), folder.name))
+    for folder in (path, *reversed(steps)):
+        if (folder / STATE_CONFIG).is_file():
+            return folder
     raise CheckpointError(
         f"no checkpoint at {path}: neither it nor its folders weights/ and best/, which a training run writes, "
-        "hold params/ and model.json; name a .safetensors file, or a folder that train.py or python -m aot_jax.convert "
-        "wrote"
+        "hold params/ and model.json, and its checkpoints/ holds none that is complete; name a .safetensors file, "
+        "or a folder that train.py or python -m aot_jax.convert wrote"
     )
 
 
@@ -134,6 +140,8 @@ def read_description(path: Path) -> dict[str, Any]:
             with safe_open(path, "numpy") as file:
                 stored = file.metadata()
             description = {"config": json.loads(stored.pop("config")), "source": stored}
+        elif (path / STATE_CONFIG).is_file():
+            description = {"config": json.loads((path / STATE_CONFIG).read_text()), "source": {"step": int(path.name)}}
         else:
             description = json.loads((path / "model.json").read_text())
         if not isinstance(description["config"]["model"], dict):
@@ -142,7 +150,8 @@ def read_description(path: Path) -> dict[str, Any]:
             raise TypeError("its config has no name")
         return description
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        file_name = path if path.suffix == SUFFIX else path / "model.json"
+        state = (path / STATE_CONFIG).is_file()
+        file_name = path if path.suffix == SUFFIX else path / (STATE_CONFIG if state else "model.json")
         raise CheckpointError(
             f"{file_name} is not readable: {error!r}; copy the checkpoint again, or name another"
         ) from error
@@ -164,6 +173,8 @@ def read_params(path: Path, target: Params) -> Params:
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), target)
     path = path.absolute()
     try:
+        if (path / STATE_CONFIG).is_file():
+            return _read_average(path, target)
         with ocp.StandardCheckpointer() as checkpointer:
             # Check shapes first: orbax fails midway through a tensor of another shape.
             _check_shapes(path, checkpointer.metadata(path / "params").item_metadata.tree, target)
@@ -174,6 +185,17 @@ def read_params(path: Path, target: Params) -> Params:
         raise CheckpointError(
             f"the checkpoint {path} cannot be read: {error}; copy it again, or name another"
         ) from error
+
+
+def _read_average(path: Path, target: Params) -> Params:
+    handlers = ocp.CompositeCheckpointHandler(state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler())
+    with ocp.Checkpointer(handlers) as checkpointer:
+        _check_shapes(path, checkpointer.metadata(path).item_metadata.state.tree["ema"], target)
+        item = {"ema": target}
+        wanted = ocp.args.PyTreeRestore(
+            item, restore_args=ocp.checkpoint_utils.construct_restore_args(item), partial_restore=True
+        )
+        return checkpointer.restore(path, args=ocp.args.Composite(state=wanted)).state["ema"]
 
 
 def _read_file(path: Path, target: Params) -> Params:

@@ -46,7 +46,7 @@ def add_network_flags(
 
 
 def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --distributed and the flags for clusters that JAX does not recognise; see `start.join_hosts`."""
+    """Add --distributed and the flags for clusters that JAX does not recognise; see `start.hosts.join_hosts`."""
     parser.add_argument(
         "--distributed",
         action="store_true",

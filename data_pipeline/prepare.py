@@ -23,7 +23,8 @@ from typing import Any
 from aot_jax.io import datasets
 from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import VERSION, Recipe
-from aot_jax.start import cache_folder, load_tensorflow
+from aot_jax.start.cache import cache_folder
+from aot_jax.start.quiet_tensorflow import load_tensorflow
 from data_pipeline.records import PreparedSet
 from data_pipeline.scan import scan
 from data_pipeline.walk import check_on_bad_file

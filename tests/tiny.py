@@ -81,6 +81,11 @@ def of_block(block: str, *overrides: str) -> Model:
     return load(NETWORKS[block], f"model.depth={2 if block == 'gpm' else 1}", *overrides)
 
 
+def normal(*shape: int, seed: int = 0, dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    """Draw standard normal values."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
 def frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     """Draw a video (t, h, w, 3) uint8 of coarse noise that moves to the right."""
     rng = np.random.default_rng(seed)

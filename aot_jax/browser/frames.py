@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from aot_jax.io.frames import FrameError
 from aot_jax.io.sources import Source
 from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import Frame, VideoReader
@@ -44,8 +45,7 @@ class Frames:
         """Return a frame as a JPEG.
 
         Raises:
-            IndexError: there is no such frame.
-            FrameError: the frame cannot be read.
+            FrameError: there is no such frame, or it cannot be read.
         """
         with self._lock:
             if index in self._jpegs:
@@ -75,11 +75,11 @@ class Frames:
     def _pixels(self, index: int) -> np.ndarray:
         if self._reading is None or not self._next <= index <= self._next + NEAR:
             if self._index is not None and not 0 <= index < len(self._index):
-                raise IndexError(f"{self._source.name} has no frame {index}")
+                raise FrameError(f"{self._source.name} has no frame {index}")
             self._reading, self._next = self.from_frame(index), index
         for frame in self._reading:
             self._next = frame.index + 1
             if frame.index == index:
                 return frame.pixels
         self._reading = None
-        raise IndexError(f"{self._source.name} has no frame {index}")
+        raise FrameError(f"{self._source.name} has no frame {index}")

@@ -12,7 +12,7 @@ from aot_jax.evaluation.benchmark import ERRORS, Options, Stopped, evaluate, for
 from aot_jax.evaluation.splits import SPLITS
 from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
-from aot_jax.start import join_hosts
+from aot_jax.start.hosts import join_hosts
 
 SCALES = (1.2, 1.3, 1.4)  # default scales of test-time augmentation (paper, section 5)
 

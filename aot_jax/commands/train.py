@@ -19,7 +19,7 @@ from aot_jax.evaluation.held_out import finish, load_sets, score_sets
 from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
 from aot_jax.io.datasets import DataError
 from aot_jax.runs import RunError
-from aot_jax.start import join_hosts
+from aot_jax.start.hosts import join_hosts
 from aot_jax.training.loop import TrainError, train
 from data_pipeline.pipeline import make_batches
 

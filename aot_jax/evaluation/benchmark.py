@@ -22,7 +22,8 @@ from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.metrics import MetricsError, summarise
 from aot_jax.network import NetworkChoice, find_network
-from aot_jax.runs import DISK_FULL, Run, RunError, deciding
+from aot_jax.runs import DISK_FULL, Run, RunError
+from aot_jax.settings import deciding
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker, TrackError
 

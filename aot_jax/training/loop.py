@@ -16,7 +16,7 @@ from aot_jax.checkpoint import save_params
 from aot_jax.convert import load_weights
 from aot_jax.network import Model, check_crop, init_params, load_params, make_model
 from aot_jax.runs import lock
-from aot_jax.start import StopSignal
+from aot_jax.start.hosts import StopSignal
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place

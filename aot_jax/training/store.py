@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.runs import deciding, differences
+from aot_jax.settings import deciding, differences
 from aot_jax.training.state import TrainState
 
 

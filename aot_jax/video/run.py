@@ -10,8 +10,9 @@ from aot_jax.io.frames import FrameError
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import FoundNetwork, find_network
-from aot_jax.runs import DISK_FULL, Run, RunError, deciding
-from aot_jax.start import StopSignal
+from aot_jax.runs import DISK_FULL, Run, RunError
+from aot_jax.settings import deciding
+from aot_jax.start.hosts import StopSignal
 from aot_jax.tracker.tracker import Tracker, TrackError
 from aot_jax.video import limits
 from aot_jax.video.options import TrackOptions

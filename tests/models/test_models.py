@@ -11,11 +11,12 @@ import tiny
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.config import load_config
+from aot_jax.configs.__main__ import count_parameters
 from aot_jax.memory import empty_memory
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.lstt import FrameKV
 from aot_jax.network import init_params, make_model
-from aot_jax.propagate import begin, step
+from aot_jax.propagate import begin, memorize, step
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -38,17 +39,11 @@ COUNTS = {
     "deaotl_r50": 19_814_894,
     "deaotl_swinb": 70_303_654,
 }
-MASK_TOKEN = 256  # parameters of the unused mask token in the release's block v1, which the counts above include
 
 
 @functools.cache
 def count(name, *overrides):
-    """Count parameters as the authors do: without the four vectors of a frozen batch norm."""
-    config = load_config(name, overrides)
-    leaves = tiny.shapes(make_model(config))
-    frozen = {path[:-1] for path in leaves if path[-1] == "var"}
-    total = sum(math.prod(leaf.shape) for path, leaf in leaves.items() if path[:-1] not in frozen)
-    return total + (MASK_TOKEN if config.model.block == "v1" else 0)
+    return count_parameters(load_config(name, overrides))
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -227,12 +222,24 @@ def test_position_embeddings_change_what_comes_out(override):
         assert np.abs(a - b).max() > 0.01
 
 
-@pytest.mark.parametrize("frames", [0, 3])
-def test_short_term_frames(frames):
-    model = tiny.load("aost", "model.identities=4", "model.depth=1", f"model.short_term_frames={frames}")
-    logits = two_frames(model)
-    assert logits[1].shape == (1, 9, 13, 5)
-    assert np.isfinite(logits).all()
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_short_term_attention_reads_this_many_frames(count):
+    """With one layer and given masks, a frame reaches a later one through short-term memory only."""
+    model = tiny.load("aost", "model.identities=4", "model.depth=1", f"model.short_term_frames={count}")
+
+    @jax.jit
+    def last(params, frames):
+        _, frame_kv = step(model.module, params, None, frames[0], mask=masks())
+        memory = begin(model.module, params, frame_kv, masks(), 1)
+        for t, frame in enumerate(frames[1:-1], 1):
+            _, frame_kv = step(model.module, params, memory, frame)
+            memory = memorize(model.module, params, memory, frame_kv, masks(), t, keep=False)
+        return step(model.module, params, memory, frames[-1])[0]
+
+    frames = [tiny.features(1, *GRID, seed=t) for t in range(4)]
+    others = [[*frames[:t], tiny.features(1, *GRID, seed=9), *frames[t + 1 :]] for t in (2, 1)]
+    changed = [not np.array_equal(last(model.params, other), last(model.params, frames)) for other in others]
+    assert changed == [count >= 1, count >= 2]
 
 
 def test_bank_without_patches_reads_one_pixel_of_each_patch():

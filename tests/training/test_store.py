@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from aot_jax.checkpoint import CheckpointError
+from aot_jax.checkpoint import CheckpointError, find_params, read_description, read_params
 from aot_jax.config import load_config
 from aot_jax.training.state import TrainState
 from aot_jax.training.store import Store
@@ -36,6 +36,20 @@ def test_the_newest_and_each_nth_are_kept(tmp_path):
         found = store.restore(state_at(0))
     for got, want in zip(jax.tree.leaves(found), jax.tree.leaves(state_at(7)), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_the_averaged_weights_of_an_unfinished_run_are_read(tmp_path):
+    average = {"w": jnp.arange(6.0).reshape(2, 3) / 7}
+    with Store(tmp_path, make_config()) as store:
+        for step in (9, 10):
+            store.save(state_at(step).replace(ema=average))
+    newest = find_params(tmp_path)
+    assert newest == tmp_path / "checkpoints" / "10"
+    assert read_description(newest)["source"] == {"step": 10}
+    assert read_description(newest)["config"]["name"] == "aost"
+    np.testing.assert_array_equal(read_params(newest, state_at(0).params)["w"], average["w"])
+    with pytest.raises(CheckpointError, match="lacks, or has in another shape: v"):
+        read_params(newest, {"v": jnp.zeros(2)})
 
 
 def test_another_config_is_refused_and_shown(tmp_path):
