@@ -13,7 +13,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from aot_jax.io.files import atomic_write, clear_remains
+from aot_jax.errors import ReportedError
+from aot_jax.io.files import clear_remains, write_text
 from aot_jax.settings import differences
 
 LOCK = ".lock"
@@ -21,7 +22,7 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a full disk o
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of a file system without locks
 
 
-class RunError(ValueError):
+class RunError(ReportedError):
     """A folder that holds another run, is in use by one, or has a record that cannot be used."""
 
 
@@ -58,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: if the file holds something else.
     """
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, RecursionError) as error:
@@ -67,8 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object to a JSON file atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(dict(content), indent=2) + "\n")
+    write_text(path, json.dumps(dict(content), indent=2) + "\n")
 
 
 class Run:

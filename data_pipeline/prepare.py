@@ -211,6 +211,6 @@ def _digest(lines: list[str]) -> str:
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Let one process at a time prepare, on this machine or on a shared disk that supports locks."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.config import load_config
+from aot_jax.convert import release_tensors
 from aot_jax.models.aot import Features
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.layers import Conv
@@ -66,6 +67,18 @@ def draw(model, seed: int = 0) -> Params:
             noise = noise * math.sqrt(2 / math.prod(leaf.shape[:2] if depthwise else leaf.shape[:-1]))
         flat[path] = noise
     return jax.tree.map(jnp.asarray, unflatten_dict(flat))
+
+
+def released(name, *overrides, seed=0):
+    """Return parameters of a config, and the same arrays under the release's names."""
+    config = load_config(name, overrides)
+    params = draw(make_model(config), seed)
+    flat = flatten_dict(params)
+    arrays = {
+        name: np.asarray(tensor.layout.to_torch(np.asarray(flat[tensor.path])))
+        for name, tensor in release_tensors(config).items()
+    }
+    return config, params, arrays
 
 
 @functools.cache

@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from aot_jax.evaluation.benchmark import ERRORS, Options, Stopped, evaluate, format_outcome
+from aot_jax.evaluation.benchmark import Options, Stopped, evaluate, format_outcome
 from aot_jax.evaluation.splits import SPLITS
 from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
+from aot_jax.start import reports_errors
 from aot_jax.start.hosts import join_hosts
 
 SCALES = (1.2, 1.3, 1.4)  # default scales of test-time augmentation (paper, section 5)
@@ -46,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
@@ -65,9 +67,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         join_hosts(args.distributed, args.coordinator, args.processes, args.process)
         outcome = evaluate(options, network_choice(args, overrides))
-    except (*ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except (Stopped, KeyboardInterrupt) as stopped:
         print(str(stopped) or "stopped", file=sys.stderr)
         return 130

@@ -10,39 +10,28 @@ from typing import Any, TypeVar
 import jax
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError
+from aot_jax.errors import ReportedError
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
 from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.score import SetScores
 from aot_jax.evaluation.splits import Split, load_split
-from aot_jax.io.datasets import DataError
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
-from aot_jax.metrics import MetricsError, summarise
+from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
 from aot_jax.runs import DISK_FULL, Run, RunError
 from aot_jax.settings import deciding
 from aot_jax.tracker.batch import FrameTracker
-from aot_jax.tracker.tracker import Tracker, TrackError
+from aot_jax.tracker.tracker import Tracker
 
 T = TypeVar("T")
 
 
-class HostError(RuntimeError):
+class HostError(ReportedError):
     """Another host has stopped with an error and reports it itself."""
 
 
 class Stopped(RuntimeError):
     """The run was interrupted; the message says how to resume it."""
-
-
-# Exceptions of `evaluate` for bad input, besides OSError.
-ERRORS = (
-    *(ConfigError, CheckpointError, DataError, RunError, HostError),
-    *(FrameError, MaskError, TrackError, MetricsError),
-)
 
 
 @dataclass(frozen=True)
@@ -80,8 +69,9 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about the videos and their scores."""
-        return (*(warning for timing in self.timings.values() for warning in timing.warnings), *self.found.warnings)
+        """Warnings about the videos and their scores, each once: given masks may be ground truth too."""
+        tracked = (warning for timing in self.timings.values() for warning in timing.warnings)
+        return tuple(dict.fromkeys((*tracked, *self.found.warnings)))
 
 
 def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
@@ -96,7 +86,7 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
 
     Raises:
         Stopped: the run was interrupted.
-        One of `ERRORS`, OSError: input cannot be used, or a file cannot be read or written.
+        ReportedError, OSError: input cannot be used, or a file cannot be read or written.
     """
     split = load_split(options.split, options.data, options.resolution, options.all_frames)
     network = find_network(choice)

@@ -12,7 +12,7 @@ from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.io.datasets import DataError
-from aot_jax.io.files import atomic_write
+from aot_jax.io.files import write_text
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
@@ -130,8 +130,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    with atomic_write(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
+    write_text(run / "scores.json", json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
     draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
 

@@ -39,6 +39,16 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, whatever the locale, atomically; file names keep their bytes.
+
+    Raises:
+        OSError: the file cannot be written; the error names it.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
 def empty_folder(folder: Path, *patterns: str) -> None:
     """Make a folder and remove files in it that match a pattern, such as those of an earlier, longer run."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.images import (
     IMAGE_SUFFIXES,
     IMAGES,
@@ -16,6 +17,7 @@ from aot_jax.io.images import (
     decode_image,
     explain_errors,
     open_image,
+    write_image,
 )
 from aot_jax.io.series import choose_frames, natural, order_note
 
@@ -23,7 +25,7 @@ __all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors",
 FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
-class FrameError(ValueError):
+class FrameError(ReportedError):
     """A frame or folder of frames cannot be used; the message says why and what to do."""
 
 
@@ -150,9 +152,9 @@ def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
 
 
 def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
-    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG.
+    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG, atomically.
 
     Raises:
         OSError: the file cannot be written.
     """
-    Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
+    write_image(path, pixels, format="JPEG", quality=95, subsampling=0)

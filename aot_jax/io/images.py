@@ -4,8 +4,9 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
@@ -13,6 +14,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+
+from aot_jax.io.files import atomic_write
 
 MAX_PIXELS = 2**27  # most pixels of one image; a small PNG can claim billions (a decompression bomb)
 ORIENTATION = 0x0112  # EXIF tag of the orientation
@@ -101,6 +104,16 @@ def explain_errors(path: str | Path, error: type[Exception]) -> Iterator[None]:
         raise error(f"{path}: no such file; check the path") from None
     except Exception as reason:  # broken bytes make Pillow raise nearly anything: SyntaxError, struct.error, zlib.error
         raise error(f"{path}: cannot be read ({reason}); copy or export the file again") from reason
+
+
+def write_image(path: str | Path, image: Image.Image | np.ndarray, format: str = "PNG", **options: Any) -> None:
+    """Write an image, or its pixels (h, w) or (h, w, 3 or 4) uint8, atomically; `options` are Pillow's.
+
+    Raises:
+        OSError: the file cannot be written; the error names it.
+    """
+    with atomic_write(path) as temporary:
+        (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(temporary, format, **options)
 
 
 def orientation(image: Image.Image) -> int:

@@ -49,6 +49,6 @@ def _remove_unfinished(folder: Path) -> None:
 def _processor() -> str:
     """Return a name for this kind of processor."""
     flags = ""
-    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as lines:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()}-{hashlib.sha256(flags.encode()).hexdigest()[:8]}"

@@ -19,7 +19,7 @@ def use_huge_pages() -> None:
     GLIBC_TUNABLES=glibc.malloc.hugetlb=0, is kept.
     """
     try:
-        mode = KERNEL_MODE.read_text()
+        mode = KERNEL_MODE.read_text(encoding="utf-8")
     except OSError:
         return
     tunables = huge_page_tunables(os.environ, platform.libc_ver(), mode)

@@ -4,10 +4,11 @@ from collections.abc import Collection
 
 import numpy as np
 
+from aot_jax.errors import ReportedError
 from aot_jax.typing import Size
 
 
-class TrackError(ValueError):
+class TrackError(ReportedError):
     """A frame, mask or depth that a tracker cannot take."""
 
 

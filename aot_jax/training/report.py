@@ -29,7 +29,7 @@ class Report:
         self._board: Any = None
         if not quiet:
             run.mkdir(parents=True, exist_ok=True)
-            self._lines = (run / "figures.jsonl").open("a")
+            self._lines = (run / "figures.jsonl").open("a", encoding="utf-8")
             with contextlib.suppress(ImportError):
                 self._tf = load_tensorflow()
                 self._board = self._tf.summary.create_file_writer(str(run / "tensorboard"))

@@ -8,11 +8,13 @@ import tiny
 from miniature import Miniature, Oracle
 from PIL import Image
 
+from aot_jax.evaluation.benchmark import Outcome
 from aot_jax.evaluation.ground_truth import score_folders, score_split
 from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
 from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.evaluation.timing import Timing
 from aot_jax.io.datasets import ListedObject
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.metrics import MetricsError, score_sequence, summarise
@@ -142,6 +144,14 @@ def test_void_in_a_given_mask_is_no_object(tmp_path):
     oracle = Oracle(made.answers)
     run_split([[oracle]], load_split("folder", tmp_path), tmp_path / "out")
     assert oracle.given[2] == [1, 4, 9]
+
+
+def test_a_note_of_masks_that_are_given_and_scored_is_told_once(tmp_path):
+    note, own = "a: colours are numbered: 1 #ff0000, 2 #0000ff", "b: a single frame"
+    timings = {"a": Timing(1, 1.0, warnings=(note,)), "b": Timing(1, 1.0, warnings=(own,))}
+    split = Split("folder", (), tmp_path)
+    outcome = Outcome(split, tmp_path, SetScores({}, (note, "sparse")), timings, None)
+    assert outcome.warnings == (note, own, "sparse")
 
 
 def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):
