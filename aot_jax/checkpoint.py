@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.files import atomic_write, write_text
 from aot_jax.typing import Params
 
@@ -38,7 +39,7 @@ HALF_ERROR = 1e-3  # largest relative error (L2) of an array in float16; roundin
 MAX_NAMES = 5  # parameter names listed in one error
 
 
-class CheckpointError(ValueError):
+class CheckpointError(ReportedError):
     """A checkpoint that cannot be written, read, or used with a config."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.files import clear_remains, write_text
 from aot_jax.settings import differences
 
@@ -21,7 +22,7 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a full disk o
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of a file system without locks
 
 
-class RunError(ValueError):
+class RunError(ReportedError):
     """A folder that holds another run, is in use by one, or has a record that cannot be used."""
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from aot_jax.io.datasets import DataError
+from aot_jax.start import reports_errors
 from configs.common import get_config
 from data_pipeline.pipeline import thread_batches
 from data_pipeline.samples import Samples, describe
@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run one measurement and print it; returns the exit code, 2 for unusable data."""
     arguments = make_parser().parse_args(argv)
@@ -76,11 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     data.update({"crop": arguments.crop, "merge_probability": merge, "augmentation": arguments.augmentation})
     data.datasets = tuple((name, 1) for name in arguments.datasets)
     begin = time.perf_counter()
-    try:
-        samples = Samples(data, seed=0)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    samples = Samples(data, seed=0)
     data.prefetch = arguments.workers  # batches of one clip
     clips = thread_batches(samples, range(WARM_UP + arguments.clips), 1, arguments.workers)
     for _ in itertools.islice(clips, WARM_UP):

@@ -26,9 +26,7 @@ from aot_jax.browser.cutout import cut_out
 from aot_jax.browser.guard import HEADERS, Guard
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
-from aot_jax.video.render import RenderError
+from aot_jax.errors import ReportedError
 
 MOST_BYTES = 64 << 20  # largest body of a request, in bytes
 PAGE = (
@@ -37,7 +35,7 @@ PAGE = (
 )
 TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 HELD = "Another browser window has this video open. Close it there, then reload this page."
-EXPECTED = (SessionError, FrameError, MaskError, RenderError, OSError)  # errors shown on the page
+EXPECTED = (ReportedError, OSError)  # errors shown on the page
 
 
 class Server:

@@ -8,10 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from aot_jax.evaluation.benchmark import ERRORS, Options, Stopped, evaluate, format_outcome
+from aot_jax.evaluation.benchmark import Options, Stopped, evaluate, format_outcome
 from aot_jax.evaluation.splits import SPLITS
 from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
+from aot_jax.start import reports_errors
 from aot_jax.start.hosts import join_hosts
 
 SCALES = (1.2, 1.3, 1.4)  # default scales of test-time augmentation (paper, section 5)
@@ -40,10 +41,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help="0: any (default: the config's)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
     parser.add_argument("--devices", type=at_least(1), metavar="N", help="of this host, one video each (default: all)")
+    at_once = "videos on each device, for throughput; those of one size run as one batch (default: 1)"
+    parser.add_argument("--videos_at_once", type=at_least(1), default=1, metavar="N", help=at_once)
     add_distributed_flags(parser)
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
@@ -58,13 +62,11 @@ def main(argv: list[str] | None = None) -> int:
         scales=(1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES,
         flip=args.flip,
         devices=args.devices,
+        videos_at_once=args.videos_at_once,
     )
     try:
         join_hosts(args.distributed, args.coordinator, args.processes, args.process)
         outcome = evaluate(options, network_choice(args, overrides))
-    except (*ERRORS, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except (Stopped, KeyboardInterrupt) as stopped:
         print(str(stopped) or "stopped", file=sys.stderr)
         return 130

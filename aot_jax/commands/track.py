@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from aot_jax.flags import above_zero, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
+from aot_jax.runs import RunError
+from aot_jax.start import reports_errors
 from aot_jax.video.exports import EXPORTS
 from aot_jax.video.options import PageOptions, TrackOptions
-from aot_jax.video.run import ERRORS, explain, track_video
+from aot_jax.video.run import explain, track_video
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -69,6 +71,7 @@ def read_options(args: argparse.Namespace, overrides: Sequence[str]) -> TrackOpt
     return TrackOptions(**{field.name: own[field.name] for field in fields(TrackOptions)})
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used, 130 if it was stopped."""
     args, overrides = parse_args(make_parser(), argv)
@@ -87,12 +90,8 @@ def main(argv: list[str] | None = None) -> int:
             open_page(options, PageOptions(args.host, args.port), warn)
             return 0
         output = track_video(options, warn)
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        return 2
+        raise RunError(explain(error)) from error
     except KeyboardInterrupt:
         output = None
     if output is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.images import (
     IMAGE_SUFFIXES,
     IMAGES,
@@ -24,7 +25,7 @@ __all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors",
 FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
-class FrameError(ValueError):
+class FrameError(ReportedError):
     """A frame or folder of frames cannot be used; the message says why and what to do."""
 
 

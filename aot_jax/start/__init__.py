@@ -4,15 +4,19 @@ Importing it loads neither JAX nor the rest of the package.
 """
 
 import contextlib
+import functools
 import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
+from aot_jax.errors import ReportedError
 from aot_jax.start.cache import keep_compiled
 from aot_jax.start.huge_pages import use_huge_pages
 from aot_jax.start.trouble import machine_trouble
+
+P = ParamSpec("P")
 
 
 def prepare_process() -> None:
@@ -34,6 +38,20 @@ def run(main: Callable[[], int]) -> NoReturn:
     with told():
         code = main()
     sys.exit(code)
+
+
+def reports_errors(main: Callable[P, int]) -> Callable[P, int]:
+    """Decorate a command's `main`: a `ReportedError` or OSError becomes one line and exit code 2."""
+
+    @functools.wraps(main)
+    def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except (ReportedError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return reporting
 
 
 @contextlib.contextmanager

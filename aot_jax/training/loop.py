@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import save_params
 from aot_jax.convert import load_weights
+from aot_jax.errors import ReportedError
 from aot_jax.network import Model, check_crop, init_params, load_params, make_model
 from aot_jax.runs import lock
 from aot_jax.start.hosts import StopSignal
@@ -27,7 +28,7 @@ Batches = Callable[[int, int, int], Iterator[dict[str, np.ndarray]]]  # (start s
 Evaluate = Callable[[Model, Path], dict[str, float]]  # (model, folder for masks) to scores, with "J&F"
 
 
-class TrainError(RuntimeError):
+class TrainError(ReportedError):
     """A run that cannot start or continue."""
 
 

@@ -6,13 +6,11 @@ python -m aot_jax.weights export runs/aost --output aost.safetensors --data "DAV
 import argparse
 import datetime
 import json
-import sys
 from pathlib import Path
 
 from aot_jax.checkpoint import SUFFIX, CheckpointError, find_params, read_description, write_file
-from aot_jax.config import ConfigError
 from aot_jax.network import config_of, load_params
-from aot_jax.start import run
+from aot_jax.start import reports_errors, run
 from aot_jax.weights import SHIPPED
 
 
@@ -72,17 +70,14 @@ def export(args: argparse.Namespace) -> None:
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB, and its .sha256")
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args = make_parser().parse_args(argv)
-    try:
-        if args.command == "export":
-            export(args)
-        else:
-            print(json.dumps(read_description(find_params(args.file)), indent=2))
-    except (CheckpointError, ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.command == "export":
+        export(args)
+    else:
+        print(json.dumps(read_description(find_params(args.file)), indent=2))
     return 0
 
 

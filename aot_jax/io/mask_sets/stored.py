@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.images import JPEG_START, MASKS, PNG, Kinds, decode_image
 from aot_jax.typing import Size
 
@@ -17,7 +18,7 @@ _CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # weights that turn (r, g, b) 
 _GREY = 0x010101  # factor that turns a grey level into its colour
 
 
-class MaskError(ValueError):
+class MaskError(ReportedError):
     """A mask cannot be used; the message says which, why, and what to do."""
 
 
