@@ -42,18 +42,14 @@ def make_parser() -> argparse.ArgumentParser:
     multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
     parser.add_argument("--multi_scale", type=scale, nargs="*", metavar="SCALE", help=multi_scale)
     parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
-    parser.add_argument(
-        "--max_long_edge",
-        type=at_least(0),
-        metavar="PIXELS",
-        help="longest edge of the network's input; 0: no limit (default: the config's)",
-    )
-    parser.add_argument(
-        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
-    )
-    parser.add_argument(
-        "--devices", type=at_least(1), metavar="N", help="devices of this host to use, one video each (default: all)"
-    )
+    edge = "longest edge of the network's input; 0: no limit (default: the config's)"
+    parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
+    dtype = "dtype of the network's arithmetic (default: the config's)"
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help=dtype)
+    devices = "devices of this host to use (default: all)"
+    parser.add_argument("--devices", type=at_least(1), metavar="N", help=devices)
+    at_once = "videos on each device, for throughput; those of one size run as one batch (default: 1)"
+    parser.add_argument("--videos_at_once", type=at_least(1), default=1, metavar="N", help=at_once)
     add_distributed_flags(parser)
     return parser
 
@@ -73,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         scales=(1.0,) if args.multi_scale is None else tuple(args.multi_scale) or SCALES,
         flip=args.flip,
         devices=args.devices,
+        videos_at_once=args.videos_at_once,
     )
     try:
         join_hosts(args.distributed, args.coordinator, args.processes, args.process)

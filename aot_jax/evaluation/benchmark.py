@@ -1,6 +1,7 @@
 """Run a whole evaluation: segment the unfinished videos of a split, score them, write results and archive."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +15,12 @@ from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
 from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.score import SetScores
-from aot_jax.evaluation.segment import VideoTracker
 from aot_jax.evaluation.splits import Split, load_split
 from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
 from aot_jax.runs import DISK_FULL, Run, RunError
 from aot_jax.settings import deciding
+from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Options:
     scales: tuple[float, ...] = (1.0,)  # input scales, averaged over
     flip: bool = False  # average over mirrored frames too
     devices: int | None = None  # most devices of this host to use; None: all
+    videos_at_once: int = 1  # on each device
 
     @property
     def tracking(self) -> dict[str, Any]:
@@ -94,16 +96,17 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
     depth = Tracker(model, options.depth, **options.tracking).depth
     output = options.output or Path("results") / options.split / run_name(network.config, options, depth)
 
-    def make_trackers(videos: int) -> list[Tracker]:
+    def make_trackers(videos: int) -> list[list[Tracker]]:
         models = copy_to_devices(model, videos, options.devices)
-        return [Tracker(own, depth, **options.tracking) for own in models]
+        at_once = min(options.videos_at_once, math.ceil(videos / len(models)))
+        return [[Tracker(own, depth, **options.tracking) for _ in range(at_once)] for own in models]
 
     settings = describe(network.config, network.checkpoint, options, depth)
     return run_and_score(make_trackers, split, output, settings, options.overwrite)
 
 
 def run_and_score(
-    make_trackers: Callable[[int], Sequence[VideoTracker]],
+    make_trackers: Callable[[int], Sequence[Sequence[FrameTracker]]],
     split: Split,
     output: Path,
     settings: Mapping[str, object],
@@ -112,7 +115,7 @@ def run_and_score(
     """Segment the unfinished videos of this host's share of a split; host 0 then scores and packs the whole split.
 
     Args:
-        make_trackers: returns one tracker per device, for a number of videos.
+        make_trackers: returns the trackers of each device, for a number of videos.
         split: split to evaluate.
         output: results folder, shared by all hosts.
         settings: settings of the run; a folder with masks of other settings is refused.

@@ -61,7 +61,7 @@ def list_frames(
         raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
     images = [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
     if not images:
-        raise FrameError(f"{folder}: no {' '.join(endings)} image in it, but {what_is_in(folder)}")
+        raise FrameError(f"{folder}: no {' '.join(endings)} image in it{what_is_in(folder)}")
     return order_frames(images) if suffixes else take_frames(images, warn)
 
 
@@ -100,9 +100,9 @@ def what_is_in(folder: Path) -> str:
     if folders:
         parts.append("folders, as " + ", ".join(folders[:3]))
     if not parts:
-        return "nothing; give the folder that holds the images"
+        return "; give the folder that holds the images"
     remedy = "give the one that holds the images" if folders else "convert them to JPEG or PNG, or give another folder"
-    return f"{' and '.join(parts)}; {remedy}"
+    return f", but {' and '.join(parts)}; {remedy}"
 
 
 def _visible(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -23,7 +24,8 @@ HEAD = 32  # bytes at the start of a file that identify its format
 
 Kinds = Mapping[bytes, type[ImageFile]]  # Pillow's plugin for each accepted file signature
 PNG: Kinds = {b"\x89PNG\r\n\x1a\n": PngImageFile}
-JPEG_OR_PNG: Kinds = {b"\xff\xd8\xff": JpegImageFile, **PNG}
+JPEG_START = b"\xff\xd8\xff"
+JPEG_OR_PNG: Kinds = {JPEG_START: JpegImageFile, **PNG}
 IMAGES: Kinds = {
     **JPEG_OR_PNG,
     b"RIFF": WebPImageFile,
@@ -31,7 +33,27 @@ IMAGES: Kinds = {
     b"II*\0": TiffImageFile,
     b"MM\0*": TiffImageFile,
 }
+MASKS: Kinds = {**IMAGES, b"GIF8": GifImageFile}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".gif",
+        ".apng",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".vob",
+    ),
+    *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
+)
 
 
 def decode_image(
@@ -88,7 +110,7 @@ def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exc
         raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
     if plugin is WebPImageFile:
         _check_size(*_webp_size(head), path, error)  # its decoder allocates the canvas when it is opened
-    image = plugin(stream, str(path))
+    image = plugin(stream)  # with a file name, Pillow would map grey TIFFs into memory, and turn these wrongly
     _check_size(image.width, image.height, path, error)
     return image, head
 

@@ -11,8 +11,6 @@ from aot_jax.typing import Size
 class TrackError(ReportedError):
     """A frame, mask or depth that a tracker cannot take."""
 
-    video: int | None = None  # its number, where several are tracked at once
-
 
 def check_frame(frame: np.ndarray, size: Size | None) -> np.ndarray:
     """Check a frame and return it, (h, w, 3) uint8; `size` is that of the frames before, None for the first.

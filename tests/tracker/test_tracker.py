@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from aot_jax import Tracker
-from aot_jax.evaluation.segment import CompileCount
+from aot_jax.evaluation.timing import CompileCount
 from aot_jax.memory import EMPTY
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest

@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from aot_jax import Tracker
-from aot_jax.evaluation.segment import CompileCount
+from aot_jax.evaluation.timing import CompileCount
 from aot_jax.tracker.tracker import TrackError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
