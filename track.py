@@ -1,4 +1,4 @@
-"""Track objects through a video of your own: their masks in one frame, and out come their masks in every frame.
+"""Track objects through a video of your own: give their masks in one frame, get their masks in every frame.
 
 python track.py --help
 """

@@ -26,7 +26,8 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from aot_jax.io.files import atomic_write
+from aot_jax.errors import ReportedError
+from aot_jax.io.files import atomic_write, write_text
 from aot_jax.typing import Params
 
 logging.getLogger("absl").setLevel(logging.WARNING)  # otherwise orbax logs every file
@@ -38,7 +39,7 @@ HALF_ERROR = 1e-3  # largest relative error (L2) of an array in float16; roundin
 MAX_NAMES = 5  # parameter names listed in one error
 
 
-class CheckpointError(ValueError):
+class CheckpointError(ReportedError):
     """A checkpoint that cannot be written, read, or used with a config."""
 
 
@@ -92,7 +93,7 @@ def save_params(
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
+            f"cannot write the checkpoint {path}: {error}; free some space, or name another folder"
         ) from error
     try:
         # Only this process writes, even in a run of several.
@@ -103,7 +104,7 @@ def save_params(
         with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
             checkpointer.save(temporary / "params", jax.device_get(params))
         description = {"config": json.loads(config.to_json_best_effort()), "source": source}
-        (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n")
+        (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         temporary.chmod(0o777 & ~_umask())
         replaced = temporary / "replaced"
         if path.exists():
@@ -117,7 +118,7 @@ def save_params(
         shutil.rmtree(path / "replaced", ignore_errors=True)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the checkpoint {path}: {error}; make room, or name another folder"
+            f"cannot write the checkpoint {path}: {error}; free some space, or name another folder"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -141,9 +142,12 @@ def read_description(path: Path) -> dict[str, Any]:
                 stored = file.metadata()
             description = {"config": json.loads(stored.pop("config")), "source": stored}
         elif (path / STATE_CONFIG).is_file():
-            description = {"config": json.loads((path / STATE_CONFIG).read_text()), "source": {"step": int(path.name)}}
+            description = {
+                "config": json.loads((path / STATE_CONFIG).read_text(encoding="utf-8")),
+                "source": {"step": int(path.name)},
+            }
         else:
-            description = json.loads((path / "model.json").read_text())
+            description = json.loads((path / "model.json").read_text(encoding="utf-8"))
         if not isinstance(description["config"]["model"], dict):
             raise TypeError("its config has no model")
         if not isinstance(description["config"].get("name"), str | None):
@@ -201,7 +205,7 @@ def _read_average(path: Path, target: Params) -> Params:
 def _read_file(path: Path, target: Params) -> Params:
     data, beside = path.read_bytes(), path.with_suffix(".sha256")
     try:
-        wanted = beside.read_text().split()[0] if beside.exists() else ""
+        wanted = beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
         if wanted and hashlib.sha256(data).hexdigest() != wanted:
             raise CheckpointError(f"{path} is damaged: its SHA-256 is not that of {beside.name}; copy it again")
         stored = load(data)
@@ -232,8 +236,7 @@ def write_file(path: str | Path, params: Params, config: ConfigDict, source: Map
     data = save(arrays, {"config": json.dumps(own), **source})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
-    with atomic_write(path.with_suffix(".sha256")) as temporary:
-        temporary.write_text(f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+    write_text(path.with_suffix(".sha256"), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
 
 
 def half(x: np.ndarray) -> np.ndarray:

@@ -13,12 +13,14 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
+from aot_jax.errors import ReportedError
+
 _HERE = Path(__file__).resolve().parent
 # Folder of the configs: inside an installed package, beside the package in the repository.
 CONFIGS = _HERE / "configs" / "files" if (_HERE / "configs" / "files").is_dir() else _HERE.parent / "configs"
 
 
-class ConfigError(ValueError):
+class ConfigError(ReportedError):
     """A config or an override that cannot be used."""
 
 

@@ -42,20 +42,22 @@ def add_network_flags(
         help=f"config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
         f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
     )
-    parser.add_argument("--random_weights", action="store_true", help="draw weights, to try things out")
+    parser.add_argument(
+        "--random_weights", action="store_true", help="random weights, to try a command without a checkpoint"
+    )
 
 
 def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
-    """Add --distributed and the flags for clusters that JAX does not recognise; see `start.join_hosts`."""
+    """Add --distributed and the flags for clusters that JAX does not recognise; see `start.hosts.join_hosts`."""
     parser.add_argument(
         "--distributed",
         action="store_true",
-        help="join other processes; under Slurm, Open MPI or Kubernetes the rest is found out, and under Slurm with "
-        "several tasks even this flag is not needed",
+        help="connect to the run's other processes; under Slurm, Open MPI and Kubernetes the next three are detected, "
+        "and under Slurm with several tasks this flag is not needed either",
     )
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, where it is not found out")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, if it is not detected")
     parser.add_argument("--processes", type=int, metavar="N", help="number of processes")
-    parser.add_argument("--process", type=int, metavar="I", help="number of this one, from 0")
+    parser.add_argument("--process", type=int, metavar="I", help="index of this process, from 0")
 
 
 def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> NetworkChoice:
@@ -94,7 +96,7 @@ def at_least(low: int) -> Callable[[str], int]:
         except ValueError:
             value = low - 1
         if value < low:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} up")
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {low}")
         return value
 
     return number
@@ -107,5 +109,5 @@ def above_zero(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return value

@@ -18,7 +18,7 @@ from aot_jax.models.aot import AOT, BLOCKS
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import inference_size
-from aot_jax.runs import deciding
+from aot_jax.settings import deciding
 from aot_jax.typing import Array, Params
 from aot_jax.weights import SHIPPED
 

@@ -1,7 +1,7 @@
 """Result folders: settings and progress of a run, resume and overwrite, a lock against other processes.
 
-A run is identified by its settings, JSON values by name; `deciding` picks those of a config. Settings and progress are
-stored in a record in the folder, which is written atomically.
+A run is identified by its settings, JSON values by name; `settings.deciding` picks those of a config. Settings and
+progress are stored in a record in the folder, which is written atomically.
 """
 
 import contextlib
@@ -12,71 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from flax.traverse_util import flatten_dict
-from ml_collections import ConfigDict
 
-from aot_jax.io.files import atomic_write, clear_remains
+from aot_jax.errors import ReportedError
+from aot_jax.io.files import clear_remains, write_text
+from aot_jax.settings import differences
 
-# Config fields of where and how clips are read; they do not change the clips.
-READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
-# For each kind of result: prefixes of the config fields that it depends on, and of the exceptions among them.
-DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "weights": (  # meaning of the parameters, not how they were trained
-        ("model.",),
-        (
-            *("model.bank_gain", "model.shortcut_gain", "model.locality"),
-            *("model.drop_path", "model.encoder_drop_path", "model.local_attention"),
-        ),
-    ),
-    "masks": (("model.", "memory.", "inference.", "seed"), ()),
-    "batches": (("data.", "seed", "train.batch_size"), READING),
-    "training": (
-        ("",),
-        (
-            *("train.output", "train.log_every", "train.picture_every", "train.checkpoint_every"),
-            *("train.keep_checkpoints", "train.keep_every"),
-            *("train.evaluate_every", "train.evaluate_on", "train.final_scores"),
-            *("init_from", "encoder_weights", "inference.", *READING),
-        ),
-    ),
-}
 LOCK = ".lock"
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a full disk or quota
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of a file system without locks
 
 
-class RunError(ValueError):
+class RunError(ReportedError):
     """A folder that holds another run, is in use by one, or has a record that cannot be used."""
-
-
-def deciding(config: ConfigDict | Mapping[str, Any], result: str) -> dict[str, Any]:
-    """Return the config fields that a kind of result in `DECIDING` depends on: JSON values by dotted name.
-
-    Example:
-        >>> deciding({"seed": 0, "train": {"batch_size": 4, "steps": 9}, "data": {"crop": 465}}, "batches")
-        {'seed': 0, 'train.batch_size': 4, 'data.crop': 465}
-    """
-    nested = json.loads(config.to_json_best_effort()) if isinstance(config, ConfigDict) else config
-    parts, free = DECIDING[result]
-    return {
-        name: value
-        for name, value in flatten_dict(nested, sep=".").items()
-        if name.startswith(parts) and not name.startswith(free)
-    }
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List the settings that differ, one line each.
-
-    Example:
-        >>> differences({"depth": 3, "seed": 0}, {"depth": 2, "seed": 0})
-        ['depth: 3 there, 2 now']
-    """
-    return [
-        f"{name}: {old.get(name)!r} there, {new.get(name)!r} now"
-        for name in dict.fromkeys([*new, *old])
-        if old.get(name) != new.get(name)
-    ]
 
 
 @contextlib.contextmanager
@@ -112,17 +59,16 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: if the file holds something else.
     """
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, RecursionError) as error:
-        raise RunError(f"{path} is not readable ({error}); begin anew with --overwrite") from None
+        raise RunError(f"{path} is not readable ({error}); start again with --overwrite") from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object to a JSON file atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(dict(content), indent=2) + "\n")
+    write_text(path, json.dumps(dict(content), indent=2) + "\n")
 
 
 class Run:
@@ -197,12 +143,12 @@ class Run:
         content = read_json(self.record)
         settings, progress = content.get("settings"), content.get("progress")
         if not isinstance(settings, dict) or not isinstance(progress, dict):
-            raise RunError(f"{self.record} is not readable (no settings or progress); begin anew with --overwrite")
+            raise RunError(f"{self.record} is not readable (no settings or progress); start again with --overwrite")
         if different := differences(settings, self._settings):
             raise RunError(
                 f"{self.folder} holds a run with other settings:\n  "
                 + "\n  ".join(different)
-                + "\ngive the same ones, choose another --output, or begin anew with --overwrite"
+                + "\ngive the same ones, choose another --output, or start again with --overwrite"
             )
         self.progress = progress
 
@@ -210,7 +156,7 @@ class Run:
         others = [path for path in self.folder.iterdir() if path not in (self.record, self.folder / LOCK)]
         if others and not (self._overwrite or self._resume):
             raise RunError(
-                f"{self.folder} holds something already: continue that run with --resume, begin anew with --overwrite, "
+                f"{self.folder} holds something already: continue it with --resume, start again with --overwrite, "
                 "or choose another --output"
             )
         if self._overwrite and self.record.exists():  # only a run's own files

@@ -9,16 +9,14 @@ plain command with as many frames tracked. Needs Linux and Chromium.
 """
 
 import argparse
-import contextlib
 import itertools
-import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +31,20 @@ import numpy as np
 
 from aot_jax.io.masks import write_mask
 from aot_jax.io.video_writer import H264, VideoWriter
-from bench.chromium import CHROMIUM, PATIENCE, ROOT, Command, launch, on_frame, until
+from bench.chromium import (
+    CHROMIUM,
+    FIRST_FRAME,
+    PATIENCE,
+    ROOT,
+    SEEK_TO,
+    Command,
+    follow,
+    launch,
+    seek,
+    spent,
+    until,
+)
 from bench.clip import Clip, generate_clip
-from bench.inference import ERRORS
 from bench.measure import BenchError, format_table, run
 from bench.network import add_network_flags, find_network
 
@@ -44,37 +53,7 @@ LONG_EDGE = 480  # of the network's input: the page is measured here, not the ne
 PICTURES = 40  # distinct frames of every clip, repeated forward and backward
 RATE = 30  # frames a second of the clips
 SIZE = (480, 854)  # of the clip whose seeks and strokes are measured
-SECONDS = 4.0  # length of a stroke
 SEEK, STROKE, OPEN, MEMORY = 150.0, 50.0, 2.0, 500.0  # bars: ms at the 95th percentile, frames/s, s, MiB
-
-SEEK_TO = """async (index) => {
-  const start = performance.now(), bar = document.getElementById("timeline"), field = document.getElementById("frame");
-  field.value = index;
-  field.dispatchEvent(new Event("change"));
-  do await new Promise(requestAnimationFrame); while (bar.getAttribute("aria-valuenow") !== String(index));
-  return performance.now() - start;
-}"""
-FIRST_FRAME = """async () => {
-  const bar = document.getElementById("timeline");
-  do await new Promise(requestAnimationFrame); while (!bar.hasAttribute("aria-valuenow"));
-  return performance.now();
-}"""
-# Counts animation frames that follow a pointer event: the view is painted once in each.
-COUNT_FRAMES = """() => {
-  const count = (window.strokes = { frames: 0, first: 0, last: 0, on: true });
-  let moved = false;
-  document.getElementById("view").addEventListener("pointermove", () => { moved = true; });
-  const tick = (now) => {
-    if (moved) { count.frames++; count.first ||= now; count.last = now; moved = false; }
-    if (count.on) requestAnimationFrame(tick);
-  };
-  requestAnimationFrame(tick);
-}"""
-FRAME_RATE = """() => {
-  const c = window.strokes;
-  c.on = false;
-  return [(c.frames - 1) / (c.last - c.first) * 1000, c.frames];
-}"""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -98,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.browser", make_parser(), measure_page, ERRORS, argv)
+    return run("bench.browser", make_parser(), measure_page, argv)
 
 
 def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
@@ -203,55 +182,6 @@ def measure_feel(page: Any, size: Sequence[int], seeks: int, count: int, server:
     if page.evaluate("document.getElementById('stop').hidden"):
         raise BenchError("tracking ended before the measurement: give more --frames")
     return rows
-
-
-def spent(*others: int) -> float:
-    """Return the seconds of processor time that Chromium and other processes have taken so far."""
-    total, parents, seconds, names = 0.0, {}, {}, {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended
-            pid, _, rest = path.read_text().partition(" (")
-            name, _, rest = rest.rpartition(") ")
-            fields = rest.split()
-            parents[int(pid)], names[int(pid)] = int(fields[1]), name
-            seconds[int(pid)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    for pid, name in names.items():
-        above = pid
-        while name.startswith("chrom") and above in parents and above != os.getpid():
-            above = parents[above]
-        if above == os.getpid() or pid in others:
-            total += seconds[pid]
-    return total
-
-
-def seek(page: Any, indices: Iterable[int]) -> list[float]:
-    """Return the milliseconds from each seek to the frame shown."""
-    return [page.evaluate(SEEK_TO, int(index)) for index in indices]
-
-
-def follow(page: Any, size: Sequence[int], tool: str) -> tuple[float, int]:
-    """Drag the pointer in circles with a tool, given by its key; returns frames a second that it moved in, and all."""
-    height, width = size
-    page.locator("#view").focus()
-    page.keyboard.press(tool)
-    angles = itertools.count(0, 0.05)
-    points = (
-        on_frame(page, size, width / 2 + height / 3 * np.cos(a), height / 2 + height / 3 * np.sin(a)) for a in angles
-    )
-    points = list(itertools.islice(points, 126))  # once around
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    page.evaluate(COUNT_FRAMES)
-    end = time.monotonic() + SECONDS
-    for point in itertools.cycle(points):
-        page.mouse.move(*point)
-        if time.monotonic() > end:
-            break
-    rate, frames = page.evaluate(FRAME_RATE)
-    page.mouse.up()
-    if tool == "h":
-        page.keyboard.press("0")
-    return rate, frames
 
 
 def measure_memory(command: Command, page: Any, given: Sequence[str], tracked: int, count: int) -> dict:

@@ -1,5 +1,7 @@
-"""The page of `track.py --browser` in headless Chromium: start the server, open the page, act on it."""
+"""The page of `track.py --browser` in headless Chromium: start the server, open the page, act on it, take the time."""
 
+import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -9,9 +11,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = next(
@@ -20,7 +24,37 @@ CHROMIUM = next(
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 PATIENCE = 180.0  # timeout of a step in seconds, enough for a busy machine
+SECONDS = 4.0  # length of a stroke
 MARGIN = 0.98  # share of the canvas that a fitted frame takes, as in view.js
+
+SEEK_TO = """async (index) => {
+  const start = performance.now(), bar = document.getElementById("timeline"), field = document.getElementById("frame");
+  field.value = index;
+  field.dispatchEvent(new Event("change"));
+  do await new Promise(requestAnimationFrame); while (bar.getAttribute("aria-valuenow") !== String(index));
+  return performance.now() - start;
+}"""
+FIRST_FRAME = """async () => {
+  const bar = document.getElementById("timeline");
+  do await new Promise(requestAnimationFrame); while (!bar.hasAttribute("aria-valuenow"));
+  return performance.now();
+}"""
+# Counts animation frames that follow a pointer event: the view is painted once in each.
+COUNT_FRAMES = """() => {
+  const count = (window.strokes = { frames: 0, first: 0, last: 0, on: true });
+  let moved = false;
+  document.getElementById("view").addEventListener("pointermove", () => { moved = true; });
+  const tick = (now) => {
+    if (moved) { count.frames++; count.first ||= now; count.last = now; moved = false; }
+    if (count.on) requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}"""
+FRAME_RATE = """() => {
+  const c = window.strokes;
+  c.on = false;
+  return [(c.frames - 1) / (c.last - c.first) * 1000, c.frames];
+}"""
 
 
 class Command:
@@ -103,3 +137,52 @@ def on_frame(page: Any, size: Sequence[int], x: float, y: float) -> tuple[float,
     scale = min(box["width"] / width, box["height"] / height) * MARGIN
     left = box["x"] + (box["width"] - width * scale) / 2
     return left + x * scale, box["y"] + (box["height"] - height * scale) / 2 + y * scale
+
+
+def seek(page: Any, indices: Iterable[int]) -> list[float]:
+    """Return the milliseconds from each seek to the frame shown."""
+    return [page.evaluate(SEEK_TO, int(index)) for index in indices]
+
+
+def follow(page: Any, size: Sequence[int], tool: str) -> tuple[float, int]:
+    """Drag the pointer in circles with a tool, given by its key; returns frames a second that it moved in, and all."""
+    height, width = size
+    page.locator("#view").focus()
+    page.keyboard.press(tool)
+    angles = itertools.count(0, 0.05)
+    points = (
+        on_frame(page, size, width / 2 + height / 3 * np.cos(a), height / 2 + height / 3 * np.sin(a)) for a in angles
+    )
+    points = list(itertools.islice(points, 126))  # once around
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.evaluate(COUNT_FRAMES)
+    end = time.monotonic() + SECONDS
+    for point in itertools.cycle(points):
+        page.mouse.move(*point)
+        if time.monotonic() > end:
+            break
+    rate, frames = page.evaluate(FRAME_RATE)
+    page.mouse.up()
+    if tool == "h":
+        page.keyboard.press("0")
+    return rate, frames
+
+
+def spent(*others: int) -> float:
+    """Return the seconds of processor time that Chromium and other processes have taken so far."""
+    total, parents, seconds, names = 0.0, {}, {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            pid, _, rest = path.read_text().partition(" (")
+            name, _, rest = rest.rpartition(") ")
+            fields = rest.split()
+            parents[int(pid)], names[int(pid)] = int(fields[1]), name
+            seconds[int(pid)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    for pid, name in names.items():
+        above = pid
+        while name.startswith("chrom") and above in parents and above != os.getpid():
+            above = parents[above]
+        if above == os.getpid() or pid in others:
+            total += seconds[pid]
+    return total

@@ -89,8 +89,8 @@ def read_clip(folder: Path, mask: Path, frames: int) -> Clip:
 def add_clip_flags(parser: argparse.ArgumentParser, frames: int, height: int = 480, width: int = 854) -> None:
     """Add `--height`, `--width`, `--frames`, `--video` and `--mask`."""
     group = parser.add_argument_group("clip", "generated, as the quick start's videos are, unless --video is given")
-    group.add_argument("--height", type=int, default=height, help="of generated frames (default: %(default)s)")
-    group.add_argument("--width", type=int, default=width, help="of generated frames (default: %(default)s)")
+    group.add_argument("--height", type=int, default=height, help="height of generated frames (default: %(default)s)")
+    group.add_argument("--width", type=int, default=width, help="width of generated frames (default: %(default)s)")
     group.add_argument("--frames", type=int, default=frames, help="after the reference frame (default: %(default)s)")
     group.add_argument("--video", type=Path, metavar="FOLDER", help="images of a real clip")
     group.add_argument("--mask", type=Path, metavar="PNG", help="mask of its first frame")

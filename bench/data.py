@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from aot_jax.io.datasets import DataError
+from aot_jax.start import reports_errors
 from configs.common import get_config
 from data_pipeline.pipeline import thread_batches
 from data_pipeline.samples import Samples, describe
@@ -29,7 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4",
     )
     parser.add_argument(
-        "--stage", choices=("video", "static"), default="video", help="of training (default: %(default)s)"
+        "--stage", choices=("video", "static"), default="video", help="stage of training (default: %(default)s)"
     )
     parser.add_argument(
         "--datasets",
@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--prepared", default="", metavar="DIR", help="prepared sets (default: ~/.cache/aot-jax/prepared)"
     )
-    parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="of a clip (default: %(default)s)")
+    parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="side of a clip (default: %(default)s)")
     parser.add_argument("--merge", type=float, metavar="P", help="merge probability (default: .3, static: 1.0)")
     parser.add_argument(
         "--augmentation", choices=("v1", "v2"), default="v1", help="recipe of colours (default: %(default)s)"
@@ -56,17 +56,18 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.5,
         metavar="S",
-        help="of a training step, on all its GPUs together (default: %(default)s)",
+        help="duration of a training step on all its GPUs together (default: %(default)s)",
     )
     parser.add_argument(
         "--batch", type=int, default=16, metavar="N", help="clips of a training step (default: %(default)s)"
     )
     parser.add_argument(
-        "--cores", type=int, default=16, metavar="N", help="of the training machine (default: %(default)s)"
+        "--cores", type=int, default=16, metavar="N", help="cores of the training machine (default: %(default)s)"
     )
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run one measurement and print it; returns the exit code, 2 for unusable data."""
     arguments = make_parser().parse_args(argv)
@@ -76,11 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     data.update({"crop": arguments.crop, "merge_probability": merge, "augmentation": arguments.augmentation})
     data.datasets = tuple((name, 1) for name in arguments.datasets)
     begin = time.perf_counter()
-    try:
-        samples = Samples(data, seed=0)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    samples = Samples(data, seed=0)
     data.prefetch = arguments.workers  # batches of one clip
     clips = thread_batches(samples, range(WARM_UP + arguments.clips), 1, arguments.workers)
     for _ in itertools.islice(clips, WARM_UP):

@@ -28,7 +28,6 @@ from aot_jax.preprocess import inference_size
 from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import WARM_UP, add_clip_flags, generate_clip, load_clip, time_clip, time_frames
-from bench.inference import ERRORS
 from bench.measure import Rulers, format_table, numbers, run
 from bench.network import add_network_flags, check_depth, find_network
 
@@ -62,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.growth", make_parser(), measure_growth, ERRORS, argv)
+    return run("bench.growth", make_parser(), measure_growth, argv)
 
 
 def measure_growth(args: argparse.Namespace, overrides: list[str]) -> dict:

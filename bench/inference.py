@@ -26,10 +26,6 @@ if __name__ == "__main__":  # before anything else is loaded
 import jax
 import numpy as np
 
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
 from aot_jax.network import DTYPES, Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.tracker import Tracker
@@ -39,7 +35,6 @@ from bench.measure import BenchError, Rulers, format_table, fresh_compilation, n
 from bench.network import add_network_flags, check_depth, find_network
 from bench.programs import STEP, Videos, time_parts
 
-ERRORS = (CheckpointError, ConfigError, FrameError, MaskError)
 ENOUGH = 10  # fewest frames for a reliable median
 HEADERS = ("", "compile s", "ms", "frames/s", "units", "GFLOP", "floor ms", "over floor")
 
@@ -54,7 +49,9 @@ def make_parser() -> argparse.ArgumentParser:
     add_network_flags(parser, "configs/aott.py")
     parser.add_argument("--objects", type=numbers, help="one run for each number (default: 2, or 1 if a mask has 1)")
     parser.add_argument("--depth", type=numbers, help="LSTT layers, one run for each number (default: all)")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
+    parser.add_argument(
+        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
+    )
     parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
     parser.add_argument(
         "--batch", type=int, metavar="N", help="also track N copies of the clip at once, for throughput"
@@ -65,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.inference", make_parser(), measure_inference, ERRORS, argv)
+    return run("bench.inference", make_parser(), measure_inference, argv)
 
 
 def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:

@@ -9,6 +9,7 @@ programs for resizing depend on the frame's size.
 """
 
 import argparse
+import inspect
 import itertools
 import sys
 import time
@@ -24,13 +25,12 @@ if __name__ == "__main__":  # before anything else is loaded
 
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
+from aot_jax.tracker import stream
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import generate_clip, memory_frames
-from bench.inference import ERRORS
 from bench.measure import Compilations, format_table, rss, run
 from bench.network import add_network_flags, check_depth, find_network
 
-NETWORK = ("_encode", "_segment", "_memorize")  # programs with the network
 CLIP = 50  # frames of the generated clip that is repeated
 SHORT = 3  # frames after the reference in each video of many sizes
 
@@ -46,8 +46,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
     parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--every", type=int, default=500, metavar="N", help="frames of a row (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=64, metavar="PIXELS", help="of a frame (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=96, metavar="PIXELS", help="of a frame (default: %(default)s)")
+    parser.add_argument(
+        "--height", type=int, default=64, metavar="PIXELS", help="height of a frame (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--width", type=int, default=96, metavar="PIXELS", help="width of a frame (default: %(default)s)"
+    )
     parser.add_argument(
         "--max_frames", type=int, default=16, metavar="N", help="memory frames at most (default: %(default)s)"
     )
@@ -57,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.long_video", make_parser(), measure_long, ERRORS, argv)
+    return run("bench.long_video", make_parser(), measure_long, argv)
 
 
 def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:
@@ -104,6 +108,8 @@ def track_long(model: Model, depth: int, args: argparse.Namespace, compilations:
 def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
     """Track a short video of each of many sizes; returns a row for each, with the number of programs compiled."""
     rows = []
+    programs = {name: program for name, program in vars(stream).items() if hasattr(program, "lower")}
+    network = {name for name, program in programs.items() if "params" in inspect.signature(program).parameters}
     for i in range(args.sizes):
         size = args.height + 2 * i, args.width + 3 * i
         clip = generate_clip(2, SHORT, *size)
@@ -121,8 +127,8 @@ def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations
                     max_long_edge=model.config.inference.max_long_edge,
                     align_corners=model.config.model.align_corners,
                 ),
-                "network": sum(new[name] for name in NETWORK),
-                "small": new.total() - sum(new[name] for name in NETWORK),
+                "network": sum(new[name] for name in network),
+                "small": new.total() - sum(new[name] for name in network),
                 "rss": rss(),
             }
         )

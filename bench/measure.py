@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from aot_jax.errors import ReportedError
 from aot_jax.flags import parse_args
 
 SIDE = 2048  # rows and columns of the unit's matrices
@@ -32,7 +33,7 @@ CHAIN = 20  # products in one measurement on an accelerator, where one takes les
 COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
 
 
-class BenchError(ValueError):
+class BenchError(ReportedError):
     """Input that a benchmark cannot use."""
 
 
@@ -234,7 +235,6 @@ def run(
     name: str,
     parser: argparse.ArgumentParser,
     measure: Callable[[argparse.Namespace, list[str]], dict[str, Any]],
-    errors: tuple[type[Exception], ...],
     argv: list[str] | None,
 ) -> int:
     """Run a benchmark's command; returns the exit code, 2 for unusable input.
@@ -244,7 +244,6 @@ def run(
         parser: parser of its flags; `--json FILE` is added.
         measure: takes flags and overrides of config fields, prints results and returns them for JSON. If they have an
             "error", it is printed at the end, and the exit code is 2.
-        errors: exceptions of bad input, besides `BenchError` and OSError.
         argv: arguments; None: those of the process.
     """
     parser.add_argument("--json", type=Path, metavar="FILE", help="write device, versions, command and figures there")
@@ -255,7 +254,7 @@ def run(
         if args.json is not None:
             command = shlex.join(["python", "-m", name, *(sys.argv[1:] if argv is None else argv)])
             args.json.write_text(json.dumps({"machine": machine(), "command": command, **figures}, indent=1) + "\n")
-    except (BenchError, OSError, *errors) as error:
+    except (ReportedError, OSError) as error:
         figures = {"error": error}
     if "error" in figures:
         print(f"error: {figures['error']}", file=sys.stderr)

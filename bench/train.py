@@ -27,11 +27,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax import start
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, load_config
-from aot_jax.convert import ConvertError
+from aot_jax.config import load_config
 from aot_jax.flags import add_config_flags
-from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import make_video
 from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
@@ -47,7 +44,6 @@ Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline 
 
 WARM_UP = 2  # updates that are not timed
 GENERATED = "generated"  # value of --data for generated videos
-ERRORS = (CheckpointError, ConfigError, ConvertError, DataError, TrainError)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -74,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.train", make_parser(), measure_train, ERRORS, argv)
+    return run("bench.train", make_parser(), measure_train, argv)
 
 
 def measure_train(args: argparse.Namespace, overrides: list[str]) -> dict:

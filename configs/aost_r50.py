@@ -7,14 +7,9 @@
 16 clips of five frames of 465 x 465 pixels an update, 100,000 updates in each stage, split over all GPUs.
 """
 
-from aot_jax.configs.common import at_stage
-
 from aot_jax.configs import aost
+from aot_jax.configs.common import at_stage, with_encoder
 
 
 def get_config(stage=None):
-    config = aost.get_config()
-    config.name = "aost_r50"
-    config.model.encoder = "resnet50"
-    config.train.min_learning_rate = 1e-5
-    return at_stage(config, stage)
+    return at_stage(with_encoder(aost.get_config(), "resnet50", "aost_r50"), stage)

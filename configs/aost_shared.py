@@ -1,8 +1,7 @@
 """Shared AOST: AOST with one LSTT block used at each layer (paper, Table 2g)."""
 
-from aot_jax.configs.common import at_stage
-
 from aot_jax.configs import aost
+from aot_jax.configs.common import at_stage
 
 
 def get_config(stage=None):

@@ -1,8 +1,7 @@
 """AOTv2-L: AOT-L with LSTT block v2."""
 
-from aot_jax.configs.common import at_stage
-
 from aot_jax.configs import aotl
+from aot_jax.configs.common import at_stage
 
 
 def get_config(stage=None):

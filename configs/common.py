@@ -220,6 +220,17 @@ def _train() -> ConfigDict:
     return train
 
 
+def with_encoder(config: ConfigDict, encoder: str, name: str) -> ConfigDict:
+    """Give a variant a larger encoder, resnet50 or swin_b, with its settings (release), and a new name."""
+    config.name = name
+    config.model.encoder = encoder
+    config.train.min_learning_rate = 1e-5
+    if encoder == "swin_b":
+        config.model.align_corners = False
+        config.data.crop = 464
+    return config
+
+
 def at_stage(config: ConfigDict, stage: str | None) -> ConfigDict:
     """Return a variant's recipe for a stage of training; None: the last one.
 

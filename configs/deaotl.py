@@ -1,8 +1,7 @@
 """DeAOT-L: DeAOT-B with a memory frame every 5 (training: 2)."""
 
-from aot_jax.configs.common import at_stage
-
 from aot_jax.configs import deaotb
+from aot_jax.configs.common import at_stage
 
 
 def get_config(stage=None):

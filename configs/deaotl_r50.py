@@ -1,13 +1,8 @@
 """R50-DeAOT-L: DeAOT-L with a ResNet-50 encoder."""
 
-from aot_jax.configs.common import at_stage
-
 from aot_jax.configs import deaotl
+from aot_jax.configs.common import at_stage, with_encoder
 
 
 def get_config(stage=None):
-    config = deaotl.get_config()
-    config.name = "deaotl_r50"
-    config.model.encoder = "resnet50"
-    config.train.min_learning_rate = 1e-5
-    return at_stage(config, stage)
+    return at_stage(with_encoder(deaotl.get_config(), "resnet50", "deaotl_r50"), stage)

@@ -1,8 +1,7 @@
 """DeAOT-T: DeAOT-B with one layer."""
 
-from aot_jax.configs.common import at_stage
-
 from aot_jax.configs import deaotb
+from aot_jax.configs.common import at_stage
 
 
 def get_config(stage=None):

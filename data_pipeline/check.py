@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, Dataset, Video, detect
-from aot_jax.start import run
+from aot_jax.start import reports_errors, run
 from data_pipeline.frames import Outcome, read_videos
 from data_pipeline.sequences import object_pixels, why_left_out
 
@@ -124,18 +124,15 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 if nothing can be trained on."""
     arguments = make_parser().parse_args(argv)
     usable = 0
-    try:
-        for title, dataset, source in detect(arguments.folder, arguments.kind):
-            report = check(title, dataset, source, progress=sys.stderr.isatty())
-            print("\n".join(report.lines(None if arguments.all else 20)))
-            usable += report.usable
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for title, dataset, source in detect(arguments.folder, arguments.kind):
+        report = check(title, dataset, source, progress=sys.stderr.isatty())
+        print("\n".join(report.lines(None if arguments.all else 20)))
+        usable += report.usable
     return 0 if usable else 2
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax.io.datasets import DataError
-from aot_jax.start import load_tensorflow
+from aot_jax.start.quiet_tensorflow import load_tensorflow
 from data_pipeline.samples import Samples
 
 Batch = dict[str, np.ndarray]

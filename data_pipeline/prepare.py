@@ -23,7 +23,8 @@ from typing import Any
 from aot_jax.io import datasets
 from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import VERSION, Recipe
-from aot_jax.start import cache_folder, load_tensorflow
+from aot_jax.start.cache import cache_folder
+from aot_jax.start.quiet_tensorflow import load_tensorflow
 from data_pipeline.records import PreparedSet
 from data_pipeline.scan import scan
 from data_pipeline.walk import check_on_bad_file
@@ -161,7 +162,7 @@ def _write(builder: Any, size: int) -> None:
                 cause = cause.__cause__ or cause.__context__
             if isinstance(error, OSError):
                 raise DataError(
-                    f"{target}: preparation failed ({error}); make room, or name another folder "
+                    f"{target}: preparation failed ({error}); free some space, or name another folder "
                     "with --config.data.prepared"
                 ) from error
             raise
@@ -210,6 +211,6 @@ def _digest(lines: list[str]) -> str:
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Let one process at a time prepare, on this machine or on a shared disk that supports locks."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from aot_jax.io.datasets import DataError
-from aot_jax.start import load_tensorflow
+from aot_jax.start.quiet_tensorflow import load_tensorflow
 
 # ArrayRecord options without read-ahead: access is random.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"

@@ -54,9 +54,7 @@ class Samples:
         for line in left_out:
             logging.warning("left out: %s", line)
         self.reader = RecordReader(sets, data.on_bad_file)
-        self.sampler = Sampler(
-            self.table, seed, data.frames, data.min_reference_pixels, data.reference_tries, data.consistency_tries
-        )
+        self.sampler = Sampler(self.table, seed, data)
 
     def __call__(self, index: int) -> Clip:
         """Make sample `index`.

@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipeline.sequences import SequenceTable
 
@@ -24,23 +25,12 @@ class Sampler:
     Args:
       table: index of the frames.
       seed: seed of the order of samples.
-      frames: t, frames of a clip.
-      min_reference_pixels: foreground pixels that a reference frame should exceed.
-      reference_tries: frames tried to find such a reference.
-      consistency_tries: clips tried until no later frame has an object that the reference lacks.
+      data: `config.data`.
     """
 
-    def __init__(
-        self,
-        table: SequenceTable,
-        seed: int,
-        frames: int,
-        min_reference_pixels: int = 200,
-        reference_tries: int = 20,
-        consistency_tries: int = 5,
-    ):
-        self.table, self.frames, self._min_pixels = table, frames, min_reference_pixels
-        self._reference_tries, self._tries = reference_tries, consistency_tries
+    def __init__(self, table: SequenceTable, seed: int, data: ConfigDict):
+        self.table, self.frames, self._min_pixels = table, data.frames, data.min_reference_pixels
+        self._reference_tries, self._tries = data.reference_tries, data.consistency_tries
         self.epoch_length = len(table.places)
         # Cache of a few epochs' orders: a batch may span two epochs, and threads run ahead.
         self._order = functools.lru_cache(maxsize=4)(

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from aot_jax.io.datasets import Dataset
-from aot_jax.io.files import atomic_write
+from aot_jax.io.files import write_text
 from aot_jax.io.generated import Recipe
 from data_pipeline.records import PreparedSet
 from data_pipeline.walk import Walk
@@ -46,8 +46,7 @@ def _write(what: Dataset | Recipe, folder: Path, images: dict[tuple[str, str], P
         own = images.get((video, frame.name))
         if own is None or own.read_bytes() != frame.image:
             _place(folder, "JPEGImages", video, frame.name).write_bytes(frame.image)
-    with atomic_write(folder / "index.json") as temporary:
-        temporary.write_text(json.dumps(walk.found), encoding="utf-8")
+    write_text(folder / "index.json", json.dumps(walk.found))
 
 
 def _place(folder: Path, part: str, video: str, frame: str) -> Path:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from aot_jax.io.datasets import DataError, Dataset, Video
 from aot_jax.io.generated import Recipe, make_videos
 from data_pipeline.frames import EncodedFrame, Outcome, read_videos
-from data_pipeline.masks import count_pixels
+from data_pipeline.masks import count_pixels, encode_ids
 
 
 class Walk:
@@ -97,7 +97,6 @@ def _draw(recipe: Recipe) -> Iterator[tuple[str, Iterator[EncodedFrame]]]:
 
 def _encode(images: np.ndarray, masks: np.ndarray) -> Iterator[EncodedFrame]:
     for t, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        jpeg, png = io.BytesIO(), io.BytesIO()
+        jpeg = io.BytesIO()
         Image.fromarray(image).save(jpeg, "JPEG", quality=95)
-        Image.fromarray(mask).save(png, "PNG")
-        yield EncodedFrame(f"{t:05d}", jpeg.getvalue(), png.getvalue(), count_pixels(mask))
+        yield EncodedFrame(f"{t:05d}", jpeg.getvalue(), encode_ids(mask, f"{t:05d}"), count_pixels(mask))

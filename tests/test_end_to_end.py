@@ -19,6 +19,7 @@ from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
 from aot_jax.network import make_model
+from aot_jax.tracker.answer import Answer
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -186,8 +187,8 @@ class Oracle:
     def reset(self):
         self.started.append(0)
 
-    def stream(self, frames):
-        return (self.step(*pair) for pair in frames)
+    def submit(self, frame, mask=None):
+        return Answer(self.step(frame, mask))
 
     def step(self, frame, mask=None):
         t = self.started[-1]
@@ -205,9 +206,9 @@ def test_an_oracle_scores_exactly_one(data, tmp_path, name):
     split = load_split(name, data)
     answers = [truth(sequence.name) for sequence in split.sequences]
     oracle = Oracle([binarise(masks) for masks in answers] if split.binary else answers)
-    timings = run_split([oracle], split, tmp_path)
+    timings = run_split([[oracle]], split, tmp_path)
     assert oracle.started == [COUNT, COUNT]
-    assert [timing.frames for timing in timings.values()] == [COUNT - 1] * 2
+    assert [timing.frames for timing in timings.values()] == [COUNT - 2] * 2
     found = score_split(split, tmp_path, workers=1)
     summary = summarise(found.scores)
     assert (summary.JF, summary.J, summary.F) == (1.0, 1.0, 1.0)
@@ -248,8 +249,8 @@ class Silent:
     def reset(self):
         pass
 
-    def stream(self, frames):
-        return (np.zeros(frame.shape[:2], np.int32) for frame, _ in frames)
+    def submit(self, frame, mask=None):
+        return Answer(np.zeros(frame.shape[:2], np.int32))
 
 
 def test_a_first_mask_that_does_not_fit_is_named(data, checkpoint, tmp_path, capsys):

@@ -10,14 +10,14 @@ from aot_jax.flags import parse_args
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
-        ("track", "a.mp4 --max_frames -1", "--max_frames: '-1' is no whole number from 0 up"),
-        ("track", "a.mp4 --save_every 0", "--save_every: '0' is no whole number from 1 up"),
-        ("track", "a.mp4 --output_height 1.5", "--output_height: '1.5' is no whole number from 1 up"),
-        ("track", "a.mp4 --fps inf", "--fps: 'inf' is no number above 0"),
-        ("track", "a.mp4 --fps nan", "--fps: 'nan' is no number above 0"),
-        ("track", "a.mp4 --target_fps x", "--target_fps: 'x' is no number above 0"),
-        ("eval", "--split davis16 --max_long_edge -1", "--max_long_edge: '-1' is no whole number from 0 up"),
-        ("eval", "--split davis16 --devices 0", "--devices: '0' is no whole number from 1 up"),
+        ("track", "a.mp4 --max_frames -1", "--max_frames: '-1' is not an integer of at least 0"),
+        ("track", "a.mp4 --save_every 0", "--save_every: '0' is not an integer of at least 1"),
+        ("track", "a.mp4 --output_height 1.5", "--output_height: '1.5' is not an integer of at least 1"),
+        ("track", "a.mp4 --fps inf", "--fps: 'inf' is not a positive number"),
+        ("track", "a.mp4 --fps nan", "--fps: 'nan' is not a positive number"),
+        ("track", "a.mp4 --target_fps x", "--target_fps: 'x' is not a positive number"),
+        ("eval", "--split davis16 --max_long_edge -1", "--max_long_edge: '-1' is not an integer of at least 0"),
+        ("eval", "--split davis16 --devices 0", "--devices: '0' is not an integer of at least 1"),
     ],
 )
 def test_numbers_out_of_range(capsys, command, flags, message):

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from aot_jax import start
-from aot_jax.start import huge_page_tunables
+from aot_jax.start.huge_pages import huge_page_tunables
 
 MADVISE = "always [madvise] never"
 
@@ -39,7 +39,8 @@ def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_p
         "import os, platform, sys\n"
         "from pathlib import Path\n"
         "from aot_jax import start\n"
-        f"start.KERNEL_MODE = Path({str(mode)!r})\n"
+        "from aot_jax.start import huge_pages\n"
+        f"huge_pages.KERNEL_MODE = Path({str(mode)!r})\n"
         "platform.libc_ver = lambda: ('glibc', '2.36')\n"
         "print('start', flush=True)\n"
         "start.prepare_process()\n"
@@ -166,7 +167,7 @@ def test_tensorflow_is_loaded_without_its_greetings_and_with_all_else_it_says(tm
     script = tmp_path / "command.py"
     script.write_text(
         "import os\n"
-        "from aot_jax.start import load_tensorflow\n"
+        "from aot_jax.start.quiet_tensorflow import load_tensorflow\n"
         "assert load_tensorflow().version == load_tensorflow().version == 3\n"
         "os.write(2, b'afterwards')\n"
     )
@@ -178,7 +179,7 @@ def test_tensorflow_is_loaded_without_its_greetings_and_with_all_else_it_says(tm
 def test_a_tensorflow_that_does_not_start_is_an_import_error_with_what_it_says(tmp_path):
     (tmp_path / "tensorflow.py").write_text("import os\nos.write(2, b'no AVX\\n')\nraise ImportError('broken')\n")
     script = tmp_path / "command.py"
-    script.write_text("from aot_jax.start import load_tensorflow\nload_tensorflow()\n")
+    script.write_text("from aot_jax.start.quiet_tensorflow import load_tensorflow\nload_tensorflow()\n")
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}"}
     process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
     assert process.stderr.startswith("no AVX\nTraceback")

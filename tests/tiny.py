@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from aot_jax.config import load_config
+from aot_jax.convert import release_tensors
 from aot_jax.models.aot import Features
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.models.layers import Conv
@@ -68,6 +69,18 @@ def draw(model, seed: int = 0) -> Params:
     return jax.tree.map(jnp.asarray, unflatten_dict(flat))
 
 
+def released(name, *overrides, seed=0):
+    """Return parameters of a config, and the same arrays under the release's names."""
+    config = load_config(name, overrides)
+    params = draw(make_model(config), seed)
+    flat = flatten_dict(params)
+    arrays = {
+        name: np.asarray(tensor.layout.to_torch(np.asarray(flat[tensor.path])))
+        for name, tensor in release_tensors(config).items()
+    }
+    return config, params, arrays
+
+
 @functools.cache
 def load(name: str = "aott", *overrides: str, seed: int = 0) -> Model:
     """Build a small network of a config, with random weights."""
@@ -79,6 +92,11 @@ def load(name: str = "aott", *overrides: str, seed: int = 0) -> Model:
 def of_block(block: str, *overrides: str) -> Model:
     """Build the shallowest network with every parameter of a block; gpm's first layer has no identity branch."""
     return load(NETWORKS[block], f"model.depth={2 if block == 'gpm' else 1}", *overrides)
+
+
+def normal(*shape: int, seed: int = 0, dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    """Draw standard normal values."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
 def frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
+from aot_jax.errors import ReportedError
 from aot_jax.io.files import atomic_write
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import write_mask
@@ -29,7 +30,7 @@ OVERLAY = "overlay video"
 NO_SERVER = "--browser needs starlette, uvicorn and websockets ({}): pip install -r requirements-browser.txt"
 
 
-class BrowserError(ValueError):
+class BrowserError(ReportedError):
     """A page that cannot be served."""
 
 
@@ -43,7 +44,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
 
     Raises:
         RunError: the server's libraries are missing, the port is taken, or another process uses the folder.
-        One of `aot_jax.video.run.ERRORS`, OSError: the input cannot be used; the message states the remedy.
+        ReportedError, OSError: the input cannot be used.
     """
     try:
         import uvicorn
@@ -119,7 +120,7 @@ def _bind(config: Any, page: PageOptions) -> Any:
     try:
         return config.bind_socket()
     except SystemExit:  # uvicorn exits; it has printed the reason
-        raise RunError(f"port {page.port} cannot be had on {page.host}; choose another with --port") from None
+        raise RunError(f"port {page.port} is not available on {page.host}; choose another with --port") from None
 
 
 def has_desktop() -> bool:

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from aot_jax.browser.session import SessionError
+
 ROUNDS = 5  # iterations of GrabCut
 LONG_EDGE = 600  # longest edge in pixels; larger regions are scaled down, and their masks back up
 AROUND_BOX = 0.25  # margin around a box relative to its sides, to learn the background's colours
@@ -24,18 +26,18 @@ def cut_out(
         (h, w) bool.
 
     Raises:
-        ValueError: there are no strokes, or the box contains no pixels of the frame.
+        SessionError: there are no strokes, or the box contains no pixels of the frame.
     """
     height, width = strokes.shape
     if box is None:
         ys, xs = np.nonzero(strokes)
         if not len(xs):
-            raise ValueError("draw a few strokes on the object first, or a box around it")
+            raise SessionError("draw a few strokes on the object first, or a box around it")
         x0, y0, x1, y1 = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
     else:
         x0, y0, x1, y1 = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
         if x1 - x0 < 2 or y1 - y0 < 2:
-            raise ValueError("this box holds no pixels of the frame; draw a larger one")
+            raise SessionError("this box holds no pixels of the frame; draw a larger one")
     share = AROUND_STROKES if box is None else AROUND_BOX
     across, down = max(8, round(share * (x1 - x0))), max(8, round(share * (y1 - y0)))
     left, top = max(x0 - across, 0), max(y0 - down, 0)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 
+from aot_jax.io.frames import FrameError
 from aot_jax.io.sources import Source
 from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import Frame, VideoReader
@@ -48,8 +49,7 @@ class Frames:
         """Return a frame as a JPEG.
 
         Raises:
-            IndexError: there is no such frame.
-            FrameError: the frame cannot be read.
+            FrameError: there is no such frame, or it cannot be read.
         """
         with self._lock:
             if index in self._jpegs:
@@ -84,13 +84,18 @@ class Frames:
     def _pixels(self, index: int) -> np.ndarray:
         if self._reading is None or not self._next <= index <= self._next + NEAR:
             if self._index is not None and not 0 <= index < len(self._index):
+<<<<<<< HEAD
                 raise IndexError(f"{self._source.name} has no frame {index}")
             if isinstance(self._reading, Generator):
                 self._reading.close()
             self._reading, self._next = self.from_frame(index, self._opened), index
+=======
+                raise FrameError(f"{self._source.name} has no frame {index}")
+            self._reading, self._next = self.from_frame(index), index
+>>>>>>> main
         for frame in self._reading:
             self._next = frame.index + 1
             if frame.index == index:
                 return frame.pixels
         self._reading = None
-        raise IndexError(f"{self._source.name} has no frame {index}")
+        raise FrameError(f"{self._source.name} has no frame {index}")

@@ -8,7 +8,7 @@ import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -26,8 +26,7 @@ from aot_jax.browser.cutout import cut_out
 from aot_jax.browser.guard import HEADERS, Guard
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
+from aot_jax.errors import ReportedError
 
 MOST_BYTES = 64 << 20  # largest body of a request, in bytes
 PAGE = (
@@ -36,7 +35,7 @@ PAGE = (
 )
 TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 HELD = "Another browser window has this video open. Close it there, then reload this page."
-EXPECTED = (SessionError, FrameError, MaskError, ValueError, IndexError, OSError)  # errors shown on the page
+EXPECTED = (ReportedError, OSError)  # errors shown on the page
 
 
 class Server:
@@ -125,10 +124,11 @@ class Server:
 
     async def _cut(self, request: Request) -> Response:
         index, query = self.session.check(request.path_params["index"]), request.query_params
-        place, corners = int(query["object"]), query.get("box", "")
-        box = tuple(int(part) for part in corners.split(",")) if corners else None
-        if box is not None and len(box) != 4:
-            raise SessionError("a box is x0,y0,x1,y1")
+        with _parsing():
+            place, box = int(query["object"]), None
+            if corners := query.get("box"):
+                x0, y0, x1, y1 = (int(part) for part in corners.split(","))
+                box = x0, y0, x1, y1
         places = (await self._places(request)).reshape(self.session.source.size)
 
         def work() -> np.ndarray:
@@ -141,7 +141,8 @@ class Server:
         index = self.session.check(request.path_params["index"])
         if self.tracking.running:
             raise SessionError("tracking is on: stop it before you load a mask")
-        about = [(str(name), int(size)) for name, size in json.loads(request.query_params["files"])]
+        with _parsing():
+            about = [(str(name), int(size)) for name, size in json.loads(request.query_params["files"])]
         body = await self._body(request)
         if not about or any(size < 0 for _, size in about) or sum(size for _, size in about) != len(body):
             raise SessionError("the files did not come whole; drop them again")
@@ -162,9 +163,11 @@ class Server:
     async def _write(self, request: Request) -> Response:
         if self.tracking.running:
             raise SessionError("tracking is on: stop it, or wait until it is done")
-        asked = json.loads(await self._body(request))
-        formats = [name for name in self._formats if name in asked["formats"]]
-        text, self._zip = await run_in_threadpool(self._export, formats, bool(asked["zip"]))
+        body = await self._body(request)
+        with _parsing():
+            asked = json.loads(body)
+            formats, zipped = [name for name in self._formats if name in asked["formats"]], bool(asked["zip"])
+        text, self._zip = await run_in_threadpool(self._export, formats, zipped)
         file = {"file": "zip", "name": self._zip.name} if self._zip else {}
         return JSONResponse({"text": text, **file})
 
@@ -285,6 +288,15 @@ class Server:
             "folder": f"Results: {session.folder}",
             "start": self._start,
         }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _parsing() -> Iterator[None]:
+    """Turn the errors of reading a malformed request into a `SessionError`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise SessionError(f"a request that cannot be read ({error!r}); reload the page") from error
 
 
 def _packed(places: np.ndarray) -> Response:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
+from aot_jax.errors import ReportedError
 from aot_jax.io.sources import read_ahead
 from aot_jax.io.video_reader import Frame
 from aot_jax.tracker.depth import Pace
-from aot_jax.tracker.tracker import Tracker, TrackError
+from aot_jax.tracker.tracker import Tracker
 
 DIRECTIONS = ("forward", "backward", "both")
 REFERENCES = 6  # most given frames, the nearest ones behind the first, that the tracker memorises beforehand
@@ -108,7 +107,7 @@ class Tracking:
                 if not self._stop.is_set():
                     self._way(self._tracker, way, begin)
             text = "Stopped." if self._stop.is_set() else "Done."
-        except (FrameError, MaskError, TrackError, SessionError, OSError) as error:
+        except (ReportedError, OSError) as error:
             say({"type": "notice", "level": "error", "text": str(error)})
         except Exception as error:  # report any error to the page; the server keeps running
             say({"type": "notice", "level": "error", "text": f"tracking ended with {type(error).__name__}: {error}"})

@@ -1,4 +1,4 @@
-"""Track objects through a video of your own: their masks in one frame, and out come their masks in every frame.
+"""Track objects through a video of your own: give their masks in one frame, get their masks in every frame.
 
 python track.py clip.mp4 --mask first_frame.png
 """
@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from aot_jax.flags import above_zero, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
+from aot_jax.runs import RunError
+from aot_jax.start import reports_errors
 from aot_jax.video.exports import EXPORTS
 from aot_jax.video.options import PageOptions, TrackOptions
-from aot_jax.video.run import ERRORS, explain, track_video
+from aot_jax.video.run import explain, track_video
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,37 +29,53 @@ def make_parser() -> argparse.ArgumentParser:
     video = "a video (mp4, mov, webm, ...), a folder of images, a glob, or images"
     parser.add_argument("video", nargs="+", metavar="VIDEO", help=video)
     what = parser.add_argument_group("what to track")
-    mask = "mask of the objects; several, or a folder, named by frame"
-    what.add_argument("--mask", nargs="+", metavar="PNG", help=mask)
+    mask = "masks of the objects: images, .npy, COCO, labelme or YOLO files, or a folder, named by frame"
+    what.add_argument("--mask", nargs="+", metavar="MASK", help=mask)
     box = "a filled box as a mask, in pixels; may be repeated"
     what.add_argument("--box", action="append", metavar="X0,Y0,X1,Y1", help=box)
-    what.add_argument("--mask_frame", type=at_least(0), metavar="N", help="of mask or boxes, from 0 (default: first)")
+    what.add_argument(
+        "--mask_frame", type=at_least(0), metavar="N", help="frame of the mask or boxes, from 0 (default: the first)"
+    )
     what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
     how = parser.add_argument_group("network")
     add_network_flags(how)
-    how.add_argument("--depth", type=at_least(1), metavar="N", help="LSTT layers, for scalable models (default: all)")
-    how.add_argument("--target_fps", type=above_zero, metavar="N", help="frames a second to hold, by giving up depth")
-    memory = "frames in memory at most; 0: all (default: 50)"
+    how.add_argument(
+        "--depth", type=at_least(1), metavar="N", help="LSTT layers to run, for scalable models (default: all)"
+    )
+    how.add_argument("--target_fps", type=above_zero, metavar="N", help="frames a second to reach, by reducing depth")
+    memory = "most frames in memory; 0: no limit (default: 50)"
     how.add_argument("--max_frames", type=at_least(0), default=50, metavar="N", help=memory)
-    edge = "of the network's input (0: the frame's; default: the config's)"
+    edge = "longest edge of the network's input (0: the frame's; default: the config's)"
     how.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
-    how.add_argument("--dtype", choices=sorted(DTYPES), help="of the network's arithmetic (default: the config's)")
+    how.add_argument(
+        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
+    )
     out = parser.add_argument_group("results")
-    out.add_argument("--output", metavar="DIR", help="folder of the results (default: results/track/<name of VIDEO>)")
-    out.add_argument("--output_height", type=at_least(1), metavar="PIXELS", help="of the masks (default: the frames')")
+    out.add_argument("--output", metavar="DIR", help="results folder (default: results/track/<name of VIDEO>)")
+    out.add_argument(
+        "--output_height", type=at_least(1), metavar="PIXELS", help="height of the masks (default: the frames')"
+    )
     also = "write this format too; may be repeated"
     out.add_argument("--export", action="append", choices=sorted(EXPORTS), help=also)
     out.add_argument("--no_overlay", action="store_true", help="write no overlay.mp4")
-    out.add_argument("--fps", type=above_zero, metavar="N", help="of a folder of images (default: 24)")
-    out.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
-    out.add_argument("--overwrite", action="store_true", help="begin anew in an output folder that holds results")
-    points = "frames between points to resume from (default: 100)"
+    out.add_argument("--fps", type=above_zero, metavar="N", help="frames a second of a folder of images (default: 24)")
+    out.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    out.add_argument("--overwrite", action="store_true", help="start again in an output folder that holds results")
+    points = "frames between saved states, from which a run resumes (default: 100)"
     out.add_argument("--save_every", type=at_least(1), default=100, metavar="N", help=points)
     out.add_argument("--quiet", action="store_true", help="show no progress bar")
     page = parser.add_argument_group("browser")
     page.add_argument("--browser", action="store_true", help="draw, watch and correct in a web page")
-    page.add_argument("--host", default=PageOptions.host, help="to listen on (default: %(default)s, this machine only)")
-    page.add_argument("--port", type=at_least(0), default=PageOptions.port, metavar="N", help="default: %(default)s")
+    page.add_argument(
+        "--host", default=PageOptions.host, help="address to listen on (default: %(default)s, this machine only)"
+    )
+    page.add_argument(
+        "--port",
+        type=at_least(0),
+        default=PageOptions.port,
+        metavar="N",
+        help="port to listen on (default: %(default)s)",
+    )
     return parser
 
 
@@ -69,6 +87,7 @@ def read_options(args: argparse.Namespace, overrides: Sequence[str]) -> TrackOpt
     return TrackOptions(**{field.name: own[field.name] for field in fields(TrackOptions)})
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used, 130 if it was stopped."""
     args, overrides = parse_args(make_parser(), argv)
@@ -87,16 +106,12 @@ def main(argv: list[str] | None = None) -> int:
             open_page(options, PageOptions(args.host, args.port), warn)
             return 0
         output = track_video(options, warn)
-    except ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
-        return 2
+        raise RunError(explain(error)) from error
     except KeyboardInterrupt:
         output = None
     if output is None:
-        print("stopped: finished masks are kept; go on with the same command and --resume", file=sys.stderr)
+        print("stopped: finished masks are kept; continue with the same command and --resume", file=sys.stderr)
         return 130
     print(f"masks: {output / 'masks'}" + (f"\noverlay: {output / 'overlay.mp4'}" if not args.no_overlay else ""))
     return 0

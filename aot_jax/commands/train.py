@@ -12,15 +12,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError, load_config
-from aot_jax.convert import ConvertError
+from aot_jax.config import load_config
 from aot_jax.evaluation.held_out import finish, load_sets, score_sets
 from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
-from aot_jax.io.datasets import DataError
-from aot_jax.runs import RunError
-from aot_jax.start import join_hosts
-from aot_jax.training.loop import TrainError, train
+from aot_jax.start import reports_errors
+from aot_jax.start.hosts import join_hosts
+from aot_jax.training.loop import train
 from data_pipeline.pipeline import make_batches
 
 
@@ -29,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="example: python train.py --config configs/quickstart.py --config.train.steps=500. The same command "
-        "again goes on from the newest checkpoint.",
+        "again continues from the newest checkpoint.",
     )
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--allow_config_change", action="store_true", help="resume although the config has changed")
@@ -37,15 +34,12 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
-    try:
-        config = load_config(args.config, overrides)
-        join_hosts(args.distributed, args.coordinator, args.processes, args.process)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = load_config(args.config, overrides)
+    join_hosts(args.distributed, args.coordinator, args.processes, args.process)
 
     def batches(start: int, host: int, hosts: int) -> Iterator[dict[str, np.ndarray]]:
         return make_batches(
@@ -64,10 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         model = train(config, batches, evaluate, args.allow_config_change)
         if sets and config.train.final_scores and jax.process_index() == 0:
             print(finish(model, next(iter(sets.values())), Path(config.train.output) / config.name))
-    except (CheckpointError, ConfigError, ConvertError, DataError, RunError, TrainError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the newest checkpoint", file=sys.stderr)
+        print("stopped; the same command continues from the newest checkpoint", file=sys.stderr)
         return 130
     return 0

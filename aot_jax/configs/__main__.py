@@ -6,7 +6,6 @@ Parameters are counted from their shapes; no weights are initialised.
 import argparse
 import functools
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +15,11 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from aot_jax.config import ConfigError, config_names, has_stages, load_config
+from aot_jax.config import config_names, has_stages, load_config
 from aot_jax.flags import parse_args
 from aot_jax.models.encoders import ENCODERS
 from aot_jax.network import make_model, param_shapes
-from aot_jax.start import run
+from aot_jax.start import reports_errors, run
 
 MASK_TOKEN = 256  # parameters of the unused mask token in the release's block v1
 WIDEST = 10  # width of the column of parameters, in characters
@@ -98,14 +97,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for a config that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
-    try:
-        print_table([load_config(name, overrides) for name in args.names or config_names()])
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print_table([load_config(name, overrides) for name in args.names or config_names()])
     if not args.names:
         single = [name for name in config_names() if not has_stages(name)]
         others = f" but {', '.join(single)}" if single else ""

@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from aot_jax.convert.names import OPTIONAL_IN_ENCODER, UNUSED, release_tensors
+from aot_jax.errors import ReportedError
 from aot_jax.io.npz import read_npz
 from aot_jax.network import init_params, make_model
 from aot_jax.typing import Params
@@ -21,7 +22,7 @@ from aot_jax.typing import Params
 __all__ = ["ConvertError", "from_torch", "load_weights", "read_arrays", "release_tensors"]
 
 
-class ConvertError(ValueError):
+class ConvertError(ReportedError):
     """A file of weights that cannot be read, or that does not fit the network."""
 
 
@@ -119,7 +120,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 "tensors alone, torch.save(model.state_dict(), FILE)"
             ) from error
         raise ConvertError(
-            f"{path} is no file of PyTorch weights, or was cut off; check the path or download it again"
+            f"{path} is not a file of PyTorch weights, or is truncated; check the path or download it again"
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):

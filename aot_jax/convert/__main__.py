@@ -2,15 +2,14 @@
 
 import argparse
 import hashlib
-import sys
 from pathlib import Path
 
-from aot_jax.checkpoint import CheckpointError, save_params
-from aot_jax.config import ConfigError, load_config
-from aot_jax.convert import ConvertError, load_weights
+from aot_jax.checkpoint import save_params
+from aot_jax.config import load_config
+from aot_jax.convert import load_weights
 from aot_jax.flags import add_config_flags, parse_args
 from aot_jax.network import default_path
-from aot_jax.start import run
+from aot_jax.start import reports_errors, run
 
 
 def sha256(path: str | Path) -> str:
@@ -39,18 +38,15 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for weights that cannot be converted."""
     args, overrides = parse_args(make_parser(), argv)
-    try:
-        config = load_config(args.config, overrides)
-        output = Path(args.output or default_path(config))
-        params = load_weights(args.weights, config, encoder_only=args.part == "encoder", seed=config.seed)
-        source = {"file": str(args.weights), "sha256": sha256(args.weights), "part": args.part}
-        save_params(output, params, config, source=source)
-    except (ConfigError, ConvertError, CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    config = load_config(args.config, overrides)
+    output = Path(args.output or default_path(config))
+    params = load_weights(args.weights, config, encoder_only=args.part == "encoder", seed=config.seed)
+    source = {"file": str(args.weights), "sha256": sha256(args.weights), "part": args.part}
+    save_params(output, params, config, source=source)
     print(f"wrote {output}")
     return 0
 

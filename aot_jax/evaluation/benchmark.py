@@ -1,6 +1,7 @@
 """Run a whole evaluation: segment the unfinished videos of a split, score them, write results and archive."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,38 +10,28 @@ from typing import Any, TypeVar
 import jax
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError
+from aot_jax.errors import ReportedError
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
 from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.score import SetScores
-from aot_jax.evaluation.segment import VideoTracker
 from aot_jax.evaluation.splits import Split, load_split
-from aot_jax.io.datasets import DataError
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
-from aot_jax.metrics import MetricsError, summarise
+from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
-from aot_jax.runs import DISK_FULL, Run, RunError, deciding
-from aot_jax.tracker.tracker import Tracker, TrackError
+from aot_jax.runs import DISK_FULL, Run, RunError
+from aot_jax.settings import deciding
+from aot_jax.tracker.batch import FrameTracker
+from aot_jax.tracker.tracker import Tracker
 
 T = TypeVar("T")
 
 
-class HostError(RuntimeError):
+class HostError(ReportedError):
     """Another host has stopped with an error and reports it itself."""
 
 
 class Stopped(RuntimeError):
     """The run was interrupted; the message says how to resume it."""
-
-
-# Exceptions of `evaluate` for bad input, besides OSError.
-ERRORS = (
-    *(ConfigError, CheckpointError, DataError, RunError, HostError),
-    *(FrameError, MaskError, TrackError, MetricsError),
-)
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,7 @@ class Options:
     scales: tuple[float, ...] = (1.0,)  # input scales, averaged over
     flip: bool = False  # average over mirrored frames too
     devices: int | None = None  # most devices of this host to use; None: all
+    videos_at_once: int = 1  # on each device
 
     @property
     def tracking(self) -> dict[str, Any]:
@@ -77,8 +69,9 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about the videos and their scores."""
-        return (*(warning for timing in self.timings.values() for warning in timing.warnings), *self.found.warnings)
+        """Warnings about the videos and their scores, each once: given masks may be ground truth too."""
+        tracked = (warning for timing in self.timings.values() for warning in timing.warnings)
+        return tuple(dict.fromkeys((*tracked, *self.found.warnings)))
 
 
 def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
@@ -93,7 +86,7 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
 
     Raises:
         Stopped: the run was interrupted.
-        One of `ERRORS`, OSError: input cannot be used, or a file cannot be read or written.
+        ReportedError, OSError: input cannot be used, or a file cannot be read or written.
     """
     split = load_split(options.split, options.data, options.resolution, options.all_frames)
     network = find_network(choice)
@@ -103,16 +96,17 @@ def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
     depth = Tracker(model, options.depth, **options.tracking).depth
     output = options.output or Path("results") / options.split / run_name(network.config, options, depth)
 
-    def make_trackers(videos: int) -> list[Tracker]:
+    def make_trackers(videos: int) -> list[list[Tracker]]:
         models = copy_to_devices(model, videos, options.devices)
-        return [Tracker(own, depth, **options.tracking) for own in models]
+        at_once = min(options.videos_at_once, math.ceil(videos / len(models)))
+        return [[Tracker(own, depth, **options.tracking) for _ in range(at_once)] for own in models]
 
     settings = describe(network.config, network.checkpoint, options, depth)
     return run_and_score(make_trackers, split, output, settings, options.overwrite)
 
 
 def run_and_score(
-    make_trackers: Callable[[int], Sequence[VideoTracker]],
+    make_trackers: Callable[[int], Sequence[Sequence[FrameTracker]]],
     split: Split,
     output: Path,
     settings: Mapping[str, object],
@@ -121,7 +115,7 @@ def run_and_score(
     """Segment the unfinished videos of this host's share of a split; host 0 then scores and packs the whole split.
 
     Args:
-        make_trackers: returns one tracker per device, for a number of videos.
+        make_trackers: returns the trackers of each device, for a number of videos.
         split: split to evaluate.
         output: results folder, shared by all hosts.
         settings: settings of the run; a folder with masks of other settings is refused.
@@ -217,14 +211,14 @@ def _together(work: Callable[[], T]) -> T:
         any_failed(True)
         raise
     if any_failed(False):
-        raise HostError("another host has stopped with an error, see its own output; the same command goes on")
+        raise HostError("another host has stopped with an error, see its own output; the same command continues")
     return result
 
 
 @contextlib.contextmanager
 def _explained(output: Path) -> Iterator[None]:
     """Turn an interrupt or OSError into an error whose message states the remedy."""
-    goes_on = "the same command goes on after"
+    goes_on = "the same command continues after"
     try:
         yield
     except KeyboardInterrupt:

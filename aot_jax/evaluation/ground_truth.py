@@ -55,9 +55,9 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
     warnings = []
     if scored and without:
         listed = ", ".join(without)
-        warnings.append(f"{split.annotations}: not scored, for there is no mask but the given ones: {listed}")
+        warnings.append(f"{split.annotations}: not scored: there is no ground truth except the given masks: {listed}")
     if scored and short:
-        warnings.append(f"not scored, for no frame is left after the given ones: {', '.join(short)}")
+        warnings.append(f"not scored: there is no frame after the given masks: {', '.join(short)}")
     return join_scores(scored, [], warnings)
 
 

@@ -1,7 +1,7 @@
 """Score a network on held-out videos during and after training, next to a baseline that copies the first mask."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,16 +10,17 @@ import numpy as np
 
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.segment import VideoTracker
 from aot_jax.evaluation.splits import Sequence, Split, load_split
 from aot_jax.io.datasets import DataError
-from aot_jax.io.files import atomic_write
+from aot_jax.io.files import write_text
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
 from aot_jax.network import Model
+from aot_jax.tracker.answer import Answer
+from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
 
 BASELINE = "copied first mask"
@@ -29,19 +30,18 @@ class CopyTracker:
     """Baseline without tracking: predicts the latest given mask for every frame."""
 
     def reset(self) -> None:
-        """Do nothing: the state is local to `stream`."""
+        """Forget the video."""
+        self._latest = np.zeros((0, 0), np.int32)
 
-    def stream(self, frames: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
-        """Yield the latest given mask (h, w) for each frame."""
-        latest = np.zeros((0, 0), np.int32)
-        for _, mask in frames:
-            latest = latest if mask is None else mask
-            yield latest
+    def submit(self, frame: np.ndarray, mask: np.ndarray | None = None) -> Answer:
+        """Answer with the latest given mask (h, w)."""
+        self._latest = self._latest if mask is None else mask
+        return Answer(self._latest)
 
 
-def score_tracker(tracker: VideoTracker, split: Split, folder: Path, title: str = "") -> Summary:
+def score_tracker(tracker: FrameTracker, split: Split, folder: Path, title: str = "") -> Summary:
     """Run a tracker over a split, write its masks to `folder`, and return its scores."""
-    run_split([tracker], split, folder, title=f"{split.name} {title}".strip())
+    run_split([[tracker]], split, folder, title=f"{split.name} {title}".strip())
     return summarise(score_split(split, folder, workers=1).scores)
 
 
@@ -130,8 +130,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    with atomic_write(run / "scores.json") as temporary:
-        temporary.write_text(json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
+    write_text(run / "scores.json", json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
     draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aot_jax.evaluation.splits import Split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
-from aot_jax.io.files import atomic_write
+from aot_jax.io.files import atomic_write, write_text
 from aot_jax.metrics import Scores, Summary, summarise
 
 Timings = Mapping[str, Timing]
@@ -113,8 +113,7 @@ def write_results(
             name: {str(i): {"J": score.J_mean, "F": score.F_mean} for i, score in objects.items()}
             for name, objects in scores.items()
         }
-    with atomic_write(output / "scores.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(output / "scores.json", json.dumps(content, indent=2) + "\n")
 
 
 def write_archive(split: Split, output: Path) -> Path:

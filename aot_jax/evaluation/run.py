@@ -1,4 +1,4 @@
-"""Run trackers over the videos of a split, one tracker a device, and record which videos are finished."""
+"""Run trackers over the videos of a split, on all devices, and record which videos are finished."""
 
 import threading
 import time
@@ -14,12 +14,12 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from aot_jax.evaluation import splits
-from aot_jax.evaluation.segment import VideoTracker, segment
+from aot_jax.evaluation.segment import segment
 from aot_jax.evaluation.timing import Timing
-from aot_jax.io.files import clear_remains
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.network import Model
 from aot_jax.runs import RunError, read_json, write_json
+from aot_jax.tracker.batch import FrameTracker
 
 PATIENCE = 60.0  # longest time in seconds until files of other hosts appear on a shared disk
 
@@ -74,7 +74,7 @@ class FinishedVideos:
 
 
 def run_split(
-    trackers: Sequence[VideoTracker],
+    trackers: Sequence[Sequence[FrameTracker]],
     split: splits.Split,
     output: Path,
     finished: FinishedVideos | None = None,
@@ -84,10 +84,11 @@ def run_split(
 ) -> dict[str, Timing]:
     """Segment every video of a split and write palette PNGs to `output`/[split.folder/]VIDEO/FRAME.png.
 
-    Each tracker runs in its own thread and takes the next video from a queue.
+    Each device has its own thread and takes the next videos from a queue. After an error in a video no other begins,
+    and those under way go on to their end.
 
     Args:
-        trackers: trackers, one per device.
+        trackers: for each device the trackers of the videos that run on it at once.
         split: split to evaluate.
         output: results folder.
         finished: record of finished videos, which are skipped; new ones are added.
@@ -109,7 +110,7 @@ def run_split(
     if finished is not None:
         timings = {s.name: timing for s in sequences if (timing := finished.get(s)) is not None}
     left = [sequence for sequence in sequences if sequence.name not in timings]
-    if len(trackers) > 1:  # longest first, so that all devices finish at about the same time
+    if sum(map(len, trackers)) > 1:  # longest first, so that all trackers finish at about the same time
         left.sort(key=lambda sequence: -len(sequence.frames))
     todo = deque(left)
     stop, lock = threading.Event(), threading.Lock()
@@ -125,30 +126,28 @@ def run_split(
         with lock:
             bar.update()
 
-    def work(tracker: VideoTracker) -> None:
+    def work(own: Sequence[FrameTracker]) -> None:
         with MaskWriter() as writer:
-            while todo and not stop.is_set():
-                try:
-                    sequence = todo.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                folder = output / split.folder / sequence.name
-                clear_remains(folder)
-                timing = segment(tracker, sequence, folder, writer, split.binary, tick, stop)
-                if timing is None:
-                    return
+            for sequence, timing in segment(own, todo, output / split.folder, writer, split.binary, tick, stop):
                 if finished is not None:
                     finished.add(sequence, timing)
                 with lock:
                     timings[sequence.name] = timing
                     bar.set_postfix_str(f"{sequence.name} {timing.fps:.2f} fps")
 
+    errors = []
     with bar, ThreadPoolExecutor(len(trackers), thread_name_prefix="tracker") as pool:
         try:
-            for future in as_completed([pool.submit(work, tracker) for tracker in trackers]):
-                future.result()
-        finally:  # on an error or Ctrl-C, other threads stop after their current frame
+            for future in as_completed([pool.submit(work, own) for own in trackers]):
+                if isinstance(error := future.exception(), Exception):
+                    errors.append(error)
+                    todo.clear()
+                elif error is not None:
+                    raise error
+        finally:  # on Ctrl-C, other threads stop after their current frame
             stop.set()
+    if errors:
+        raise errors[0]
     return {sequence.name: timings[sequence.name] for sequence in sequences}
 
 

@@ -1,56 +1,26 @@
-"""Segment one video of a split, reading and writing files in the background."""
+"""Segment videos of a split, one or several at once on a device, reading and writing files in the background."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
-import jax
 import numpy as np
 
 from aot_jax.evaluation.splits import Sequence
-from aot_jax.evaluation.timing import Timing
-from aot_jax.io.frames import read_frame
+from aot_jax.evaluation.timing import CompileCount, Timing
+from aot_jax.io.files import clear_remains
+from aot_jax.io.frames import FrameError, read_frame
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.io.masks import MaskError, binarise
 from aot_jax.io.sources import read_ahead
 from aot_jax.metrics import object_ids
-from aot_jax.tracker.tracker import TrackError
+from aot_jax.tracker.answer import Answer
+from aot_jax.tracker.batch import FrameTracker, Next, advance_together
+from aot_jax.tracker.checks import TrackError
 from aot_jax.typing import VOID
-
-
-class VideoTracker(Protocol):
-    """Interface of `Tracker` that `segment` uses."""
-
-    def reset(self) -> None:
-        """Forget the previous video."""
-
-    def stream(self, frames: Iterator[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
-        """Yield labels (h, w) for (frame, mask or None) pairs."""
-
-
-class CompileCount:
-    """Counts the compilations of the current thread, to leave frames that wait for one out of timings."""
-
-    _event = "/jax/core/compile/backend_compile_duration"
-    _own = threading.local()  # JAX reports a compilation in the thread that waits for it
-    _lock = threading.Lock()
-    _listening = False
-
-    @classmethod
-    def value(cls) -> int:
-        """Return the number of programs this thread has compiled since the first call."""
-        with cls._lock:
-            if not cls._listening:
-                jax.monitoring.register_event_duration_secs_listener(cls._hear)
-                cls._listening = True
-        return getattr(cls._own, "count", 0)
-
-    @classmethod
-    def _hear(cls, event: str, *_: object, **__: object) -> None:
-        cls._own.count = getattr(cls._own, "count", 0) + (event == cls._event)
 
 
 class GivenMasks:
@@ -101,76 +71,157 @@ class GivenMasks:
         return (*self._sequence.notes, *self._masks.notes, *missing)
 
 
-def segment(
-    tracker: VideoTracker,
-    sequence: Sequence,
-    folder: Path,
-    writer: MaskWriter,
-    binary: bool = False,
-    tick: Callable[[], None] = lambda: None,
-    stop: threading.Event | None = None,
-) -> Timing | None:
-    """Segment a video and write palette PNGs to `folder`/FRAME.png; all are on disk when this returns.
-
-    Frames before the first object get empty masks and are not passed to the tracker.
+class VideoRun:
+    """A video that a tracker segments.
 
     Args:
-        tracker: a `Tracker`.
+        tracker: a tracker of its own, which forgets its last video.
         sequence: the video.
-        folder: folder for its masks.
+        binary: merge all objects into one.
+        write: called with each frame and its mask (h, w) of ids, in order. Frames before the first object get empty
+            masks and are not passed to the tracker.
+
+    Attributes:
+        answer: of the frame passed to the tracker last; None when the video is over.
+        error: why it is over before its end, or None.
+        frames, seconds, all_seconds: see `Timing`.
+        masks: number of the tracker's masks that are written.
+    """
+
+    def __init__(
+        self, tracker: FrameTracker, sequence: Sequence, binary: bool, write: Callable[[Path, np.ndarray], None]
+    ) -> None:
+        tracker.reset()
+        self.tracker, self.sequence = tracker, sequence
+        self.answer: Answer | None = None
+        self.error: Exception | None = None
+        self.frames, self.seconds, self.all_seconds, self.masks = 0, 0.0, 0.0, 0
+        self._write = write
+        self._handed: deque[Path] = deque()  # frames passed to the tracker whose masks are not yet written
+        self._inputs = self._read(binary)
+
+    def next(self) -> Next | None:
+        """Return the next frame for the tracker; None at the end, or if a file cannot be used."""
+        try:
+            return next(self._inputs, None)
+        except (FrameError, MaskError, OSError) as error:
+            self.error = error
+            return None
+
+    def put(self, labels: np.ndarray | None, answer: Answer | TrackError | None) -> None:
+        """Write the labels of the frame before, None at the start, and keep the answer for the next."""
+        if labels is not None:
+            self._write(self._handed.popleft(), labels)
+            self.masks += 1
+        if isinstance(answer, TrackError):
+            frame = self._handed[-1]
+            mask = self.sequence.masks.get(frame.stem)
+            self.error = TrackError(f"{frame}{f' with mask {mask}' if mask else ''}: {answer}")
+        self.answer = None if isinstance(answer, TrackError) else answer
+
+    def timing(self) -> Timing:
+        """Return the timing of the finished video."""
+        count, warnings = len(self.sequence.frames), self._given.warnings()
+        return Timing(self.frames, self.seconds, count, self.all_seconds, warnings)
+
+    def _read(self, binary: bool) -> Iterator[Next]:
+        self._given = given = GivenMasks(self.sequence, binary)
+        inputs = read_ahead((path, read_frame(path), given.at(t)) for t, path in enumerate(self.sequence.frames))
+        begun = False
+        for path, frame, mask in inputs:
+            begun = begun or mask is not None
+            if begun:
+                self._handed.append(path)
+                yield Next(self.tracker, frame, mask)
+            else:
+                self._write(path, np.zeros(frame.shape[:2], np.int32))
+
+
+def segment(
+    trackers: Iterable[FrameTracker],
+    todo: deque[Sequence],
+    folder: Path,
+    writer: MaskWriter,
+    binary: bool,
+    tick: Callable[[], None],
+    stop: threading.Event,
+) -> Iterator[tuple[Sequence, Timing]]:
+    """Segment videos on one device, as many at once as there are trackers, and write palette PNGs.
+
+    After an error in a video those beside it go on to their end, but no other begins.
+
+    Args:
+        trackers: `Tracker`s.
+        todo: queue of videos, which other devices may share.
+        folder: masks are written to `folder`/VIDEO/FRAME.png.
         writer: mask writer, entered as a context.
         binary: merge all objects into one.
         tick: called after every frame.
-        stop: event that stops the run after the current frame.
+        stop: event that stops all videos after the current frame.
 
-    Returns:
-        The timing; None if stopped.
+    Yields:
+        A video and its timing, once its masks are on disk.
 
     Raises:
         FrameError, MaskError: a file cannot be used.
         TrackError: a mask or frame does not fit; the message names the file.
-        OSError: a mask cannot be written.
+        OSError: a file cannot be read or written.
     """
-    began = time.perf_counter()
-    given = GivenMasks(sequence, binary)
-    inputs = read_ahead((path, read_frame(path), given.at(t)) for t, path in enumerate(sequence.frames))
-    handed: list[Path] = []  # frames passed to the tracker
-    reading = 0.0  # time spent waiting for frames, in seconds
+    idle, videos, errors = list(trackers), list[VideoRun](), list[Exception]()
 
-    def hand_over() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        nonlocal reading
+    def open_video(sequence: Sequence) -> VideoRun:
+        own = folder / sequence.name
+        clear_remains(own)
+
+        def write(path: Path, labels: np.ndarray) -> None:
+            writer.write(own / f"{path.stem}.png", labels)
+            tick()
+
+        return VideoRun(idle.pop(), sequence, binary, write)
+
+    while not stop.is_set():
         start = time.perf_counter()
-        for path, frame, mask in inputs:
-            reading += time.perf_counter() - start
-            if handed or mask is not None:
-                handed.append(path)
-                yield frame, mask
-            else:
-                write(path, np.zeros(frame.shape[:2], np.int32))
-            start = time.perf_counter()
-
-    def write(path: Path, labels: np.ndarray) -> None:
-        writer.write(folder / f"{path.stem}.png", labels)
-        tick()
-
-    tracker.reset()
-    seconds, frames, written = 0.0, 0, 0
-    answers = tracker.stream(hand_over())
-    while True:
-        compiled, start, seen = CompileCount.value(), time.perf_counter() - reading, len(handed)
-        try:
-            labels = next(answers, None)
-        except TrackError as error:
-            mask = sequence.masks.get(handed[-1].stem)
-            raise TrackError(f"{handed[-1]}{f' with mask {mask}' if mask else ''}: {error}") from None
-        if written and CompileCount.value() == compiled:  # not the first frames, which memorise the mask
-            seconds += time.perf_counter() - reading - start
-            frames += len(handed) - seen
-        if labels is None:
+        while idle and (sequence := _take(todo)) is not None:
+            videos.append(open_video(sequence))
+        if not videos:
             break
-        write(handed[written], labels)
-        written += 1
-        if stop is not None and stop.is_set():
-            return None
-    writer.flush()
-    return Timing(frames, seconds, len(sequence.frames), time.perf_counter() - began, given.warnings())
+        _advance(videos)
+        over = [video for video in videos if video.answer is None]
+        if over:
+            writer.flush()
+        share = (time.perf_counter() - start) / len(videos)
+        for video in videos:
+            video.all_seconds += share
+        for video in over:
+            videos.remove(video)
+            idle.append(video.tracker)
+            if video.error is None:
+                yield video.sequence, video.timing()
+            else:
+                errors.append(video.error)
+                todo.clear()
+    if errors:
+        raise errors[0]
+
+
+def _take(todo: deque[Sequence]) -> Sequence | None:
+    try:
+        return todo.popleft()
+    except IndexError:  # another thread may have taken the last one
+        return None
+
+
+def _advance(videos: list[VideoRun]) -> None:
+    """Segment the next frame of each video, while the device's answers to the frames before are written."""
+    items = [video.next() for video in videos]
+    compiled, start = CompileCount.value(), time.perf_counter()
+    answers = iter(advance_together([item for item in items if item is not None]))
+    labels = [None if video.answer is None else video.answer.read() for video in videos]
+    share = (time.perf_counter() - start) / len(videos)
+    # Not the first frames, which memorise the mask.
+    steady = CompileCount.value() == compiled and all(video.masks for video in videos)
+    for video, item, own in zip(videos, items, labels, strict=True):
+        if steady:
+            video.seconds += share
+            video.frames += item is not None
+        video.put(own, None if item is None else next(answers))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aot_jax.io import datasets, generated
 from aot_jax.io.datasets import DataError, ListedObject, Video
-from aot_jax.start import cache_folder
+from aot_jax.start.cache import cache_folder
 
 DAVIS = {"davis16": (2016, "val"), "davis17": (2017, "val"), "davis17_testdev": (2017, "test-dev")}
 YOUTUBE = {"youtubevos18": 2018, "youtubevos19": 2019}

@@ -19,9 +19,8 @@ from aot_jax.figures.page import FigureError, make_page, save_page
 from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_results, track_clip
 from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.network import Model, NetworkChoice, find_network
-from aot_jax.start import run
+from aot_jax.start import reports_errors, run
 from aot_jax.typing import Params
-from aot_jax.video.run import ERRORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="scores.json of eval.py, or files like bench/results.json, which is read where none is given",
     )
-    plot.add_argument("--split", help="of eval.py, whose figures are drawn (default: that of the first)")
+    plot.add_argument("--split", help="split of eval.py whose figures are drawn (default: that of the first)")
     return parser
 
 
@@ -204,15 +203,12 @@ def draw_speed_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure
 DRAW = {"bank": draw_bank_of, "attention": draw_attention, "strips": draw_strips_of, "speed": draw_speed_of}
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
-    try:
-        for path in save_page(DRAW[args.figure](args, overrides), args.output):
-            print(f"wrote {path}")
-    except (FigureError, *ERRORS) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for path in save_page(DRAW[args.figure](args, overrides), args.output):
+        print(f"wrote {path}")
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.overlay import draw_overlay
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ FINE = 480  # pixels of the short edge below which frames are enlarged, for thin
 SUFFIXES = (".png", ".svg")
 
 
-class FigureError(ValueError):
+class FigureError(ReportedError):
     """A figure that cannot be drawn or saved."""
 
 

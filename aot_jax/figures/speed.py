@@ -51,7 +51,7 @@ def read_points(paths: Iterable[str | Path]) -> list[Point]:
     points = []
     for path in map(Path, paths):
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise FigureError(f"{path}: cannot be read ({error}); give a scores.json of eval.py") from None
         if not isinstance(content, dict):

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+WILDCARDS = "*?["
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # strict, so that a user's own files are never removed
 
 
@@ -37,6 +38,25 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, whatever the locale, atomically; file names keep their bytes.
+
+    Raises:
+        OSError: the file cannot be written; the error names it.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def expand(pattern: str | Path) -> list[Path]:
+    """Return the paths that a glob matches; the path itself if it exists or has no wildcard."""
+    path = Path(pattern)
+    if path.exists() or not any(sign in str(pattern) for sign in WILDCARDS):
+        return [path]
+    whole = path.absolute()
+    return list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
 
 
 def empty_folder(folder: Path, *patterns: str) -> None:

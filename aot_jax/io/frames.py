@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.images import (
     IMAGE_SUFFIXES,
     IMAGES,
@@ -16,6 +17,7 @@ from aot_jax.io.images import (
     decode_image,
     explain_errors,
     open_image,
+    write_image,
 )
 from aot_jax.io.series import choose_frames, natural, order_note
 
@@ -23,7 +25,7 @@ __all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors",
 FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
-class FrameError(ValueError):
+class FrameError(ReportedError):
     """A frame or folder of frames cannot be used; the message says why and what to do."""
 
 
@@ -59,7 +61,7 @@ def list_frames(
         raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
     images = [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
     if not images:
-        raise FrameError(f"{folder}: no {' '.join(endings)} image in it, but {what_is_in(folder)}")
+        raise FrameError(f"{folder}: no {' '.join(endings)} image in it{what_is_in(folder)}")
     return order_frames(images) if suffixes else take_frames(images, warn)
 
 
@@ -98,9 +100,9 @@ def what_is_in(folder: Path) -> str:
     if folders:
         parts.append("folders, as " + ", ".join(folders[:3]))
     if not parts:
-        return "nothing; give the folder that holds the images"
+        return "; give the folder that holds the images"
     remedy = "give the one that holds the images" if folders else "convert them to JPEG or PNG, or give another folder"
-    return f"{' and '.join(parts)}; {remedy}"
+    return f", but {' and '.join(parts)}; {remedy}"
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -150,9 +152,9 @@ def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
 
 
 def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:
-    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG.
+    """Write a frame (h, w, 3) uint8 RGB as a high-quality JPEG, atomically.
 
     Raises:
         OSError: the file cannot be written.
     """
-    Image.fromarray(pixels).save(path, "JPEG", quality=95, subsampling=0)
+    write_image(path, pixels, format="JPEG", quality=95, subsampling=0)

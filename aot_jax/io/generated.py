@@ -80,7 +80,7 @@ def make_video(
     if not 1 <= objects <= 254 or not 0 <= lookalikes <= objects or min(height, width) < 32 or frames < 1:
         raise ValueError(
             f"cannot draw {objects} objects ({lookalikes} alike) on {frames} frames of {width}x{height}; "
-            "there are 1 .. 254 objects, no more of them alike, and 1 frame or more of 32x32 pixels or more"
+            "give 1 .. 254 objects, no more of them alike, and at least 1 frame of at least 32x32 pixels"
         )
     random = np.random.default_rng(np.atleast_1d(np.asarray(seed)).tolist())
     background = Texture(random, 0.35 * min(height, width))

@@ -4,15 +4,19 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+
+from aot_jax.io.files import atomic_write
 
 MAX_PIXELS = 2**27  # most pixels of one image; a small PNG can claim billions (a decompression bomb)
 ORIENTATION = 0x0112  # EXIF tag of the orientation
@@ -20,7 +24,8 @@ HEAD = 32  # bytes at the start of a file that identify its format
 
 Kinds = Mapping[bytes, type[ImageFile]]  # Pillow's plugin for each accepted file signature
 PNG: Kinds = {b"\x89PNG\r\n\x1a\n": PngImageFile}
-JPEG_OR_PNG: Kinds = {b"\xff\xd8\xff": JpegImageFile, **PNG}
+JPEG_START = b"\xff\xd8\xff"
+JPEG_OR_PNG: Kinds = {JPEG_START: JpegImageFile, **PNG}
 IMAGES: Kinds = {
     **JPEG_OR_PNG,
     b"RIFF": WebPImageFile,
@@ -28,7 +33,27 @@ IMAGES: Kinds = {
     b"II*\0": TiffImageFile,
     b"MM\0*": TiffImageFile,
 }
+MASKS: Kinds = {**IMAGES, b"GIF8": GifImageFile}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".webm",
+        ".mkv",
+        ".avi",
+        ".gif",
+        ".apng",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".vob",
+    ),
+    *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
+)
 
 
 def decode_image(
@@ -85,7 +110,7 @@ def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exc
         raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
     if plugin is WebPImageFile:
         _check_size(*_webp_size(head), path, error)  # its decoder allocates the canvas when it is opened
-    image = plugin(stream, str(path))
+    image = plugin(stream)  # with a file name, Pillow would map grey TIFFs into memory, and turn these wrongly
     _check_size(image.width, image.height, path, error)
     return image, head
 
@@ -101,6 +126,16 @@ def explain_errors(path: str | Path, error: type[Exception]) -> Iterator[None]:
         raise error(f"{path}: no such file; check the path") from None
     except Exception as reason:  # broken bytes make Pillow raise nearly anything: SyntaxError, struct.error, zlib.error
         raise error(f"{path}: cannot be read ({reason}); copy or export the file again") from reason
+
+
+def write_image(path: str | Path, image: Image.Image | np.ndarray, format: str = "PNG", **options: Any) -> None:
+    """Write an image, or its pixels (h, w) or (h, w, 3 or 4) uint8, atomically; `options` are Pillow's.
+
+    Raises:
+        OSError: the file cannot be written; the error names it.
+    """
+    with atomic_write(path) as temporary:
+        (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(temporary, format, **options)
 
 
 def orientation(image: Image.Image) -> int:

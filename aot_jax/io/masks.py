@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from aot_jax.io.files import atomic_write
-from aot_jax.io.images import PNG
+from aot_jax.io.images import PNG, write_image
 from aot_jax.io.mask_sets.meaning import decide
 from aot_jax.io.mask_sets.stored import CLEAR, DAVIS_PALETTE, MaskError, check_size, read_image
 from aot_jax.io.mask_sets.survey import SOFT, survey_mask
@@ -89,8 +88,7 @@ def write_mask(path: str | Path, mask: np.ndarray, palette: np.ndarray = DAVIS_P
     else:
         image = Image.fromarray(mask.astype(np.uint8))
         image.putpalette(np.asarray(palette, np.uint8).tobytes())
-    with atomic_write(path) as temporary:
-        image.save(temporary, format="PNG")
+    write_image(path, image)
 
 
 def binarise(mask: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Check names of videos that are used as file or folder names.
+"""Names of videos, used as file or folder names, and of frames.
 
 Name lists are untrusted input: a name such as `../../.ssh` would be read or written outside of the intended folder.
 """
@@ -7,3 +7,20 @@ Name lists are untrusted input: a name such as `../../.ssh` would be read or wri
 def is_plain(name: str) -> bool:
     """Tell whether a name is a single, visible path component."""
     return bool(name) and not name.startswith(".") and not set(name) & set("/\\\0")
+
+
+def video_name(name: str) -> str:
+    """Return the name of a video for result folders: `name` if it is plain."""
+    return name if is_plain(name) else "video"
+
+
+class NumberedFrames:
+    """Names of the frames of a video without names of its own: their numbers."""
+
+    def label(self, index: int) -> str:
+        """Return the name of a frame's mask, without suffix."""
+        return f"{index:05d}"
+
+    def index_of(self, label: str) -> int | None:
+        """Return the frame number for a mask name; None if it is not a number."""
+        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None

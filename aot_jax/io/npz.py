@@ -15,7 +15,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         Exception: of any type, if the file is broken, holds pickled objects or claims more than `MAX_BYTES`.
     """
     if not zipfile.is_zipfile(path):
-        raise ValueError("it is no zip archive, or was cut off")  # NumPy's message would suggest allow_pickle
+        raise ValueError("it is not a zip archive, or is truncated")  # NumPy's message would suggest allow_pickle
     with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         claimed = sum(entry.file_size for entry in file.zip.infolist())
         if claimed > MAX_BYTES:

@@ -8,35 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol, TypeVar
+from unicodedata import normalize
 
+from aot_jax.io.files import expand
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
-from aot_jax.io.names import is_plain
+from aot_jax.io.images import VIDEO_SUFFIXES
+from aot_jax.io.names import video_name
 from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
 
 T = TypeVar("T")
 AHEAD = 4  # frames decoded ahead
-GLOB_SIGNS = "*?["
-VIDEO_SUFFIXES = {
-    *(
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".webm",
-        ".mkv",
-        ".avi",
-        ".gif",
-        ".apng",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".vob",
-    ),
-    *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
-}
 IMAGE_RATE = Fraction(24)  # default rate of images in frames a second, as in DAVIS
 
 
@@ -77,12 +60,12 @@ class ImageSource:
 
     def __init__(self, paths: Sequence[Path], name: str, rate: Fraction = IMAGE_RATE) -> None:
         self.paths = list(paths)
-        self.name = name if is_plain(name) else "video"
+        self.name = video_name(name)
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = len(self.paths)
         self.expected: int | None = self.count
-        self._numbers = {path.stem: i for i, path in enumerate(self.paths)}
+        self._numbers = {normalize("NFC", path.stem): i for i, path in enumerate(self.paths)}
         self.size: Size = read_frame(self.paths[0]).shape[:2]
 
     def label(self, index: int) -> str:
@@ -91,7 +74,7 @@ class ImageSource:
 
     def index_of(self, label: str) -> int | None:
         """Return the number of the image with this name, without suffix; None if there is none."""
-        return self._numbers.get(label)
+        return self._numbers.get(normalize("NFC", label))  # macOS stores accents apart
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the images from number `start` on."""
@@ -154,7 +137,7 @@ def open_source(
         (3, (4, 6), [1, 2])
     """
     if rate is not None and not 0 < rate < math.inf:
-        raise FrameError(f"a rate of {rate} frames a second is no rate; give a positive one")
+        raise FrameError(f"the frame rate is {rate}; give a positive one")
     source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
     if source.count == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")
@@ -170,14 +153,12 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
     try:
         if path.is_dir():
             return _from_images(_images_of(path, no_frames), path.absolute().name, rate, warn, no_frames)
-        if not path.exists() and any(sign in text for sign in GLOB_SIGNS):
-            whole = path.absolute()
-            found = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-            if not found:
-                raise FrameError(f"{text}: no file has such a name; check the pattern")
-            if len(found) > 1:
-                return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
-            path = found[0]
+        found = expand(path)
+        if not found:
+            raise FrameError(f"{text}: no file has such a name; check the pattern")
+        if len(found) > 1:
+            return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
+        path = found[0]
         if path.suffix.lower() in FRAME_SUFFIXES:
             return _from_image(path, rate, warn)
     except OSError as error:

@@ -9,7 +9,7 @@ from PIL.ImageFile import ImageFile
 
 from aot_jax.io.frames import FrameError, to_rgb
 from aot_jax.io.images import IMAGES, count_pictures, explain_errors, open_image, upright
-from aot_jax.io.names import is_plain
+from aot_jax.io.names import NumberedFrames, video_name
 from aot_jax.io.video_reader import Frame
 from aot_jax.typing import Size
 
@@ -26,7 +26,7 @@ def pictures_in(path: Path) -> int:
         return count_pictures(open_image(stream, path, IMAGES, FrameError)[0])
 
 
-class Stack:
+class Stack(NumberedFrames):
     """The pictures of an image file as the frames of a video.
 
     Args:
@@ -40,7 +40,7 @@ class Stack:
 
     def __init__(self, path: Path, rate: Fraction, warn: Callable[[str], None] = lambda _: None) -> None:
         self.path = path
-        self.name = path.stem if is_plain(path.stem) else "video"
+        self.name = video_name(path.stem)
         self.rate = rate
         self.pixel_aspect = Fraction(1)
         self.count: int | None = pictures_in(path)
@@ -58,14 +58,6 @@ class Stack:
             self.size: Size = self._pixels(image).shape[:2]
         if self._duration:
             self.rate = 1 / self._duration
-
-    def label(self, index: int) -> str:
-        """Return the name of a frame's mask, without suffix."""
-        return f"{index:05d}"
-
-    def index_of(self, label: str) -> int | None:
-        """Return the frame number for a mask name; None if it is not a number."""
-        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the pictures from number `start` on."""

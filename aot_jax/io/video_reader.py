@@ -16,7 +16,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from aot_jax.io.frames import MAX_PIXELS, FrameError
-from aot_jax.io.names import is_plain
+from aot_jax.io.names import NumberedFrames, video_name
 from aot_jax.io.video_stream import (
     average_rate,
     display_matrix,
@@ -47,7 +47,7 @@ class Frame:
     duration: Fraction | None = None  # seconds, if the file states it for this frame
 
 
-class VideoReader:
+class VideoReader(NumberedFrames):
     """The frames of a video file.
 
     Args:
@@ -61,7 +61,7 @@ class VideoReader:
 
     def __init__(self, path: str | Path, warn: Callable[[str], None] = lambda _: None, buffer: int = BUFFER) -> None:
         self.path = Path(path)
-        self.name = self.path.stem if is_plain(self.path.stem) else "video"
+        self.name = video_name(self.path.stem)
         self._warn = warn
         self._warned: set[str] = set()
         self._buffer = buffer
@@ -96,14 +96,6 @@ class VideoReader:
         self.size: Size = self._coded[::-1] if lying else self._coded  # (h, w) of upright frames
         if lying:
             self.pixel_aspect = 1 / self.pixel_aspect
-
-    def label(self, index: int) -> str:
-        """Return the name of a frame's mask, without suffix."""
-        return f"{index:05d}"
-
-    def index_of(self, label: str) -> int | None:
-        """Return the frame number for a mask name; None if it is not a number."""
-        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on."""
@@ -202,7 +194,7 @@ class VideoReader:
                 if index >= stop - 1:
                     break
         if len(found) != stop - start:
-            raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, begin anew")
+            raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, start again")
         return found
 
     def _decode(

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from aot_jax.io.files import beside
+from aot_jax.io.files import atomic_write
 from aot_jax.io.sound import Sound
 
 BT709 = 1  # H.264 code of the primaries, transfer function and matrix of HD video
@@ -63,8 +65,8 @@ class VideoWriter:
         self._rate = Fraction(fps).limit_denominator(100_000)
         self._pixel_aspect = pixel_aspect
         self._sound = sound
-        self._temporary = beside(self._path)
-        self._container: av.container.OutputContainer  # from __enter__ on
+        self._stack = ExitStack()
+        self._container: av.container.OutputContainer  # from the first frame on
         self._stream: av.VideoStream | None = None
         # A multiple of the numerator, so that a constant rate is exact.
         self._ticks = self._rate.numerator * math.ceil(MIN_TICKS / self._rate.numerator)
@@ -96,6 +98,11 @@ class VideoWriter:
             self._sound.mux_until(time, self._container)
 
     def _begin(self, height: int, width: int) -> av.VideoStream:
+        temporary = self._stack.enter_context(atomic_write(self._path)).absolute()
+        options = dict(self._encoding.container_options)
+        self._container = av.open(str(temporary), "w", format=self._encoding.container, options=options)
+        self._stack.callback(self._container.close)
+        self._stack.push(self._finish)
         stream = self._container.add_stream(self._encoding.codec, rate=self._rate, options=dict(self._encoding.options))
         assert isinstance(stream, av.VideoStream), "the codec is one of video"
         context = stream.codec_context
@@ -115,25 +122,16 @@ class VideoWriter:
             self._container.mux(packet)
 
     def __enter__(self) -> "VideoWriter":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(
-            str(self._temporary.absolute()),
-            "w",
-            format=self._encoding.container,
-            options=dict(self._encoding.container_options),
-        )
+        if self._sound is not None:
+            self._stack.callback(self._sound.close)
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        try:
-            if kind is None and self._stream is not None:
-                self._mux(self._stream.encode())
-                if self._sound is not None:
-                    self._sound.mux_until(None, self._container)
-            self._container.close()
-            if kind is None and self._stream is not None:
-                self._temporary.replace(self._path)
-        finally:
+    def __exit__(self, *raised: Any) -> None:
+        self._stack.__exit__(*raised)
+
+    def _finish(self, kind: type | None, *_: object) -> None:
+        """Write what the encoder and the sound still hold, unless an exception was raised."""
+        if kind is None and self._stream is not None:
+            self._mux(self._stream.encode())
             if self._sound is not None:
-                self._sound.close()
-            self._temporary.unlink(missing_ok=True)
+                self._sound.mux_until(None, self._container)

@@ -15,12 +15,13 @@ from itertools import zip_longest
 
 import numpy as np
 
+from aot_jax.errors import ReportedError
 from aot_jax.typing import VOID
 
 TOLERANCE = 0.008  # largest distance between matching boundaries for F, as a fraction of the image's diagonal
 
 
-class MetricsError(ValueError):
+class MetricsError(ReportedError):
     """A prediction cannot be scored; the message says why."""
 
 

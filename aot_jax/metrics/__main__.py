@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aot_jax.evaluation.ground_truth import score_folders
 from aot_jax.evaluation.report import format_table, write_csv
-from aot_jax.io.datasets import DataError, read_names
-from aot_jax.metrics import MetricsError, summarise
-from aot_jax.start import run
+from aot_jax.io.datasets import read_names
+from aot_jax.metrics import summarise
+from aot_jax.start import reports_errors, run
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,22 +35,19 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code, 2 for input that cannot be scored."""
     parser = make_parser()
     flags = parser.parse_args(arguments)
     if flags.workers is not None and flags.workers < 1:
         parser.error(f"--workers {flags.workers}: give 1 or more")
-    try:
-        names = flags.sequences and [
-            name for item in flags.sequences for name in (read_names(Path(item)) if Path(item).is_file() else [item])
-        ]
-        found = score_folders(flags.ground_truth, flags.prediction, flags.binary, flags.workers, sequences=names)
-        if flags.csv:
-            write_csv(flags.csv, found.scores)
-    except (MetricsError, DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    names = flags.sequences and [
+        name for item in flags.sequences for name in (read_names(Path(item)) if Path(item).is_file() else [item])
+    ]
+    found = score_folders(flags.ground_truth, flags.prediction, flags.binary, flags.workers, sequences=names)
+    if flags.csv:
+        write_csv(flags.csv, found.scores)
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(format_table(found.scores))

@@ -15,7 +15,7 @@ class Answer:
     """Labels of one frame, being copied to the host."""
 
     labels: ArrayLike  # (h, w) int32 slots
-    slots: Slots
+    slots: Slots | None = None  # None: labels are ids
 
     def __post_init__(self) -> None:
         if isinstance(self.labels, jax.Array):
@@ -23,7 +23,7 @@ class Answer:
 
     def read(self) -> np.ndarray:
         """Wait for the copy; returns (h, w) int32 ids."""
-        return self.slots.to_ids(self.labels)
+        return np.asarray(self.labels) if self.slots is None else self.slots.to_ids(self.labels)
 
 
 def one_late(answers: Iterable[Answer]) -> Iterator[np.ndarray]:

@@ -1,13 +1,12 @@
 """Several videos at once on one device, for throughput: frames of trackers that are alike run as one batch.
 
-Each tracker keeps its own state, so videos may begin, end and get masks when they like, and every one comes out as it
-does alone, up to rounding.
+Each tracker keeps its own state, so videos may begin, end and get masks when they like, and each comes out as it does
+alone, up to rounding.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import zip_longest
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,103 +16,86 @@ from aot_jax.tracker.checks import TrackError, check_frame
 from aot_jax.tracker.stream import Picture, StreamState
 from aot_jax.tracker.tracker import Tracker
 
-Item = tuple[np.ndarray, np.ndarray | None]  # a frame (h, w, 3) uint8, and its mask (h, w) of ids or None
+
+class FrameTracker(Protocol):
+    """Interface of `Tracker` that `advance_together` uses; trackers of other classes run alone."""
+
+    def reset(self) -> None:
+        """Forget the video."""
+
+    def submit(self, frame: np.ndarray, mask: np.ndarray | None = None) -> Answer:
+        """Segment the next frame; see `Tracker.submit`."""
 
 
 class Next(NamedTuple):
-    """The next frame of a video under way."""
+    """The next frame of a video."""
 
-    tracker: Tracker
+    tracker: FrameTracker
     frame: np.ndarray  # (h, w, 3) uint8
     mask: np.ndarray | None = None  # (h, w) ids
 
 
-def track_together(
-    videos: Iterable[Iterable[Item]], make_tracker: Callable[[], Tracker], at_once: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Track videos, up to `at_once` of them side by side; where one ends the next begins.
+def advance_together(frames: Sequence[Next]) -> list[Answer | TrackError]:
+    """Segment the next frame of each video, those that are alike as one batch, without waiting for the device.
 
-    Only videos of one size with equally many groups of objects share a batch, so it pays to have such videos in a row.
+    Alike are frames without a mask whose videos have one size, equally many groups of objects, and one network. Only
+    the programs of 2, 4, 8 ... videos are compiled: five that are alike run as four and one.
 
     Args:
-        videos: for each its frames and masks, as `Tracker.step` takes them.
-        make_tracker: makes a tracker; called `at_once` times at most.
-        at_once: videos side by side.
+        frames: of different trackers.
 
-    Yields:
-        The number of a video, from 0, and (h, w) int32 ids, the labels of its next frame; once the device is at work
-        on the next frames.
-
-    Raises:
-        TrackError: as `Tracker.step`; its `video` is the number of the video.
+    Returns:
+        For each frame its answer, or the error for which `Tracker.step` would refuse it.
     """
-    coming = enumerate(videos)
-
-    def lane() -> Iterator[tuple[int, Next]]:
-        tracker = None
-        for number, items in coming:
-            tracker = tracker or make_tracker()
-            tracker.reset()
-            for frame, mask in items:
-                yield number, Next(tracker, frame, mask)
-
-    waiting: list[tuple[int, Answer]] = []
-    for side_by_side in zip_longest(*(lane() for _ in range(at_once))):
-        numbers, frames = zip(*(item for item in side_by_side if item is not None), strict=True)
-        try:
-            answers = advance_together(frames)
-        except TrackError as error:
-            error.video = None if error.video is None else numbers[error.video]
-            raise
-        yield from ((number, answer.read()) for number, answer in waiting)
-        waiting = list(zip(numbers, answers, strict=True))
-    yield from ((number, answer.read()) for number, answer in waiting)
-
-
-def advance_together(frames: Sequence[Next]) -> list[Answer]:
-    """Segment the next frame of each video, those that are alike as one batch; nothing waits for the device.
-
-    Raises:
-        TrackError: as `Tracker.step`; its `video` is the place in `frames`.
-    """
-    answers: dict[int, Answer] = {}
-    alike: dict[tuple, list[int]] = defaultdict(list)
+    answers: dict[int, Answer | TrackError] = {}
+    alike: dict[Hashable, list[int]] = defaultdict(list)
     for i, (tracker, frame, mask) in enumerate(frames):
         try:
-            if tracker.target_fps is not None:
-                raise TrackError("target_fps is about one video at a time")
-            if mask is not None or len(tracker.states) != 1:
+            if mask is not None or not isinstance(tracker, Tracker) or not _may_share(tracker):
                 answers[i] = tracker.submit(frame, mask)
-                continue
-            check_frame(frame, tracker.states[0].frame_size)
+            else:
+                check_frame(frame, tracker.states[0].frame_size)
+                alike[_kind(tracker)].append(i)
         except TrackError as error:
-            error.video = i
-            raise
-        model, stream, state = tracker.model, tracker.streams[0], tracker.states[0]
-        alike[model.module, id(model.params), stream.view, stream.depth, state.frame_size, state.groups].append(i)
+            answers[i] = error
     for places in alike.values():
         while places:
-            count = 1 << (len(places).bit_length() - 1)  # a power of two, so that few programs are compiled
+            count = 1 << (len(places).bit_length() - 1)
             batch, places = places[:count], places[count:]
             answers |= zip(batch, _advance([frames[i] for i in batch]), strict=True)
     return [answers[i] for i in range(len(frames))]
 
 
+def _may_share(tracker: Tracker) -> bool:
+    """Tell whether a tracker's frames may run in a batch: those of one stream, at one depth."""
+    return len(tracker.states) == 1 and tracker.target_fps is None
+
+
+def _kind(tracker: Tracker) -> Hashable:
+    """Return what trackers must share to run as one batch."""
+    model, (stream,), (state,) = tracker.model, tracker.streams, tracker.states
+    # A memory with a limit evicts by its capacity, which may then not grow to that of the others.
+    limited = state.memory.capacity if stream.max_frames else 0
+    return model.module, id(model.params), stream.view, stream.depth, state.frame_size, state.groups, limited
+
+
 def _advance(videos: Sequence[Next]) -> list[Answer]:
     """Segment and memorise the next frame of videos that are alike."""
-    first = videos[0].tracker
     if len(videos) == 1:
-        return [first.submit(videos[0].frame)]
-    network, view, depth = (first.model.module, first.model.params), first.streams[0].view, first.depth
-    states = [tracker.states[0] for tracker, _, _ in videos]
-    rooms = [tracker.streams[0].make_room(tracker.states[0]) for tracker, _, _ in videos]
-    memories, index, keep = zip(*rooms, strict=True)
-    images = programs.prepare_all([frame for _, frame, _ in videos], view)
-    logits, frame_kv = programs.step_all(*network, memories, images, depth=depth)
-    used = np.stack([tracker.slots.used() for tracker, _, _ in videos])
-    labels, masks, logits = programs.read_all(network[0], logits, used, view)
+        return [videos[0].tracker.submit(videos[0].frame)]
+    trackers, frames, _ = zip(*videos, strict=True)
+    (stream,), network = trackers[0].streams, (trackers[0].model.module, trackers[0].model.params)
+    memories, index, keep = zip(*(own.streams[0].make_room(own.states[0]) for own in trackers), strict=True)
+    # One capacity for all, for good: programs are then compiled for few shapes.
+    capacity = max(memory.capacity for memory in memories)
+    memories = tuple(own if own.capacity == capacity else programs.grow(own, capacity=capacity) for own in memories)
+    logits, frame_kv = programs.step_all(
+        *network, memories, programs.prepare_all(frames, stream.view), depth=stream.depth
+    )
+    used = np.stack([own.slots.used() for own in trackers])
+    labels, masks, logits = programs.read_all(network[0], logits, used, stream.view)
     memories = programs.memorize_all(*network, memories, frame_kv, masks, np.array(index, np.int32), np.array(keep))
-    for i, ((tracker, frame, _), state) in enumerate(zip(videos, states, strict=True)):
-        picture = Picture(index[i], frame, labels[i])
-        tracker.states = (StreamState(memories[i], logits[i], picture, state.references),)
-    return [Answer(own, tracker.slots) for own, (tracker, _, _) in zip(labels, videos, strict=True)]
+    for i, tracker in enumerate(trackers):
+        picture = Picture(index[i], frames[i], labels[i])
+        tracker.states = (StreamState(memories[i], logits[i], picture, tracker.states[0].references),)
+    return [Answer(own, tracker.slots) for own, tracker in zip(labels, trackers, strict=True)]

@@ -4,13 +4,12 @@ from collections.abc import Collection
 
 import numpy as np
 
+from aot_jax.errors import ReportedError
 from aot_jax.typing import Size
 
 
-class TrackError(ValueError):
+class TrackError(ReportedError):
     """A frame, mask or depth that a tracker cannot take."""
-
-    video: int | None = None  # its number, where several are tracked at once
 
 
 def check_frame(frame: np.ndarray, size: Size | None) -> np.ndarray:

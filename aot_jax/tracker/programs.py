@@ -80,9 +80,11 @@ def prepare_all(frames: Sequence[Array], view: View) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("model", "depth"))
 def step_all(model: AOT, params: Params, memories: Sequence[Memory], images: Array, depth: int) -> tuple:
-    """Segment a frame (v, h, w, 3) of each video; returns logits and what layers keep, with v before all axes."""
-    capacity = max(own.capacity for own in memories)
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *(memory.grow(own, capacity) for own in memories))
+    """Segment a frame (v, h, w, 3) of each video; returns logits and what layers keep, with v before all axes.
+
+    Memories have one capacity.
+    """
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *memories)
     features = jax.tree.map(lambda x: x[:, None], propagate.encode(model, params, images))
     one = functools.partial(propagate.step, model, params, depth=depth)
     return jax.vmap(one)(stacked, features)

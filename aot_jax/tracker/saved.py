@@ -88,7 +88,7 @@ def _opened(path: Path) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
     except TrackError:
         raise
     except Exception as error:  # what a broken file raises depends on where it is broken
-        raise TrackError(f"{path} is no saved state of a tracker: {error}") from error
+        raise TrackError(f"{path} is not a saved state of a tracker: {error}") from error
 
 
 def _restore(i: int, arrays: Mapping[str, np.ndarray], stream: Stream, groups: int, references: int) -> StreamState:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: several streams of one video (paper, section 6).
+"""Test-time augmentation: several streams of one video (paper, section 5).
 
 Each stream is one scale and flip with a memory of its own; their probabilities are averaged at the output's size.
 """

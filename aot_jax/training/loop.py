@@ -14,9 +14,10 @@ from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import save_params
 from aot_jax.convert import load_weights
+from aot_jax.errors import ReportedError
 from aot_jax.network import Model, check_crop, init_params, load_params, make_model
 from aot_jax.runs import lock
-from aot_jax.start import StopSignal
+from aot_jax.start.hosts import StopSignal
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place
@@ -27,7 +28,7 @@ Batches = Callable[[int, int, int], Iterator[dict[str, np.ndarray]]]  # (start s
 Evaluate = Callable[[Model, Path], dict[str, float]]  # (model, folder for masks) to scores, with "J&F"
 
 
-class TrainError(RuntimeError):
+class TrainError(ReportedError):
     """A run that cannot start or continue."""
 
 
@@ -112,7 +113,7 @@ def train(
                     score(Model(make_model(config), state.ema, config), done, run, evaluate, report)
                 if stopping:
                     store.wait()
-                    report.say(f"stopped at step {done}; the same command goes on from here")
+                    report.say(f"stopped at step {done}; the same command continues from here")
                     raise SystemExit(128 + (stop.asked or signal.SIGTERM))
             store.wait()
         if jax.process_index() == 0:
@@ -130,7 +131,7 @@ def check_agreement(state: TrainState, step: int) -> None:
     if len(set(found)) > 1:
         raise TrainError(
             f"step {step}: processes hold different parameters (sums {found}): start all with the same code, config "
-            "and data; the same command goes on from the newest checkpoint"
+            "and data; the same command continues from the newest checkpoint"
         )
 
 
@@ -150,7 +151,7 @@ def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report
 def read_best(path: Path) -> float | None:
     """Return the J&F of the best weights kept so far, or None."""
     try:
-        return json.loads((path / "model.json").read_text())["source"]["J&F"]
+        return json.loads((path / "model.json").read_text(encoding="utf-8"))["source"]["J&F"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

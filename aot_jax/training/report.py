@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from aot_jax.io.masks import DAVIS_PALETTE
-from aot_jax.start import load_tensorflow
+from aot_jax.io.overlay import draw_overlay
+from aot_jax.start.quiet_tensorflow import load_tensorflow
 
 
 class Report:
@@ -29,7 +29,7 @@ class Report:
         self._board: Any = None
         if not quiet:
             run.mkdir(parents=True, exist_ok=True)
-            self._lines = (run / "figures.jsonl").open("a")
+            self._lines = (run / "figures.jsonl").open("a", encoding="utf-8")
             with contextlib.suppress(ImportError):
                 self._tf = load_tensorflow()
                 self._board = self._tf.summary.create_file_writer(str(run / "tensorboard"))
@@ -66,8 +66,9 @@ class Report:
         """Write a picture of one clip: images (t, h, w, 3) uint8, masks and labels (t, h, w) ids."""
         if self._quiet:
             return
-        rows = [images, overlay(images, masks), overlay(images, labels)]
-        picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+        rows = [list(images)]
+        rows += [[draw_overlay(*pair, ids=False) for pair in zip(images, ids)] for ids in (masks, labels)]
+        picture = np.concatenate([np.concatenate(row, 1) for row in rows])
         folder = self._run / "pictures"
         folder.mkdir(exist_ok=True)
         Image.fromarray(picture).save(folder / f"{step:07d}.jpg", quality=90)
@@ -89,11 +90,3 @@ class Report:
             self._lines.close()
         if self._board:
             self._board.close()
-
-
-def overlay(images: np.ndarray, masks: np.ndarray, alpha: float = 0.55) -> np.ndarray:
-    """Tint images (..., h, w, 3) uint8 by masks (..., h, w) in the DAVIS palette; void stays as it is."""
-    masks = np.asarray(masks)
-    tint = DAVIS_PALETTE[np.minimum(masks, 255)].astype(np.float32)
-    blended = ((1 - alpha) * images + alpha * tint).round().astype(np.uint8)
-    return np.where(((masks > 0) & (masks != 255))[..., None], blended, images)

@@ -13,7 +13,7 @@ from aot_jax.models.aot import AOT
 from aot_jax.training.clip import ClipResult, clip_loss
 from aot_jax.training.optim import IDENTITY, ema_decay, hold_still, learning_rate, make_optimizer, select
 from aot_jax.training.state import TrainState
-from aot_jax.typing import Array, Params
+from aot_jax.typing import VOID, Array, Params
 
 AXIS = "devices"
 Batch = dict[str, Any]  # arrays: images, masks, objects, index, as `data_pipeline.pipeline` makes them
@@ -124,7 +124,9 @@ def place(state: TrainState, devices: Sequence[jax.Device] | None = None) -> Tra
 
 
 def clip_overlap(labels: Array, masks: Array, identities: int) -> Array:
-    """Return the mean J (intersection over union) of the objects in the predicted frames of a batch of clips.
+    """Return the mean J of the objects in the predicted frames of a batch of clips.
+
+    It is `metrics.region_similarity` in a form that compiles, over the objects that are in a frame.
 
     Args:
         labels: (t, b, h, w) predicted ids.
@@ -132,7 +134,7 @@ def clip_overlap(labels: Array, masks: Array, identities: int) -> Array:
         identities: M.
     """
     truth = jnp.moveaxis(masks, 1, 0)[1:].astype(jnp.int32)
-    labels = jnp.where(truth == 255, 0, labels[1:])
+    labels = jnp.where(truth == VOID, 0, labels[1:])
 
     def overlap(i: Array) -> tuple[Array, Array]:
         a, b = truth == i, labels == i

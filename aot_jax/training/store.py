@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.runs import deciding, differences
+from aot_jax.settings import deciding, differences
 from aot_jax.training.state import TrainState
 
 
@@ -60,8 +60,8 @@ class Store:
             logging.getLogger("asyncio").disabled = True  # it would repeat the reason for every tensor
             reason = str(error).splitlines()[0]
             raise CheckpointError(
-                f"cannot save to {self._folder}: {reason}. Earlier checkpoints are whole: make room and give the same "
-                "command to go on from the newest"
+                f"cannot save to {self._folder}: {reason}. Earlier checkpoints are intact: free some space and give "
+                "the same command to continue from the newest"
             ) from error
 
     def restore(self, like: TrainState, allow_change: bool = False) -> TrainState:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.sound import Sound
@@ -26,7 +27,7 @@ from aot_jax.video.track import mask_path
 UNEVEN = 1.5  # largest ratio of longest to shortest frame interval of a constant rate
 
 
-class RenderError(ValueError):
+class RenderError(ReportedError):
     """The overlay or an export cannot be encoded."""
 
 

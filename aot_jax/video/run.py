@@ -4,22 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aot_jax.checkpoint import CheckpointError
-from aot_jax.config import ConfigError
-from aot_jax.io.frames import FrameError
-from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import FoundNetwork, find_network
-from aot_jax.runs import DISK_FULL, Run, RunError, deciding
-from aot_jax.start import StopSignal
-from aot_jax.tracker.tracker import Tracker, TrackError
+from aot_jax.runs import DISK_FULL, Run
+from aot_jax.settings import deciding
+from aot_jax.start.hosts import StopSignal
+from aot_jax.tracker.tracker import Tracker
 from aot_jax.video import limits
 from aot_jax.video.options import TrackOptions
 from aot_jax.video.prompts import Prompts, read_prompts
-from aot_jax.video.render import RenderError, render
+from aot_jax.video.render import render
 from aot_jax.video.track import RESULTS, read_progress, track
-
-ERRORS = (ConfigError, CheckpointError, FrameError, MaskError, TrackError, RunError, RenderError)
 
 
 def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: None) -> Path | None:
@@ -33,7 +28,7 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
         The results folder; None if it was stopped and can be resumed.
 
     Raises:
-        One of `ERRORS`, OSError: the input or output cannot be used; the message states the remedy.
+        ReportedError, OSError: the input or output cannot be used.
     """
     source = open_source(options.video, options.fps, warn, no_frames=options.masks)
     prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
@@ -69,7 +64,9 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
 def explain(error: OSError) -> str:
     """Return a message for an OSError, with a remedy if the disk is full."""
     if error.errno in DISK_FULL:
-        return f"no space left for results ({error}): finished masks are kept; free some space and go on with --resume"
+        return (
+            f"no space left for results ({error}): finished masks are kept; free some space and continue with --resume"
+        )
     return str(error)
 
 

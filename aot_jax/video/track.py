@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -24,7 +23,7 @@ from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video_reader import Frame
 from aot_jax.runs import Run, RunError
-from aot_jax.tracker.tracker import TrackError
+from aot_jax.tracker.tracker import Tracker, TrackError
 from aot_jax.video.prompts import Prompts
 
 STAGES = ("forward", "backward", "done")
@@ -33,22 +32,6 @@ RESULTS = (
     *("masks/*.png", "state-*", "overlay.mp4"),
     *("coco.json", "coco_images/*", "binary/*/*", "mattes/*.*", "mattes/*/*"),
 )
-
-
-class StepTracker(Protocol):
-    """Interface of `Tracker` that `track` uses."""
-
-    def reset(self) -> None:
-        """Forget the previous video."""
-
-    def stream(self, frames: Iterator[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[np.ndarray]:
-        """Yield labels (h, w) for (frame, mask or None) pairs. At the end, the state is that of the last frame."""
-
-    def save_state(self, path: Path) -> None:
-        """Write the state for `load_state`."""
-
-    def load_state(self, path: Path) -> None:
-        """Load a state, to continue after the frame at which it was saved."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ def read_progress(run: Run) -> Progress:
             return progress
     except TypeError:
         pass
-    raise RunError(f"{run.record} does not fit what is beside it; begin anew with --overwrite")
+    raise RunError(f"{run.record} does not match the other files of its folder; start again with --overwrite")
 
 
 def save_progress(
@@ -109,7 +92,7 @@ def mask_path(folder: Path, source: Source, index: int) -> Path:
 
 
 def track(
-    tracker: StepTracker,
+    tracker: Tracker,
     source: Source,
     prompts: Prompts,
     run: Run,
@@ -165,7 +148,7 @@ class _Walk:
 
     def __init__(
         self,
-        tracker: StepTracker,
+        tracker: Tracker,
         source: Source,
         prompts: Prompts,
         run: Run,
@@ -247,7 +230,7 @@ class _Walk:
             try:
                 self.tracker.load_state(self.run.folder / state)
             except TrackError as error:
-                raise RunError(f"{error}; begin anew with --overwrite") from error
+                raise RunError(f"{error}; start again with --overwrite") from error
             assert progress.frame is not None, "a state is that of a frame"
             finished += abs(progress.frame - first) + (stage == "forward")
         self.bar.update(finished - self.bar.n)

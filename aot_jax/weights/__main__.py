@@ -6,13 +6,11 @@ python -m aot_jax.weights export runs/aost --output aost.safetensors --data "DAV
 import argparse
 import datetime
 import json
-import sys
 from pathlib import Path
 
 from aot_jax.checkpoint import SUFFIX, CheckpointError, find_params, read_description, write_file
-from aot_jax.config import ConfigError
 from aot_jax.network import config_of, load_params
-from aot_jax.start import run
+from aot_jax.start import reports_errors, run
 from aot_jax.weights import SHIPPED
 
 
@@ -36,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     export.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"to write, ending in {SUFFIX}")
     export.add_argument("--data", required=True, metavar="TEXT", help="what the network was trained on")
     export.add_argument("--licence", required=True, metavar="TEXT", help="licences of the data, and what they allow")
-    export.add_argument("--updates", type=int, metavar="N", help="of all stages (default: those of the run)")
+    export.add_argument("--updates", type=int, metavar="N", help="updates of all stages (default: those of the run)")
     export.add_argument("--scores", type=Path, metavar="FILE", help="JSON of scores to keep with the weights")
     show = commands.add_parser(
         "show",
@@ -58,7 +56,7 @@ def export(args: argparse.Namespace) -> None:
     if args.updates is None and step is None:
         raise CheckpointError(f"{found} does not say after how many updates it was written; add --updates N")
     try:
-        scores = json.loads(args.scores.read_text()) if args.scores else {}
+        scores = json.loads(args.scores.read_text(encoding="utf-8")) if args.scores else {}
     except ValueError as error:
         raise CheckpointError(f"--scores {args.scores} is no JSON: {error}") from None
     source = {
@@ -72,17 +70,14 @@ def export(args: argparse.Namespace) -> None:
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB, and its .sha256")
 
 
+@reports_errors
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args = make_parser().parse_args(argv)
-    try:
-        if args.command == "export":
-            export(args)
-        else:
-            print(json.dumps(read_description(find_params(args.file)), indent=2))
-    except (CheckpointError, ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.command == "export":
+        export(args)
+    else:
+        print(json.dumps(read_description(find_params(args.file)), indent=2))
     return 0
 
 

@@ -5,7 +5,6 @@ import json
 import pytest
 import tiny
 
-from aot_jax.tracker import stream
 from bench import growth, long_video, measure
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -57,7 +56,7 @@ def test_a_long_video_and_many_sizes_compile_a_bounded_number_of_programs(tmp_pa
     assert [row["input"] for row in first] == [[33, 49]] * 3
     assert [row["network"] for row in first[1:]] == [0, 0], "the input's size is that of the first"
     assert first[1]["small"] > 0
-    assert all(hasattr(stream, name) for name in long_video.NETWORK)
+    assert first[0]["network"] > 0
     assert sum(row["network"] + row["small"] for row in again) == 0
 
 

@@ -156,6 +156,13 @@ def test_an_object_that_is_not_listed_is_refused(client, session):
     assert put(client, session, 0, box(1)).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["cut/0", "cut/0?object=x", "cut/0?object=1&box=1,2,3", "load/0?files=[1]", "load/0"])
+def test_a_malformed_request_is_refused(client, session, path):
+    answer = client.post(at(session, path), content=b"", headers=ORIGIN)
+    assert answer.status_code == 400
+    assert answer.text.startswith("a request that cannot be read")
+
+
 def test_uploads_are_bounded(client, session):
     def parts():
         for _ in range(MOST_BYTES // (1 << 20) + 2):

@@ -74,7 +74,7 @@ def test_preparation_happens_once_and_again_when_a_file_changes(raw, tmp_path, m
     root = tmp_path / "raw"
     shutil.copytree(raw / "Videos", root)
     first = prepare("videos", root=root, folder=tmp_path / "out")
-    assert "44/44" in capsys.readouterr().err.replace("48/48", "44/44")  # the progress bar reached its end
+    assert "48/48" in capsys.readouterr().err  # the progress bar reached its end
     monkeypatch.setattr(FrameBuilder, "_generate_examples", lambda *_: pytest.fail("prepared twice"))
     assert prepare("videos", root=root, folder=tmp_path / "out") == first
     monkeypatch.undo()

@@ -126,7 +126,7 @@ def test_a_full_disk_keeps_what_is_finished(made, tmp_path, monkeypatch, capsys)
     assert code == 2
     assert message.startswith(f"error: {tmp_path}/out/Annotations/plain/000")
     assert ".png: No space left on device: free some, or move the folder" in message
-    assert "the same command goes on" in message
+    assert "the same command continues" in message
     assert message.count("\n") == 1
     assert not list(tmp_path.glob("out/**/*.tmp"))
     monkeypatch.setattr(Image.Image, "save", save)
@@ -146,5 +146,7 @@ def test_ctrl_c_says_how_to_go_on(made, tmp_path, monkeypatch, capsys):
     patch_command(monkeypatch, lambda *_, **__: Interrupted(made.answers))
     flags = ["--split", "youtubevos18", "--data", str(made.root), "--output", str(tmp_path / "out")]
     assert command.main([*flags, "--random_weights"]) == 130
-    assert capsys.readouterr().err == f"stopped; the same command goes on after the videos finished in {tmp_path}/out\n"
+    assert (
+        capsys.readouterr().err == f"stopped; the same command continues after the videos finished in {tmp_path}/out\n"
+    )
     assert run(monkeypatch, capsys, made, tmp_path / "out")[2] == 5

@@ -106,7 +106,7 @@ def test_a_video_is_finished_when_its_last_mask_is_on_disk(made, tmp_path, monke
             assert len(list((tmp_path / "Annotations" / sequence.name).glob("*.png"))) == len(sequence.frames)
 
     split = load_split("youtubevos18", made.root)
-    run_split([Oracle(made.answers)], split, tmp_path, Checked(tmp_path, tmp_path / "Annotations"))
+    run_split([[Oracle(made.answers)]], split, tmp_path, Checked(tmp_path, tmp_path / "Annotations"))
     assert finished == ["late", "plain", "still"]
 
 
@@ -185,8 +185,8 @@ def test_devices_share_the_videos(tmp_path):
     models = copy_to_devices(model, 2)
     devices = [next(iter(jax.tree.leaves(own.params)[0].devices())) for own in models]
     assert devices == jax.local_devices()[:2]
-    run_split([Tracker(own) for own in models], split, tmp_path / "two")
-    run_split([Tracker(model)], split, tmp_path / "one")
+    run_split([[Tracker(own)] for own in models], split, tmp_path / "two")
+    run_split([[Tracker(model)]], split, tmp_path / "one")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     assert len(contents(tmp_path / "two")) == COUNTS["late"] + COUNTS["still"]
 

@@ -8,11 +8,13 @@ import tiny
 from miniature import Miniature, Oracle
 from PIL import Image
 
+from aot_jax.evaluation.benchmark import Outcome
 from aot_jax.evaluation.ground_truth import score_folders, score_split
 from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
 from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.evaluation.timing import Timing
 from aot_jax.io.datasets import ListedObject
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.metrics import MetricsError, score_sequence, summarise
@@ -79,7 +81,7 @@ def test_seen_and_unseen_are_averaged_apart(masks):
 def test_frames_with_ground_truth_are_scored_where_others_have_none(tmp_path):
     made = Miniature(tmp_path, truth=True).davis("2017/val.txt")
     split = load_split("davis17", tmp_path)
-    run_split([Oracle(made.answers)], split, tmp_path / "out")
+    run_split([[Oracle(made.answers)]], split, tmp_path / "out")
     write_mask(tmp_path / "out/late/00003.png", np.zeros((33, 47), np.int32))
     whole = score_split(split, tmp_path / "out", workers=1)
     assert whole.frames == 4 + 2
@@ -122,7 +124,7 @@ def test_every_fifth_frame_of_a_folder_is_scored_up_to_the_last_but_one(tmp_path
 def test_masks_that_do_not_fit_the_truth_are_all_named(tmp_path):
     made = Miniature(tmp_path, truth=True).folder()
     split = load_split("folder", tmp_path)
-    run_split([Oracle(made.answers)], split, tmp_path / "out")
+    run_split([[Oracle(made.answers)]], split, tmp_path / "out")
     (tmp_path / "out/late/00002.png").unlink()
     write_mask(tmp_path / "out/plain/00001.png", np.ones((4, 5), np.int32))
     with pytest.raises(MetricsError) as raised:
@@ -140,8 +142,16 @@ def test_void_in_a_given_mask_is_no_object(tmp_path):
     frame = np.asarray(Image.open(tmp_path / "JPEGImages/plain/00000.jpg"))
     made.answers[frame.tobytes()] = np.where(mask == 255, 0, mask)
     oracle = Oracle(made.answers)
-    run_split([oracle], load_split("folder", tmp_path), tmp_path / "out")
+    run_split([[oracle]], load_split("folder", tmp_path), tmp_path / "out")
     assert oracle.given[2] == [1, 4, 9]
+
+
+def test_a_note_of_masks_that_are_given_and_scored_is_told_once(tmp_path):
+    note, own = "a: colours are numbered: 1 #ff0000, 2 #0000ff", "b: a single frame"
+    timings = {"a": Timing(1, 1.0, warnings=(note,)), "b": Timing(1, 1.0, warnings=(own,))}
+    split = Split("folder", (), tmp_path)
+    outcome = Outcome(split, tmp_path, SetScores({}, (note, "sparse")), timings, None)
+    assert outcome.warnings == (note, own, "sparse")
 
 
 def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):
@@ -171,6 +181,6 @@ def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):
     monkeypatch.setattr("aot_jax.evaluation.segment.read_frame", read)
     monkeypatch.setattr("aot_jax.io.mask_writer.write_mask", write)
     split = load_split("folder", tmp_path)
-    run_split([Watching(made.answers)], split, tmp_path / "out")
+    run_split([[Watching(made.answers)]], split, tmp_path / "out")
     assert late == [False]
     assert all(waited)

@@ -92,7 +92,7 @@ def test_davis_and_folders(tmp_path, monkeypatch, capsys, split):
     assert not list((tmp_path / "out").glob("*.zip"))
     assert (about["J&F"], about["J"], about["F"]) == (1, 1, 1)
     assert about["objects"] == (2 if split == "davis16" else 6)
-    assert "not scored, for no frame is left after the given ones: still" in printed.err
+    assert "not scored: there is no frame after the given masks: still" in printed.err
     assert about["videos"]["still"] == {"frames": 1, "fps": None}
 
 
@@ -165,7 +165,7 @@ def test_a_network_marks_no_pixel_of_an_object_before_its_first_frame(tmp_path):
     made = build(tmp_path / "data", "folder", truth=False)
     split = load_split("folder", made.root)
     split = type(split)("folder", (split.sequences[0],), split.annotations)
-    run_split([Tracker(tiny.load("aott"))], split, tmp_path / "out")
+    run_split([[Tracker(tiny.load("aott"))]], split, tmp_path / "out")
     labels = [read_mask(tmp_path / "out" / "late" / f"{t:05d}.png") for t in range(COUNTS["late"])]
     assert all(set(np.unique(x)) <= {0, 1, 4} for x in labels[:3])
     true = made.masks["late", "00003"]

@@ -1,6 +1,8 @@
 """Atomic writes, and removal of temporary files of a killed run."""
 
+import ast
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,30 @@ def test_only_what_a_killed_run_left_is_cleared(tmp_path):
     assert len(list(tmp_path.iterdir())) == 6
     clear_remains(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.tmp", ".profile", "00000.png", "a.tmp"]
+
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT_CALLS = {"read_text": 0, "write_text": 1, "open": 2}  # number of arguments before the encoding
+
+
+def without_encoding(path):
+    """Return the lines of a program that open text files in the encoding of the locale."""
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_CALLS:
+            modes = [str(arg.value) for arg in call.args if isinstance(arg, ast.Constant)]
+            binary = call.func.attr == "open" and (not modes or "b" in modes[0] or ast.unparse(call.func) == "av.open")
+            named = any(word.arg == "encoding" for word in call.keywords)
+            if not binary and not named and len(call.args) <= TEXT_CALLS[call.func.attr]:
+                yield f"{path.relative_to(ROOT)}:{call.lineno}"
+
+
+def test_text_files_are_in_utf_8_whatever_the_locale():
+    programs = [path for folder in ("aot_jax", "data_pipeline") for path in (ROOT / folder).rglob("*.py")]
+    assert [line for path in programs for line in without_encoding(path)] == []
+
+
+def test_a_call_without_encoding_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    lines = ["p.write_text('é')", "p.read_text()", "p.open('a')", "p.open('rb')", "p.read_text('utf-8')", "z.open(p)"]
+    (tmp_path / "a.py").write_text("\n".join(lines), encoding="utf-8")
+    assert [*without_encoding(tmp_path / "a.py")] == ["a.py:1", "a.py:2", "a.py:3"]

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from tiny import normal
 
 from aot_jax.models.gated_propagation import DualBranchLSTT, GatedPropagation
 
@@ -17,15 +18,13 @@ def model():
     return tiny.load("deaotl", "model.depth=2", "model.drop_path=0.3", "model.channel_drop=0.2")
 
 
-def draw(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
-
-
 def test_a_dropped_channel_is_a_closed_gate():
     """Channels mix only in the projection, so dropping one after the convolution equals closing its gate before."""
-    attended, gate = draw(2, 3, 4, 8), draw(2, 3, 4, 8, seed=1)
+    attended, gate = normal(2, 3, 4, 8), normal(2, 3, 4, 8, seed=1)
     module = GatedPropagation()
-    params = {"params": {"depthwise": {"kernel": draw(5, 5, 8)}, "projection": {"kernel": draw(8, 4), "bias": draw(4)}}}
+    params = {
+        "params": {"depthwise": {"kernel": normal(5, 5, 8)}, "projection": {"kernel": normal(8, 4), "bias": normal(4)}}
+    }
     kept = jnp.ones((2, 8)).at[0, 3].set(0).at[1, 5].set(0)
     got = module.apply(params, attended, gate, kept)
     np.testing.assert_allclose(got, module.apply(params, attended, gate * kept[:, None, None], None), atol=1e-5)
@@ -38,7 +37,7 @@ def layer(model, kept):
     def run(network, *args):
         return network.lstt.layers[1](*args)[0]
 
-    x, embedding = draw(1, 3, 4, 2 * CHANNELS), draw(1, 3, 4, CHANNELS, seed=1)
+    x, embedding = normal(1, 3, 4, 2 * CHANNELS), normal(1, 3, 4, CHANNELS, seed=1)
     return model.module.apply({"params": model.params}, x, None, None, embedding, kept, method=run)
 
 

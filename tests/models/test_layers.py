@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from tiny import normal
 
 from aot_jax.models.layers import (
     Conv,
@@ -23,10 +24,6 @@ from aot_jax.models.layers import (
 )
 from aot_jax.ops.attention import attend, attend_frames
 from aot_jax.ops.convolution import depthwise_conv, same_conv
-
-
-def draw(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
 def grouped_conv(x, kernel, stride, dilation):
@@ -53,8 +50,8 @@ def grouped_conv(x, kernel, stride, dilation):
     ],
 )
 def test_depthwise_conv_equals_grouped_convolution(size, kernel, stride, dilation):
-    x, taps = draw(0, 2, *size, 6), draw(1, kernel, kernel, 6)
-    cotangent = draw(2, 2, *(-(-n // stride) for n in size), 6)
+    x, taps = normal(2, *size, 6), normal(kernel, kernel, 6, seed=1)
+    cotangent = normal(2, *(-(-n // stride) for n in size), 6, seed=2)
 
     @functools.partial(jax.jit, static_argnums=0)
     def run(conv, x, taps):
@@ -66,7 +63,7 @@ def test_depthwise_conv_equals_grouped_convolution(size, kernel, stride, dilatio
 
 
 def test_depthwise_conv_rounds_only_its_result_to_bfloat16():
-    x, taps, cotangent = draw(0, 1, 6, 5, 8).astype(jnp.bfloat16), draw(1, 3, 3, 8), draw(2, 1, 6, 5, 8)
+    x, taps, cotangent = normal(1, 6, 5, 8).astype(jnp.bfloat16), normal(3, 3, 8, seed=1), normal(1, 6, 5, 8, seed=2)
 
     @jax.jit
     def run(x, taps):
@@ -102,7 +99,7 @@ def bilinear_pixel(x, i, j, size, align_corners):
     ("old", "new"), [((3, 4), (7, 9)), ((9, 7), (4, 3)), ((1, 5), (4, 1)), ((1, 1), (3, 2)), ((5, 6), (5, 6))]
 )
 def test_resize_bilinear_follows_the_formula(old, new, align_corners):
-    x = draw(0, 2, *old, 3)
+    x = normal(2, *old, 3)
     want = np.array(
         [[[bilinear_pixel(np.asarray(one), i, j, new, align_corners) for j in range(new[1])] for i in range(new[0])]
          for one in x]
@@ -118,7 +115,7 @@ def test_resize_bilinear_by_hand():
 
 
 def test_frozen_batch_norm_normalises_and_is_never_trained():
-    x = draw(0, 2, 3, 3, 4)
+    x = normal(2, 3, 3, 4)
     scale, bias, mean, var = (np.array([1, 2, 3, 4.0]), np.array([0, 1, 0, -1.0]), np.full(4, 0.5), np.full(4, 3.0))
     params = {"scale": scale, "bias": bias, "mean": mean, "var": var}
     params = jax.tree.map(jnp.float32, params)
@@ -155,7 +152,7 @@ def test_drop_path_zeroes_whole_samples_and_keeps_the_expectation():
 
 def test_drop_path_does_not_depend_on_how_a_batch_is_split():
     keys = jax.random.split(jax.random.key(1), 8)
-    x = draw(0, 8, 2, 2)
+    x = normal(8, 2, 2)
     rates = np.array([[0.5, 0.0], [0.5, 0.1]])
     kept = draw_kept(keys, rates)
     assert kept.shape == (8, 2, 2)
@@ -169,7 +166,7 @@ def test_drop_path_does_not_depend_on_how_a_batch_is_split():
 
 
 def test_drop_path_without_keys_or_rate_changes_nothing():
-    x = draw(0, 2, 3)
+    x = normal(2, 3)
     assert drop_path(x, None) is x
     assert draw_kept(None, np.zeros(2)) is None
     np.testing.assert_array_equal(draw_kept(jax.random.split(jax.random.key(0), 2), np.zeros(3)), np.ones((2, 3)))
@@ -194,7 +191,7 @@ def test_gelu_is_exact():
 
 def test_convolution_keeps_the_size_at_stride_1_and_pads_evenly():
     x = jnp.zeros((1, 7, 8, 2)).at[0, 3, 4].set(1.0)
-    kernel = draw(3, 3, 3, 2, 5)
+    kernel = normal(3, 3, 2, 5, seed=3)
     out = Conv(5, 3, dilation=2).apply({"params": {"kernel": kernel}}, x)
     assert out.shape == (1, 7, 8, 5)
     # An impulse reads the kernel back, mirrored.

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import normal
 
 from aot_jax.models import pyramid
 from aot_jax.models.layers import resize_bilinear
@@ -13,14 +14,10 @@ from aot_jax.ops.convolution import convolve
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def draw(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
-
-
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("size", [(3, 5), (1, 4), (1, 1)])
 def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, align_corners):
-    x, kernel = draw(0, 2, *size, 4), draw(1, 3, 3, 4, 6)
+    x, kernel = normal(2, *size, 4), normal(3, 3, 4, 6, seed=1)
     twice = [2 * n - align_corners for n in size]
 
     def plain(x, kernel):
@@ -29,7 +26,7 @@ def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, alig
     want, pull = jax.vjp(plain, x, kernel)
     got, mine = jax.vjp(lambda x, kernel: conv_doubled(x, kernel, align_corners), x, kernel)
     np.testing.assert_allclose(got, want, atol=1e-5)
-    cotangent = draw(2, *want.shape)
+    cotangent = normal(*want.shape, seed=2)
     for a, b in zip(mine(cotangent), pull(cotangent), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
@@ -45,10 +42,10 @@ def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, alig
 )
 def test_a_step_up_adds_the_finer_map_and_convolves(monkeypatch, fine_size, channels, samples):
     monkeypatch.setattr(pyramid, "WORTH", 0)
-    x, fine = draw(0, 6, 3, 5, 4), draw(1, samples, *fine_size, channels)
-    adapter, adapter_bias = draw(2, channels, 4), draw(3, 4)
+    x, fine = normal(6, 3, 5, 4), normal(samples, *fine_size, channels, seed=1)
+    adapter, adapter_bias = normal(channels, 4, seed=2), normal(4, seed=3)
     module = ConvUp(6, True)
-    params = {"kernel": draw(4, 3, 3, 4, 6), "bias": draw(5, 6)}
+    params = {"kernel": normal(3, 3, 4, 6, seed=4), "bias": normal(6, seed=5)}
 
     def plain(params, fine, adapter, adapter_bias):
         shortcut = jnp.tile(fine @ adapter + adapter_bias, (6 // samples, 1, 1, 1))
@@ -61,7 +58,7 @@ def test_a_step_up_adds_the_finer_map_and_convolves(monkeypatch, fine_size, chan
     want, pull = jax.vjp(plain, params, fine, adapter, adapter_bias)
     got, mine = jax.vjp(ours, params, fine, adapter, adapter_bias)
     np.testing.assert_allclose(got, want, atol=2e-5)
-    cotangent = draw(6, *want.shape)
+    cotangent = normal(*want.shape, seed=6)
     for a, b in zip(jax.tree.leaves(mine(cotangent)), jax.tree.leaves(pull(cotangent)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 from jax._src.cudnn import fused_attention_stablehlo as cudnn
+from tiny import normal
 
 from aot_jax.config import load_config
 from aot_jax.network import make_model, param_shapes
@@ -19,42 +20,38 @@ from aot_jax.propagate import begin, memorize, step
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def draw(*shape, seed=0, dtype=jnp.float32):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
-
-
 def run(form, operands, **chosen):
     """Return a form's result and its gradients."""
 
     def value_and_gradients(*operands):
         out, pull = jax.vjp(form, *operands)
-        return out, *pull(draw(*out.shape, seed=9, dtype=out.dtype))
+        return out, *pull(normal(*out.shape, seed=9, dtype=out.dtype))
 
     with forms.choose(**chosen):
         return jax.jit(value_and_gradients)(*operands)
 
 
-WINDOWED = [draw(2, 2, 11, 17, 4, seed=1), draw(2, 2, 2, 11, 17, 4, seed=2), draw(2, 2, 2, 11, 17, 4, seed=3)]
+WINDOWED = [normal(2, 2, 11, 17, 4, seed=1), normal(2, 2, 2, 11, 17, 4, seed=2), normal(2, 2, 2, 11, 17, 4, seed=3)]
 PRESENT = np.array([[True, True], [True, False]])
 
 
 @pytest.mark.parametrize(
     ("name", "form", "operands"),
     [
-        ("depthwise", lambda x, taps: depthwise_conv(x, taps, 2, 1), [draw(2, 7, 10, 6), draw(3, 3, 6)]),
-        ("depthwise", lambda x, taps: depthwise_conv(x, taps, 1, 2), [draw(2, 8, 5, 6), draw(5, 5, 6)]),
-        ("kernels", same_conv, [draw(2, 7, 5, 3), draw(3, 3, 3, 4)]),
+        ("depthwise", lambda x, taps: depthwise_conv(x, taps, 2, 1), [normal(2, 7, 10, 6), normal(3, 3, 6)]),
+        ("depthwise", lambda x, taps: depthwise_conv(x, taps, 1, 2), [normal(2, 8, 5, 6), normal(5, 5, 6)]),
+        ("kernels", same_conv, [normal(2, 7, 5, 3), normal(3, 3, 3, 4)]),
         ("windows", lambda q, k, v: attend_tiles(q, k, v, None, None, PRESENT, 7), WINDOWED),
         (
             "windows",
             lambda q, k, v, r, rv: attend_tiles(q, k, v, r, rv, PRESENT, 7),
-            [*WINDOWED, draw(2, 2, 11, 17, 49), draw(2, 49, 4)],
+            [*WINDOWED, normal(2, 2, 11, 17, 49), normal(2, 49, 4)],
         ),
-        ("attention", attention.attend, [draw(2, 2, 150, 4), draw(2, 2, 20, 4), draw(2, 2, 20, 4, seed=1)]),
+        ("attention", attention.attend, [normal(2, 2, 150, 4), normal(2, 2, 20, 4), normal(2, 2, 20, 4, seed=1)]),
         (
             "attention",
             lambda q, k, v: attention.attend_frames(q, k, v, PRESENT),
-            [draw(2, 2, 150, 4), draw(2, 2, 2, 9, 4), draw(2, 2, 2, 9, 4, seed=1)],
+            [normal(2, 2, 150, 4), normal(2, 2, 2, 9, 4), normal(2, 2, 2, 9, 4, seed=1)],
         ),
     ],
 )
@@ -66,7 +63,7 @@ def test_both_forms_are_one_function(name, form, operands):
 
 
 def test_grouped_convolutions_keep_their_kernel_in_float32():
-    x, taps = draw(1, 6, 5, 8, dtype=jnp.bfloat16), draw(3, 3, 8)
+    x, taps = normal(1, 6, 5, 8, dtype=jnp.bfloat16), normal(3, 3, 8)
     half, full = (run(depthwise_conv, (x.astype(dtype), taps), depthwise="gpu") for dtype in ("bfloat16", "float32"))
     assert [y.dtype for y in half] == [jnp.bfloat16, jnp.bfloat16, jnp.float32]
     np.testing.assert_array_equal(half[0], full[0].astype(jnp.bfloat16))
@@ -75,7 +72,7 @@ def test_grouped_convolutions_keep_their_kernel_in_float32():
 @pytest.mark.parametrize("wide", [1, 3])
 def test_fused_attention_skips_slots_that_hold_nothing(wide):
     """Use JAX's plain implementation, which takes the same arguments as cuDNN's."""
-    q, k, v = draw(3, 2, 15, 8), draw(3, 2, 4, 7, 8, seed=1), draw(3, 2, 4, 7, 8 * wide, seed=2)
+    q, k, v = normal(3, 2, 15, 8), normal(3, 2, 4, 7, 8, seed=1), normal(3, 2, 4, 7, 8 * wide, seed=2)
     valid = jnp.array([[True, True, False, False], [False, True, False, True], [True, True, True, True]])
     want = run(lambda *x: attention._attend_all(*x, valid), (q, k, v), attention="gpu")
     got = run(lambda *x: attention.attend_valid_first(*x, valid, "xla"), (q, k, v))
@@ -86,7 +83,7 @@ def test_fused_attention_skips_slots_that_hold_nothing(wide):
 
 
 def test_shared_queries_and_keys_are_fused_too():
-    q, k, v = draw(1, 2, 15, 8), draw(1, 2, 2, 7, 8, seed=1), draw(2, 2, 2, 7, 8, seed=2)
+    q, k, v = normal(1, 2, 15, 8), normal(1, 2, 2, 7, 8, seed=1), normal(2, 2, 2, 7, 8, seed=2)
     got = attention.attend_valid_first(q, k, v, jnp.asarray(PRESENT), "xla")
     np.testing.assert_allclose(got, attention.attend_frames(q, k, v, jnp.asarray(PRESENT)), atol=2e-6)
 

@@ -20,11 +20,6 @@ MASKS[3][4:12, 5:25] = 17  # a new object
 MASKS[5][10:14, 5:25] = 300  # a corrected one
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tiny.load("aost", "model.depth=2")
-
-
 @pytest.mark.parametrize(
     "options", [{}, {"scales": (1.0, 1.3), "flip": True, "output_height": 15}], ids=["plain", "augmented"]
 )

@@ -79,6 +79,6 @@ def test_a_full_disk_is_one_error_and_costs_nothing_saved(tmp_path, monkeypatch,
             store.save(state_at(2))
     message = str(raised.value)
     assert message.startswith(f"cannot save to {tmp_path / 'checkpoints'}: {error}. ")
-    assert "make room and give the same command" in message
+    assert "free some space and give the same command" in message
     with Store(tmp_path, config) as store:
         assert store.restore(state_at(0)).step == 1

@@ -10,7 +10,7 @@ import pytest
 from aot_jax.config import load_config
 from aot_jax.network import load_params
 from aot_jax.runs import RunError, lock
-from aot_jax.start import StopSignal
+from aot_jax.start.hosts import StopSignal
 from aot_jax.training.loop import TrainError, train
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")

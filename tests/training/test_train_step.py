@@ -9,8 +9,10 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict
 
+from aot_jax.metrics import region_similarity
 from aot_jax.training.state import make_state
 from aot_jax.training.step import clip_overlap, make_train_step
+from aot_jax.typing import VOID
 
 pytestmark = pytest.mark.usefixtures("quick_compilation", "tiny_encoder")
 
@@ -62,13 +64,14 @@ def run(
     drop_path=0.4,
     poison=False,
     rematerialise=False,
+    first_index=0,
 ):
     """Make `steps` updates; return the states before and after, and the last figures."""
     model, config, update = make_update(devices, accumulate, block, drop_path, rematerialise)
     state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update donates its buffers
     before = jax.device_get(state)
     for step in range(steps):
-        data = batch(step, BATCH * step)
+        data = batch(step, first_index + BATCH * step)
         if poison:
             data["images"][0, 1, 5, 5] = np.nan
         state, figures, labels = update(state, split(data, devices), jnp.bool_(predicted))
@@ -107,9 +110,16 @@ def test_computing_frames_again_makes_the_same_update():
 
 
 @pytest.mark.parametrize("block", ["v2", "gpm"])
-def test_drops_and_permutation_are_on_in_these(block):
+def test_drops_are_on_in_these(block):
     (_, dropped, _), (_, kept, _) = run(block=block), run(block=block, drop_path=0.0)
     assert max(np.abs(a - b).max() for a, b in zip(moments(dropped), moments(kept), strict=True)) > 1e-4
+
+
+@pytest.mark.parametrize("block", ["v2", "gpm"])
+def test_each_sample_has_its_own_permutation_of_identities(block):
+    """Without drops, nothing else depends on a sample's index."""
+    (_, _, one), (_, _, other) = (run(block=block, drop_path=0.0, first_index=i) for i in (0, 7))
+    assert np.abs(one["losses"] - other["losses"]).max() > 1e-4
 
 
 def changed(before, after):
@@ -152,10 +162,15 @@ def test_the_average_follows():
     np.testing.assert_allclose(average, start + (1 - 2 / 11) * (new - start), rtol=1e-5, atol=1e-7)
 
 
-def test_overlap():
-    masks = np.zeros((1, 2, 2, 4), np.int32)
-    masks[0, 1, :, :2] = 1
-    masks[0, 1, 0, 3] = 2
-    labels = np.zeros((2, 1, 2, 4), np.int32)
-    labels[1, 0, :, 1:3] = 1
-    assert float(clip_overlap(labels, masks, 10)) == pytest.approx((2 / 6 + 0) / 2)
+def test_overlap_is_the_mean_J_of_the_objects_in_a_frame():
+    rng = np.random.default_rng(0)
+    masks, labels = rng.integers(0, 4, (2, 3, 5, 6)), rng.integers(0, 4, (3, 2, 5, 6))
+    masks[0, 2][masks[0, 2] == 3] = VOID
+    labels[2, 0][labels[2, 0] == 3] = 0
+    want = []
+    for b, t in np.ndindex(2, 2):
+        truth, predicted = masks[b, t + 1], labels[t + 1, b]
+        ids = [i for i in (1, 2, 3) if i in truth or i in predicted]
+        want += [region_similarity(truth == i, predicted == i, truth == VOID) for i in ids]
+    assert len(want) == 11
+    assert float(clip_overlap(labels, masks, 10)) == pytest.approx(np.mean(want))

@@ -1,6 +1,10 @@
 """Exports read back: COCO run lengths, YOLO polygons, a DAVIS folder for the evaluation, mattes with alpha."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import av
 import clips
@@ -20,6 +24,7 @@ from aot_jax.io.video_reader import VideoReader
 from aot_jax.video.exports import EXPORTS, open_export
 from aot_jax.video.exports.polygons import outlines
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (40, 60)
 IDS = (2, 300)
 
@@ -231,3 +236,44 @@ def test_cutouts_have_alpha(exported, name, decoder):
         np.testing.assert_array_equal(pixels[..., 3] > 127, labels != 0)
         assert np.abs(pixels[..., :3] - clips.picture(t, *SIZE))[labels != 0].sum() <= 18 * (labels != 0).sum()
     assert VideoReader(path).rate == 24
+
+
+NAMED_BY_HAND = """
+from pathlib import Path
+from aot_jax.io.sources import open_source
+from aot_jax.video.exports import EXPORTS, open_export
+source = open_source([next(Path("here").iterdir())])
+for name in EXPORTS.keys() - {"mattes", "prores"}:
+    with open_export(name, Path("out"), source, (1,)) as export:
+        for frame in source.frames():
+            export.add(frame, (frame.pixels[..., 0] > 999).astype(int))
+"""
+
+
+def test_names_that_the_locale_does_not_have_are_exported(tmp_path):
+    (tmp_path / "here" / "\u00e9t\u00e9").mkdir(parents=True)
+    Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(tmp_path / "here" / "\u00e9t\u00e9" / "\u00fc1.png")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", NAMED_BY_HAND]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | ascii_only)
+    assert (run.returncode, run.stderr) == (0, "")
+    listed = tmp_path / "out" / "DAVIS" / "ImageSets" / "2017" / "val.txt"
+    assert listed.read_text(encoding="utf-8") == "\u00e9t\u00e9\n"
+    assert json.loads((tmp_path / "out" / "coco.json").read_text())["images"][0]["file_name"] == "\u00fc1.png"
+    assert (tmp_path / "out" / "yolo" / "labels" / "\u00fc1.txt").is_file()
+
+
+def test_an_export_is_replaced_whole(tmp_path, monkeypatch):
+    source = ImageSource([write_frame(tmp_path / "0.png")], "a")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "old.png")
+    monkeypatch.setattr(Image.Image, "save", lambda self, path, *_, **__: (Path(path).write_bytes(b"half"), 1 / 0))
+    for name in ("binary", "davis", "mattes", "yolo"):
+        with pytest.raises(ZeroDivisionError), open_export(name, tmp_path / "out", source, (1,)) as export:
+            export.add(next(source.frames()), np.ones((4, 4), np.int32))
+    left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert left == ["0.txt"]  # YOLO's labels, before its image
+
+
+def write_frame(path):
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(path)
+    return path

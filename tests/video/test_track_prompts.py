@@ -234,7 +234,7 @@ def test_folders_globs_and_lists_of_images(tmp_path):
         with pytest.raises(FrameError, match=finding):
             open_source(given)
     for rate in (0, -1, float("inf"), float("nan")):
-        with pytest.raises(FrameError, match="is no rate"):
+        with pytest.raises(FrameError, match="give a positive one"):
             open_source([tmp_path], rate=rate)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aot_jax.errors import ReportedError
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames
 from aot_jax.io.mask_sets.files import DRAWN as MASK_SUFFIXES
 from aot_jax.io.names import is_plain
 
 
-class DataError(ValueError):
+class DataError(ReportedError):
     """A file, record or field of a data set is wrong; the message names it and the remedy."""
 
 
@@ -105,7 +106,7 @@ def check_names(path: Path, names: Iterable[str]) -> None:
         raise DataError(f"{path}: lists no video; unpack the set again")
     for name in names:
         if not is_plain(name):
-            raise DataError(f"{path}: {name!r} is no name of a video; unpack the set again")
+            raise DataError(f"{path}: {name!r} is not a name of a video; unpack the set again")
 
 
 def list_folders(folder: Path) -> list[str]:

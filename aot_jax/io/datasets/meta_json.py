@@ -111,7 +111,7 @@ def lvos(root: Path, version: int) -> Dataset:
 def _object(entry: Mapping[str, Any]) -> ListedObject:
     for frame in entry["frames"]:
         if not isinstance(frame, str) or not is_plain(frame):
-            raise ValueError(f"{frame!r} is no name of a frame")
+            raise ValueError(f"{frame!r} is not a name of a frame")
     return ListedObject(tuple(sorted(entry["frames"])), str(entry.get("category", "")))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from aot_jax.io.mask_sets.coco import coco_drawings, segment_drawing, video_drawings
 from aot_jax.io.mask_sets.drawings import MAX_SHAPES, Drawing, Shape
@@ -20,6 +21,7 @@ from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
 from aot_jax.typing import Size
 
 MAX_BYTES = 2**28  # largest file read, in bytes
+MAX_CLASSES = 100_000  # longest part of a list of classes that is read, in characters
 SIDES = 64  # sides of the polygon that stands for a circle
 
 
@@ -126,7 +128,7 @@ def _yolo(text: str, path: Path, several: bool) -> Drawing:
     A class is one object if data.yaml in this folder or its parent names it "object N", as exports of this project do,
     or if there are several files. In a single file every line is an object.
     """
-    objects = _named_objects(path)
+    names = _class_names(path)
     shapes = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
@@ -136,31 +138,36 @@ def _yolo(text: str, path: Path, several: bool) -> Drawing:
             label, values = int(words[0]), np.array(words[1:], np.float64)
         except ValueError:
             label, values = -1, np.zeros(0)
-        even = values.size >= 6 and values.size % 2 == 0
-        if label < 0 or not (even or values.size in (4, 5)) or not ((values >= -0.01) & (values <= 1.01)).all():
+        if label < 0 or values.size < 4 or not ((values >= -0.01) & (values <= 1.01)).all():
             raise MaskError(
-                f"{path}: line {number} is no YOLO annotation, a class and corners x y between 0 and 1; export it again"
+                f"{path}: line {number} is no YOLO annotation, the number of a class and corners x y between 0 and 1; "
+                "export it again"
             )
-        if even:
-            polygon = values.reshape(-1, 2)
+        outlined = values.size >= 6
+        if outlined:
+            polygon = values[: values.size // 2 * 2].reshape(-1, 2)  # an odd number ends in a confidence
         else:
             x, y, w, h = values[:4]
             polygon = np.array([x, y]) + np.array([(-w, -h), (w, -h), (w, h), (-w, h)]) / 2
-        known = objects.get(label)
+        class_name = names.get(label, f"class {label}")
+        known = int(class_name[7:]) if re.fullmatch("object [0-9]{1,9}", class_name) else None
         key = f"class {label}" if known or several else f"line {number}"
-        name = f"class {label}" + ("" if even else " (a box)")
+        name = class_name + ("" if outlined else " (a box)")
         shapes.append(Shape(key, name, partial(_fill_scaled, polygon), known))
     return Drawing(str(path), path.stem, tuple(shapes))
 
 
-def _named_objects(path: Path) -> dict[int, int]:
-    """Return {class: N} for each class that data.yaml names "object N"."""
-    for folder in (path.parent, path.parent.parent):
+def _class_names(path: Path) -> dict[int, str]:
+    """Return the names of classes in data.yaml, beside the labels or in the folder above, or in classes.txt."""
+    folder = path.absolute().parent
+    for file in (folder / "data.yaml", folder.parent / "data.yaml", folder / "classes.txt"):
         try:
-            text = (folder / "data.yaml").read_text(encoding="utf-8-sig")[:MAX_SHAPES]
-        except (OSError, UnicodeDecodeError):
+            text = file.read_text(encoding="utf-8-sig")[:MAX_CLASSES]
+            names = yaml.safe_load(text)["names"] if file.suffix == ".yaml" else text.splitlines()
+            numbered = names.items() if isinstance(names, dict) else enumerate(names)
+            return {int(i): str(name).strip() for i, name in numbered}
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
             continue
-        return {int(number): int(i) for number, i in re.findall(r"(?m)^ *([0-9]{1,9}): *object ([0-9]{1,9})\s*$", text)}
     return {}
 
 

@@ -1,16 +1,20 @@
-"""Read masks from NumPy files and TIFF stacks: ids, one object, or a layer for each object or frame."""
+"""Read masks from NumPy files, stacks and animations: ids, one object, or a layer for each object or frame."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from aot_jax.io.images import IMAGES, MAX_PIXELS, count_pictures, explain_errors, open_image
+from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors, open_image, upright
 from aot_jax.io.mask_sets.names import Entry
-from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image
+from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_values
 from aot_jax.io.npz import read_npz
+from aot_jax.typing import Size
 
 
-def array_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:
+def array_entries(path: Path, count: int | None, size: Size | None, notes: list[str]) -> list[Entry]:
     """Return the masks in a .npy file, or an .npz of one array: one mask, or one for each of the `count` frames.
 
     Raises:
@@ -26,18 +30,18 @@ def array_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         if array.dtype.kind not in "biuf":
             raise MaskError(f"{path}: holds values of type {array.dtype}; masks are integers or booleans")
-        return layer_entries(path, array, count, notes)
+        return layer_entries(path, array, count, size, notes)
 
 
 def stack_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:
-    """Return the masks in an image file, which may be a stack.
+    """Return the masks in an image file, which may be a stack or an animation.
 
     Raises:
         MaskError: the file cannot be read, or is not a mask.
     """
-    pages: list[np.ndarray] = []
+    pages: list[Stored] = []
     with explain_errors(path, MaskError), path.open("rb") as stream:
-        image, _ = open_image(stream, path, IMAGES, MaskError)
+        image, head = open_image(stream, path, MASKS, MaskError)
         number = count_pictures(image)
         if number == 1:
             return [Entry(str(path), path.stem, lambda: read_image(path))]
@@ -45,32 +49,49 @@ def stack_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry
             raise MaskError(f"{path}: its {number} pictures are more than {MAX_PIXELS} pixels; split it")
         for index in range(number):
             image.seek(index)
-            pages.append(np.array(image))
-        if len({page.shape for page in pages}) > 1 or pages[0].ndim != 2:
-            raise MaskError(f"{path}: its {number} pictures are not masks of one size in grey or palette; split it")
-    return layer_entries(path, np.stack(pages), count, notes)
+            image.load()
+            pages.append(stored_values(upright(image.copy()), head, path))
+    if len({page.size for page in pages}) > 1:
+        raise MaskError(f"{path}: its {number} pictures are not of one size; split it")
+    if number == count:
+        return _entries_of_frames(path, pages, notes)
+    if any(page.kind == "colour" for page in pages):
+        of = f", and the video has {count} frames" if count else ""
+        raise MaskError(f"{path}: holds {number} pictures in colour{of}; split it, or give one for each frame")
+    return layer_entries(path, np.stack([page.values for page in pages]), count, None, notes)
 
 
-def layer_entries(path: Path, array: np.ndarray, count: int | None, notes: list[str]) -> list[Entry]:
-    """Return the masks of an array (h, w), or (layers, h, w) with a layer for each frame or object."""
+def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size | None, notes: list[str]) -> list[Entry]:
+    """Return the masks of an array.
+
+    Args:
+        path: its file, for messages.
+        array: (h, w); (layers, h, w) or (h, w, layers) with a layer for each frame or object; (h, w, 3 or 4) colours.
+        count: number of frames, if known.
+        size: (h, w) of the frames, if known.
+        notes: list to which a line is added for each guess.
+
+    Raises:
+        MaskError: it is none of these.
+    """
     shape = array.shape
-    if array.ndim == 3 and shape[-1] == 1:
-        array = array[..., 0]
-    elif array.ndim == 3 and shape[0] == 1:
-        array = array[0]
     if array.ndim == 4 and shape[1] == 1:
         array = array[:, 0]
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[..., 0] if array.shape[-1] == 1 else array[0]
+    in_colour = array.ndim == 3 and array.dtype == np.uint8 and array.shape[2] in (3, 4) and array.shape[0] > 4
+    if in_colour and array.size <= 4 * MAX_PIXELS and array.max() > 1:
+        image = Image.fromarray(np.ascontiguousarray(array))
+        return [Entry(str(path), path.stem, lambda: stored_values(image, b"", path))]
+    if array.ndim == 3 and array.shape[:2] == size != array.shape[1:]:
+        array = np.moveaxis(array, 2, 0)
     if array.ndim == 2 and array.size <= MAX_PIXELS:
         return [Entry(str(path), path.stem, lambda: Stored(_ids(array, path, notes), "ids"))]
     if array.ndim != 3 or not array.size or array[0].size > MAX_PIXELS:
         raise MaskError(f"{path}: is an array of shape {shape}; a mask is (height, width), or (objects, height, width)")
     if len(array) == count:
-        notes.append(f"{path}: its {count} layers are taken for the masks of the {count} frames")
-        return [
-            Entry(f"{path}[{i}]", f"{i:05d}", lambda i=i: Stored(_ids(array[i], path, notes), "ids"))  # type: ignore[misc]
-            for i in range(count)
-        ]
-    if len(array) > 254 or any(np.unique(layer).size > 2 for layer in array):
+        return _entries_of_frames(path, array, notes)
+    if len(array) > 254 or (array.dtype.kind != "f" and any(np.unique(layer).size > 2 for layer in array)):
         of = f", and the video has {count} frames" if count else ""
         raise MaskError(
             f"{path}: {len(array)} layers that are neither one object each nor one frame each{of}; give (height, width)"
@@ -80,10 +101,21 @@ def layer_entries(path: Path, array: np.ndarray, count: int | None, notes: list[
     def load() -> Stored:
         labels = np.zeros(array.shape[1:], np.int32)
         for i, layer in enumerate(array, start=1):
-            labels[np.asarray(layer) > 0] = i
+            labels[_ids(layer, path, notes) > 0] = i
         return Stored(labels, "ids")
 
     return [Entry(str(path), path.stem, load)]
+
+
+def _entries_of_frames(path: Path, layers: Sequence[Stored] | np.ndarray, notes: list[str]) -> list[Entry]:
+    """Return a mask for each frame, from pictures or from the layers of an array."""
+    notes.append(f"{path}: its {len(layers)} layers are taken for the masks of the {len(layers)} frames")
+
+    def load(i: int) -> Stored:
+        layer = layers[i]
+        return layer if isinstance(layer, Stored) else Stored(_ids(layer, path, notes), "ids")
+
+    return [Entry(f"{path}[{i}]", f"{i:05d}", partial(load, i)) for i in range(len(layers))]
 
 
 def _ids(array: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aot_jax.io.images import IMAGE_SUFFIXES
+from aot_jax.io.files import expand
+from aot_jax.io.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from aot_jax.io.mask_sets.stored import MaskError
 from aot_jax.io.series import natural
 
-GLOB_SIGNS = "*?["
-DRAWN = (".png", ".tif", ".tiff", ".bmp", ".webp")  # suffixes of lossless images
+DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # suffixes by priority: a folder's first kind
 NO_MASKS = {
     "classes",
@@ -33,19 +34,26 @@ def list_masks(given: Sequence[str | Path]) -> list[Path]:
     for item in given:
         path = Path(item)
         try:
-            if path.is_dir():
-                inside = _inside(path)
-            elif not path.exists() and any(sign in str(item) for sign in GLOB_SIGNS):
-                whole = path.absolute()
-                inside = list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-            else:
-                inside = [path]
+            inside = _inside(path) if path.is_dir() else expand(path)
         except OSError as error:
             raise MaskError(f"{path}: cannot be read ({error.strerror or error})") from None
         if not inside:
             raise MaskError(f"{path}: holds no mask; give a mask, or a folder of masks named by frame")
+        for path in inside:
+            _check_kind(path)
         found += inside
     return sorted(found, key=lambda path: (natural(path.stem), path.name, str(path)))
+
+
+def _check_kind(path: Path) -> None:
+    """Raise MaskError if a file is a video or an archive, by its name."""
+    suffix = path.suffix.lower()
+    if suffix in ARCHIVES:
+        raise MaskError(f"{path}: is an archive; unpack it, and give the folder")
+    if suffix in VIDEO_SUFFIXES and suffix not in (".gif", ".apng"):
+        raise MaskError(
+            f"{path}: is a video; masks are images: write its frames with ffmpeg -i {path.name} masks/%05d.png"
+        )
 
 
 def _inside(folder: Path) -> list[Path]:

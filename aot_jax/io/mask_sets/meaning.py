@@ -89,6 +89,8 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
         notes.append("colours of the palette tell the objects, not their places in it")
     else:
         meaning = _numbers(seen)
+    if exact := sum(survey.lossy and not survey.flat for survey in seen):
+        notes.append(f"{exact} of {len(seen)} masks are JPEGs, whose values are not exact: save masks as PNG")
     return replace(meaning, notes=(*meaning.notes, *notes), ignores_alpha=ignores_alpha)
 
 

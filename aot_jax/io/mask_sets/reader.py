@@ -42,7 +42,7 @@ class Masks(Mapping[str, np.ndarray]):
         void: int = 0,
         like: "Masks | None" = None,
         keep_going: bool = False,
-        notes: Iterable[str] = (),
+        notes: Iterable[str] = (),  # read at the end: loading may add some
     ) -> None:
         self._entries, self._frames, self._size, self._void_as = entries, frames, size, void
         self._surveys: dict[str, Survey] = {}
@@ -200,7 +200,8 @@ def read_masks(
         return Masks({stem: [entry] for stem, entry in by_stem.items()}, None, size, void, like, keep_going, notes)
     placed = place(entries, video, frame, _shows_one)
     by_name = {video.label(index): several for index, several in placed.entries.items()}
-    return Masks(by_name, video, size, void, like, keep_going, (*notes, *placed.notes))
+    notes += placed.notes
+    return Masks(by_name, video, size, void, like, keep_going, notes)
 
 
 def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, notes: list[str]) -> list[Entry]:
@@ -211,8 +212,8 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
     several = len({path.parent for path in paths}) > 1
     for path in paths:
         if path.suffix.lower() in (".npy", ".npz"):
-            entries += array_entries(path, count, notes)
-        elif path.suffix.lower() in (".tif", ".tiff"):
+            entries += array_entries(path, count, size, notes)
+        elif path not in drawn and (len(paths) == 1 or path.suffix.lower() in (".tif", ".tiff")):
             entries += stack_entries(path, count, notes)
         elif path not in drawn:
             entries.append(replace(_entry(path), folder=path.parent.name if several else ""))

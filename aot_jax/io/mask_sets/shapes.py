@@ -1,4 +1,7 @@
-"""Convert polygons and run lengths to masks."""
+"""Convert polygons and run lengths to masks.
+
+pycocotools leaves pixels undefined if run lengths are too short, and OpenCV fills pixels that an outline only touches.
+"""
 
 import math
 from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from aot_jax.io.images import IMAGES, PNG, Kinds, decode_image
+from aot_jax.errors import ReportedError
+from aot_jax.io.images import JPEG_START, MASKS, PNG, Kinds, decode_image
 from aot_jax.typing import Size
 
 CLEAR = -1  # value of transparent pixels
@@ -17,7 +18,7 @@ _CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # weights that turn (r, g, b) 
 _GREY = 0x010101  # factor that turns a grey level into its colour
 
 
-class MaskError(ValueError):
+class MaskError(ReportedError):
     """A mask cannot be used; the message says which, why, and what to do."""
 
 
@@ -43,6 +44,7 @@ class Stored:
     kind: Kind
     palette: np.ndarray | None = None  # (n,) int32 colours by index; only for kind "palette"
     soft: bool = False  # alpha has values between transparent and opaque
+    lossy: bool = False  # from a JPEG
     hidden: bool = False  # all pixels are transparent; `values` ignores alpha
 
     @property
@@ -63,18 +65,26 @@ class Stored:
         return values if self.kind == "colour" else values * _GREY
 
 
-def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGES) -> Stored:
+def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = MASKS) -> Stored:
     """Read the raw values of an image file.
 
     Args:
-        path: PNG, TIFF, BMP, WebP or JPEG.
+        path: PNG, TIFF, BMP, GIF, WebP or JPEG.
         data: content of the file, if already read.
         kinds: accepted formats.
 
     Raises:
         MaskError: the file cannot be read, or cannot be a mask (16-bit colour, CMYK, fractions).
     """
-    image, head = decode_image(path, kinds, MaskError, data)
+    return stored_values(*decode_image(path, kinds, MaskError, data), path)
+
+
+def stored_values(image: Image.Image, head: bytes, path: str | Path) -> Stored:
+    """Return the raw values of a decoded image; `head` are the first bytes of its file, `path` its name for messages.
+
+    Raises:
+        MaskError: it cannot be a mask.
+    """
     bits = 8
     if head.startswith(tuple(PNG)):  # Pillow does not expose the bit depth
         bits, colour_type = head[24], head[25]
@@ -110,7 +120,7 @@ def read_image(path: str | Path, data: bytes | None = None, kinds: Kinds = IMAGE
         values //= 255 // (2**bits - 1)
         return Stored(_cleared(values, alpha), "ids")
     if alpha is None:
-        return Stored(values, "grey" if grey else "colour")
+        return Stored(values, "grey" if grey else "colour", lossy=head.startswith(JPEG_START))
     soft = bool(((alpha > 0) & (alpha < 255)).any())
     hidden = bool((alpha < OPAQUE).all())
     return Stored(_cleared(values, alpha), "grey" if grey else "colour", soft=soft, hidden=hidden)
@@ -124,11 +134,10 @@ def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
     """
     if size is not None and stored.size != tuple(size):
         (h, w), (height, width) = stored.size, size
-        turned = "; it lies on its side: draw masks on upright frames" if (w, h) == (height, width) else ""
-        raise MaskError(
-            f"{name}: the mask is {w}x{h}, but {width}x{height} (width x height) is needed{turned}; "
-            "resize it with nearest neighbour or give the mask that belongs to this image"
-        )
+        remedy = "resize it with nearest neighbour or give the mask that belongs to this image"
+        if (w, h) == (height, width):
+            remedy = "it lies on its side: turn it as viewers show the frames, or draw it on upright frames"
+        raise MaskError(f"{name}: the mask is {w}x{h}, but {width}x{height} (width x height) is needed; {remedy}")
 
 
 def _from_palette(image: Image.Image) -> Stored:

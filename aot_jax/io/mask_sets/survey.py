@@ -34,6 +34,7 @@ class Survey:
     flat: Mapping[int, int]  # flat colour -> pixels; empty if edges are hard
     cut: bool  # alpha has soft edges
     hidden: bool  # all pixels are transparent
+    lossy: bool = False  # from a JPEG
 
     def holds_white_alone(self) -> bool:
         """Tell whether 255 is the only value besides 0."""
@@ -58,7 +59,8 @@ def survey_mask(stored: Stored, name: str) -> Survey:
     if len(used) > most and not flat:
         what = {"grey": "grey levels", "colour": "colours"}.get(stored.kind, "values")
         raise MaskError(f"{name}: {len(used)} {what} are more than the {most} that a mask may have: it {SOFT}")
-    return Survey(stored.kind, stored.size, counts, _tally(edge), colours, flat, stored.soft, stored.hidden)
+    cut = stored.soft and not stored.hidden
+    return Survey(stored.kind, stored.size, counts, _tally(edge), colours, flat, cut, stored.hidden, stored.lossy)
 
 
 def paint_palettes(surveys: Sequence[Survey]) -> bool:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from aot_jax.io.files import empty_folder
+from aot_jax.io.images import write_image
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
 
@@ -22,7 +22,7 @@ class BinaryExport:
         """Write the labels (h, w) int32 of a frame."""
         name = f"{self._source.label(frame.index)}.png"
         for i in self._ids:
-            Image.fromarray((labels == i).astype(np.uint8) * 255).save(self._folder / str(i) / name)
+            write_image(self._folder / str(i) / name, (labels == i).astype(np.uint8) * 255)
 
     def __enter__(self) -> "BinaryExport":
         for i in self._ids:

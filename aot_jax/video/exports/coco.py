@@ -1,13 +1,15 @@
 """Export masks as COCO instances: one JSON file with compressed RLE and a `track_id` per object."""
 
 import json
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from pycocotools.mask import area, encode, toBbox
 
-from aot_jax.io.files import beside, empty_folder
+from aot_jax.io.files import atomic_write, empty_folder
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.sources import ImageSource, Source
 from aot_jax.io.video_reader import Frame
@@ -24,7 +26,7 @@ class CocoExport:
 
     def __init__(self, folder: Path, source: Source, ids: tuple[int, ...]) -> None:
         self._path = folder / "coco.json"
-        self._temporary = beside(self._path)
+        self._stack = ExitStack()
         self._source = source
         self._ids = ids
         self._stream: TextIO  # from __enter__ on
@@ -60,31 +62,26 @@ class CocoExport:
 
     def _file_name(self, frame: Frame) -> str:
         if isinstance(self._source, ImageSource):
-            return self._source.paths[frame.index].name
+            return os.fsencode(self._source.paths[frame.index].name).decode("utf-8", "replace")  # in any locale
         name = f"{IMAGES}/{self._source.label(frame.index)}.jpg"
         write_jpeg(self._path.parent / name, frame.pixels)
         return name
 
     def __enter__(self) -> "CocoExport":
-        if isinstance(self._source, ImageSource):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        else:
+        if not isinstance(self._source, ImageSource):
             empty_folder(self._path.parent / IMAGES, "*.jpg")
-        self._stream = self._temporary.open("w")
+        temporary = self._stack.enter_context(atomic_write(self._path))
+        self._stream = self._stack.enter_context(temporary.open("w", encoding="utf-8"))
+        self._stack.push(self._finish)
         self._stream.write('{"annotations": [')
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        try:
-            with self._stream:
-                if kind is None:
-                    self._finish()
-            if kind is None:
-                self._temporary.replace(self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+    def __exit__(self, *raised: Any) -> None:
+        self._stack.__exit__(*raised)
 
-    def _finish(self) -> None:
+    def _finish(self, kind: type | None, *_: object) -> None:
+        if kind is not None:
+            return
         self._stream.write('\n],\n"images": [')
         self._stream.write(",\n".join(map(json.dumps, self._images)))
         categories = [{"id": i, "name": f"object {i}", "supercategory": "object"} for i in self._ids]

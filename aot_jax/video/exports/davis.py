@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aot_jax.io.files import empty_folder
+from aot_jax.io.files import empty_folder, write_text
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import write_mask
 from aot_jax.io.sources import Source
@@ -37,6 +37,4 @@ class DavisExport:
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None:
-            listing = self._root / "ImageSets" / "2017" / "val.txt"
-            listing.parent.mkdir(parents=True, exist_ok=True)
-            listing.write_text(f"{self._name}\n")
+            write_text(self._root / "ImageSets" / "2017" / "val.txt", f"{self._name}\n")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from aot_jax.io.files import empty_folder
+from aot_jax.io.images import write_image
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
 from aot_jax.io.video_writer import PRORES_ALPHA, VP9_ALPHA, VideoWriter
@@ -33,8 +33,8 @@ class MattesExport:
         """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         matte = (labels != 0).astype(np.uint8) * 255
         name = f"{self._source.label(frame.index)}.png"
-        Image.fromarray(matte).save(self._folder / "matte" / name)
-        Image.fromarray(cut_out(frame.pixels, matte, 0)).save(self._folder / "cutout" / name, compress_level=3)
+        write_image(self._folder / "matte" / name, matte)
+        write_image(self._folder / "cutout" / name, cut_out(frame.pixels, matte, 0), compress_level=3)
         self._matte.write(np.stack([matte] * 3, axis=-1), frame.time, frame.duration)
         self._cutout.write(cut_out(frame.pixels, matte, MARGIN), frame.time, frame.duration)
 
@@ -65,8 +65,8 @@ class ProresExport:
         self._writer.__enter__()
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        self._writer.__exit__(kind)
+    def __exit__(self, *raised: object) -> None:
+        self._writer.__exit__(*raised)
 
 
 def cut_out(pixels: np.ndarray, matte: np.ndarray, margin: int) -> np.ndarray:

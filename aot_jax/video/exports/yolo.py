@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aot_jax.io.files import empty_folder
+from aot_jax.io.files import empty_folder, write_text
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
@@ -32,7 +32,7 @@ class YoloExport:
             for outline in outlines(labels == i)
         ]
         label = self._source.label(frame.index)
-        (self._folder / "labels" / f"{label}.txt").write_text("".join(f"{line}\n" for line in lines))
+        write_text(self._folder / "labels" / f"{label}.txt", "".join(f"{line}\n" for line in lines))
         write_jpeg(self._folder / "images" / f"{label}.jpg", frame.pixels)
 
     def __enter__(self) -> "YoloExport":
@@ -44,4 +44,4 @@ class YoloExport:
         if kind is None:
             names = "".join(f"  {number}: object {i}\n" for i, number in self._classes.items())
             # Without `path`, folders are relative to this file, so that the export can be moved.
-            (self._folder / "data.yaml").write_text(f"train: images\nval: images\nnames:\n{names}")
+            write_text(self._folder / "data.yaml", f"train: images\nval: images\nnames:\n{names}")

@@ -1,4 +1,4 @@
-"""Masks of other tools: arrays, stacks, polygons, run lengths; and broken or hostile files."""
+"""Masks of annotation tools: labelme, COCO, YOLO; broken and hostile files."""
 
 import base64
 import io
@@ -7,166 +7,18 @@ import re
 
 import numpy as np
 import pytest
+from drawn import SIZE, boxes, one
 from PIL import Image
 
 from aot_jax import read_masks
 from aot_jax.io.mask_sets.shapes import decode_runs, fill
-from aot_jax.io.masks import MaskError, write_mask
+from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import open_source
 from aot_jax.video.exports import open_export
 
-SIZE = (48, 64)
 BOX = np.s_[10:30, 20:50]  # rows, columns
 CORNERS = [[20, 10], [50, 10], [50, 30], [20, 30]]
 RING = [20, 10, 50, 10, 50, 30, 20, 30]
-
-
-def boxes(*ids):
-    labels = np.zeros(SIZE, np.int32)
-    for number, i in enumerate(ids):
-        labels[2 + 15 * number : 12 + 15 * number, 5:25] = i
-    return labels
-
-
-@pytest.fixture
-def frames(tmp_path):
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    for t in range(4):
-        Image.fromarray(np.full((*SIZE, 3), 40 * t, np.uint8)).save(folder / f"{t:05d}.jpg")
-    return folder
-
-
-def one(path, frames=None):
-    masks = read_masks(path, frames)
-    assert len(masks) == 1
-    return next(iter(masks.values())), masks
-
-
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
-def test_arrays_of_ids(tmp_path, dtype):
-    labels = boxes(1) if dtype is bool else boxes(1, 3)
-    np.save(tmp_path / "m.npy", labels.astype(dtype))
-    np.testing.assert_array_equal(one(tmp_path / "m.npy")[0], labels)
-
-
-def test_arrays_of_other_kinds(tmp_path, frames):
-    path = tmp_path / "m.npy"
-    np.save(path, (boxes(1) * 255).astype(np.uint8)[None])
-    np.testing.assert_array_equal(one(path)[0], boxes(1))
-    np.save(path, boxes(1) * np.float32(0.8) + np.float32(0.1))
-    found, masks = one(path)
-    np.testing.assert_array_equal(found, boxes(1))
-    assert masks.notes == (f"{path}: probabilities are cut at 0.5",)
-    layers = np.stack([boxes(1, 0) > 0, boxes(0, 1) > 0])
-    np.save(path, layers)
-    found, masks = one(path, frames)
-    np.testing.assert_array_equal(found, boxes(1, 2))
-    assert "2 layers are taken for objects 1 to 2" in masks.notes[0]
-    np.save(path, np.stack([boxes(7), boxes(0), boxes(0, 7), boxes(7, 9)]))
-    masks = read_masks(path, frames)
-    assert (list(masks), masks.ids) == ([f"{t:05d}" for t in range(4)], (7, 9))
-    np.testing.assert_array_equal(masks[2], boxes(0, 7))
-
-
-def test_arrays_that_are_no_masks(tmp_path):
-    path = tmp_path / "m.npy"
-    for array, finding in (
-        (np.array([{}], object), "cannot be read"),
-        (np.zeros((2, 3, 4, 5)), r"shape \(2, 3, 4, 5\)"),
-        (np.zeros(7), r"shape \(7,\)"),
-        (np.array([[-1, 2]]), "ids from -1 to 2"),
-        (np.array([[0.5, 7]]), "holds fractions"),
-        (np.array([[np.nan, 7]]), "NaN"),
-        (np.arange(300).reshape(3, 10, 10), "3 layers that are neither"),
-        (np.array([["a"]]), "values of type"),
-    ):
-        np.save(path, array, allow_pickle=True)
-        with pytest.raises(MaskError, match=rf"^{re.escape(str(path))}: .*{finding}"):
-            one(path)
-    whole = path.read_bytes()
-    np.save(path, np.zeros((1 << 14, 1 << 14), np.uint8)[:1])
-    header = path.read_bytes()[:128].replace(b"(1, 16384)", b"(9999, 99)")
-    for content in (whole[:40], b"", b"\x93NUMPY\x01\x00", header):
-        path.write_bytes(content)
-        with pytest.raises(MaskError, match="cannot be read"):
-            one(path)
-
-
-@pytest.mark.parametrize("kind", ["tif", "bmp", "webp"])
-def test_images_of_other_kinds(tmp_path, kind):
-    options = {"lossless": True} if kind == "webp" else {}
-    Image.fromarray(boxes(1, 2).astype(np.uint8) * np.uint8(90 if kind == "webp" else 1)).save(
-        tmp_path / f"m.{kind}", **options
-    )
-    found = one(tmp_path / f"m.{kind}")[0]
-    np.testing.assert_array_equal(found, boxes(90, 180) if kind == "webp" else boxes(1, 2))
-
-
-def test_a_tiff_of_floats(tmp_path):
-    Image.fromarray(boxes(2, 7).astype(np.float32)).save(tmp_path / "m.tif")
-    np.testing.assert_array_equal(one(tmp_path / "m.tif")[0], boxes(2, 7))
-    Image.fromarray(boxes(2).astype(np.float32) / 4).save(tmp_path / "m.tif")
-    with pytest.raises(MaskError, match=r"m\.tif: holds fractions"):
-        one(tmp_path / "m.tif")
-
-
-def test_a_stack_of_pages(tmp_path, frames):
-    pages = [Image.fromarray(boxes(*ids).astype(np.uint8)) for ids in ((5,), (5, 6), (0, 6), (6,))]
-    pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
-    masks = read_masks(tmp_path / "m.tif", frames)
-    assert (masks.ids, len(masks)) == ((5, 6), 4)
-    np.testing.assert_array_equal(masks[1], boxes(5, 6))
-
-
-def test_one_file_an_object(tmp_path, frames):
-    folder = tmp_path / "objects"
-    folder.mkdir()
-    for name, labels in (("object_2", boxes(0, 1)), ("object_7", boxes(1))):
-        Image.fromarray((labels * 255).astype(np.uint8)).save(folder / f"{name}.png")
-    for given in (folder, sorted(folder.iterdir())):
-        found, masks = one(given, frames)
-        np.testing.assert_array_equal(found, boxes(7, 2))
-        assert masks.ids == (2, 7)
-        assert (
-            "2 masks are taken for one object each, on frame 0: object_2.png is 2, object_7.png is 7" in masks.notes[0]
-        )
-    (folder / "object_2.png").rename(folder / "dog.png")
-    (folder / "object_7.png").rename(folder / "cat.png")
-    np.testing.assert_array_equal(one(folder, frames)[0], boxes(1, 2))
-    write_mask(folder / "cat.png", boxes(1, 2))
-    with pytest.raises(MaskError, match=r"named like its frame, as in 00000\.png, or shows one object"):
-        read_masks(folder, frames)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "{object}/{frame:05d}.png",
-        "{frame:05d}/cat_{object}.png",
-        "{frame:05d}_{object}.png",
-        "o{object}f{frame:05d}.png",
-    ],
-)
-def test_one_file_for_each_object_of_each_frame(tmp_path, frames, name):
-    shown = {(4, 0): boxes(1), (9, 0): boxes(0, 1), (9, 3): boxes(0, 1)}
-    for (number, frame), labels in shown.items():
-        path = tmp_path / "masks" / name.format(object=number, frame=frame)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((labels * 255).astype(np.uint8)).save(path)
-    masks = read_masks(tmp_path / "masks", frames)
-    assert (masks.ids, list(masks)) == ((4, 9), ["00000", "00003"])
-    np.testing.assert_array_equal(masks[0], boxes(4, 9))
-    np.testing.assert_array_equal(masks[3], boxes(0, 9))
-    assert "a mask for each object: this is object" in masks.notes[0]
-
-
-def test_one_array_of_an_npz(tmp_path):
-    np.savez_compressed(tmp_path / "m.npz", a=boxes(2))
-    np.testing.assert_array_equal(one(tmp_path / "m.npz")[0], boxes(2))
-    np.savez_compressed(tmp_path / "m.npz", a=boxes(2), b=boxes(2))
-    with pytest.raises(MaskError, match="holds 2 arrays, a, b; save one"):
-        one(tmp_path / "m.npz")
 
 
 def test_segments_and_boxes(tmp_path, frames):
@@ -287,6 +139,30 @@ def test_yolo(tmp_path, frames):
         (tmp_path / "00003.txt").write_text(line)
         with pytest.raises(MaskError, match="line 1 is no YOLO annotation"):
             read_masks(tmp_path / "00003.txt", frames)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yaml", "train: images\nnames: [cat, 'big dog']\n"),
+        ("data.yaml", "names:\n  0: cat\n  1: big dog\n"),
+        ("../data.yaml", "names:\n- cat\n- big dog\n"),
+        ("classes.txt", "\ufeffcat\r\nbig dog\r\n"),
+    ],
+)
+def test_yolo_with_names_of_classes(tmp_path, frames, file, text):
+    folder = tmp_path / "yolo" / "labels"
+    folder.mkdir(parents=True)
+    (folder / file).write_text(text, encoding="utf-8")
+    corners = " ".join(f"{x / 64} {y / 48}" for x, y in CORNERS)
+    (folder / "00001.txt").write_text(f"1 {corners} 0.93\n")  # with the confidence of a prediction
+    found, masks = one(folder, frames)
+    assert (found[BOX] == 1).all()
+    assert found.sum() == 600
+    assert masks.notes == (f"{folder / '00001.txt'}: objects are numbered as drawn: 1 big dog",)
+    for broken in ("names: 3", "[", "names: {a: b}", "- 1", "&a [*a]"):
+        (folder / "data.yaml").write_text(broken)
+        assert one(folder / "00001.txt", frames)[1].ids == (1,)
 
 
 @pytest.mark.parametrize("name", ["coco", "yolo", "davis"])
