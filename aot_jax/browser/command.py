@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
-from aot_jax.errors import ReportedError
 from aot_jax.io.files import atomic_write
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import write_mask
@@ -28,10 +27,6 @@ from aot_jax.video.render import render
 
 OVERLAY = "overlay video"
 NO_SERVER = "--browser needs starlette, uvicorn and websockets ({}): pip install -r requirements-browser.txt"
-
-
-class BrowserError(ReportedError):
-    """A page that cannot be served."""
 
 
 def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], None] = lambda _: None) -> None:

@@ -1,11 +1,15 @@
-"""Access control: a request needs the token, a Host header of this machine, and this page as its origin."""
+"""Refused requests: without the token, with a Host header or origin of another machine or page, or malformed."""
 
+import contextlib
 import secrets
+from collections.abc import Iterator
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
+
+from aot_jax.browser.session import SessionError
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 HEADERS = {
@@ -59,3 +63,12 @@ class Guard:
         if not secrets.compare_digest(given.encode(), self._token.encode()):
             return "the address lacks the token: use the one that the command printed"
         return None
+
+
+@contextlib.contextmanager
+def parsing() -> Iterator[None]:
+    """Turn the errors of reading a malformed request into a `SessionError`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise SessionError(f"a request that cannot be read ({error!r}); reload the page") from error

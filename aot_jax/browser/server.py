@@ -8,7 +8,7 @@ import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from aot_jax.browser.cutout import cut_out
-from aot_jax.browser.guard import HEADERS, Guard
+from aot_jax.browser.guard import HEADERS, Guard, parsing
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.errors import ReportedError
@@ -124,7 +124,7 @@ class Server:
 
     async def _cut(self, request: Request) -> Response:
         index, query = self.session.check(request.path_params["index"]), request.query_params
-        with _parsing():
+        with parsing():
             place, box = int(query["object"]), None
             if corners := query.get("box"):
                 x0, y0, x1, y1 = (int(part) for part in corners.split(","))
@@ -141,7 +141,7 @@ class Server:
         index = self.session.check(request.path_params["index"])
         if self.tracking.running:
             raise SessionError("tracking is on: stop it before you load a mask")
-        with _parsing():
+        with parsing():
             about = [(str(name), int(size)) for name, size in json.loads(request.query_params["files"])]
         body = await self._body(request)
         if not about or any(size < 0 for _, size in about) or sum(size for _, size in about) != len(body):
@@ -164,7 +164,7 @@ class Server:
         if self.tracking.running:
             raise SessionError("tracking is on: stop it, or wait until it is done")
         body = await self._body(request)
-        with _parsing():
+        with parsing():
             asked = json.loads(body)
             formats, zipped = [name for name in self._formats if name in asked["formats"]], bool(asked["zip"])
         text, self._zip = await run_in_threadpool(self._export, formats, zipped)
@@ -288,15 +288,6 @@ class Server:
             "folder": f"Results: {session.folder}",
             "start": self._start,
         }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _parsing() -> Iterator[None]:
-    """Turn the errors of reading a malformed request into a `SessionError`."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError) as error:
-        raise SessionError(f"a request that cannot be read ({error!r}); reload the page") from error
 
 
 def _packed(places: np.ndarray) -> Response:

@@ -74,7 +74,7 @@ def test_fused_attention_skips_slots_that_hold_nothing(wide):
     """Use JAX's plain implementation, which takes the same arguments as cuDNN's."""
     q, k, v = normal(3, 2, 15, 8), normal(3, 2, 4, 7, 8, seed=1), normal(3, 2, 4, 7, 8 * wide, seed=2)
     valid = jnp.array([[True, True, False, False], [False, True, False, True], [True, True, True, True]])
-    want = run(lambda *x: attention._attend_all(*x, valid), (q, k, v), attention="gpu")
+    want = run(lambda *x: attention.attend_frames(*x, valid), (q, k, v), attention="gpu")
     got = run(lambda *x: attention.attend_valid_first(*x, valid, "xla"), (q, k, v))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
