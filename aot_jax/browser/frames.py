@@ -84,15 +84,10 @@ class Frames:
     def _pixels(self, index: int) -> np.ndarray:
         if self._reading is None or not self._next <= index <= self._next + NEAR:
             if self._index is not None and not 0 <= index < len(self._index):
-<<<<<<< HEAD
-                raise IndexError(f"{self._source.name} has no frame {index}")
+                raise FrameError(f"{self._source.name} has no frame {index}")
             if isinstance(self._reading, Generator):
                 self._reading.close()
             self._reading, self._next = self.from_frame(index, self._opened), index
-=======
-                raise FrameError(f"{self._source.name} has no frame {index}")
-            self._reading, self._next = self.from_frame(index), index
->>>>>>> main
         for frame in self._reading:
             self._next = frame.index + 1
             if frame.index == index:
