@@ -183,6 +183,6 @@ def spent(*others: int) -> float:
         above = pid
         while name.startswith("chrom") and above in parents and above != os.getpid():
             above = parents[above]
-        if above == os.getpid() or pid in others:
+        if (above == os.getpid() != pid) or pid in others:
             total += seconds[pid]
     return total

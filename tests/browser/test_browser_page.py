@@ -183,6 +183,24 @@ def test_every_control_has_a_name_and_keys_reach_it(page):
         || e.getAttribute('aria-label') || e.labels?.length || e.title)).map((e) => e.outerHTML)"""
     )
     assert nameless == []
+    count = page.evaluate(
+        """() => {
+            document.body.tabIndex = -1;
+            document.body.focus();
+            window.all = [...document.querySelectorAll('button, input, select, canvas')]
+                .filter((e) => !e.disabled && e.checkVisibility() && !e.closest('dialog'));
+            window.reached = new Set();
+            return window.all.length;
+        }"""
+    )
+    assert count > 30
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        page.evaluate("window.reached.add(document.activeElement)")
+        shown = "getComputedStyle(document.activeElement.closest('.file') ?? document.activeElement).outlineStyle"
+        assert page.evaluate(shown) == "solid"  # the focus is visible
+    assert page.evaluate("window.all.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML)") == []
+    page.locator("#view").focus()
     page.keyboard.press("Shift+?")
     assert page.is_visible("#keys")
     page.keyboard.press("Escape")
