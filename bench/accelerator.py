@@ -69,7 +69,7 @@ class Part(NamedTuple):
         write_table(self.out)
 
     def compile(self, build: Callable[[Any], Any], cases: Iterable[dict]) -> list[tuple[dict, Any]]:
-        """Build the program of each case, in parallel; a case that fails is recorded and left out."""
+        """Build the programs of each case, in parallel; a case that fails is recorded and left out."""
 
         def attempt(case: dict) -> Any:
             try:

@@ -28,10 +28,9 @@ from aot_jax.training.state import make_state
 from aot_jax.training.step import place
 from bench import train as training
 from bench.accelerator import PEERS, ROOT, TRAINED, Part, short
-from bench.clip import generate_clip
+from bench.clip import generate_clip, time_videos, track_videos
 from bench.inference import measure_peer
 from bench.measure import BenchError, machine
-from bench.programs import Videos
 
 DTYPES = ("bfloat16", "float32")
 REPEATS = 20  # timed runs of a program, for the median
@@ -89,18 +88,17 @@ def speed(part: Part) -> None:
             for name, depth in networks
         ]
 
-        def build(case: dict) -> Videos:
-            return Videos(draw_model(case["config"], case["dtype"]), clip, case["depth"], case["videos"])
+        def build(case: dict) -> list[Tracker]:
+            model = draw_model(case["config"], case["dtype"])
+            trackers = [Tracker(model, case["depth"]) for _ in range(case["videos"])]
+            for _ in track_videos(trackers, clip):
+                pass  # compiles all programs
+            return trackers
 
-        for case, videos in part.compile(build, cases):
+        for case, trackers in part.compile(build, cases):
             for objects, own in clips.items():
-                found = videos.time(own)
-                part.record(
-                    **case,
-                    objects=objects,
-                    frames_per_second=found["frames_per_second"],
-                    compile=videos.compile_seconds,
-                )
+                found = time_videos(trackers, own)
+                part.record(**case, objects=objects, frames_per_second=found["frames_per_second"])
         if part.left < time.monotonic() - start:
             part.record(error=f"no time for what comes after {networks} in {dtype}")
             return

@@ -2,8 +2,9 @@
 
 import argparse
 import itertools
+import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.generated import make_video
 from aot_jax.io.masks import read_mask
+from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
 from bench.measure import BenchError, Compilations, Rulers
@@ -153,3 +155,42 @@ def time_frames(
                 seen.append(stored)
     rulers.measure()
     return seconds, seen
+
+
+def track_videos(trackers: Sequence[Tracker], clip: Clip) -> Iterator[None]:
+    """Track a copy of a clip with each tracker, as `eval.py --videos_at_once` does; yields after each frame of all.
+
+    A frame's labels are read while the device works on the next.
+    """
+    waiting: list = []
+    for t, frame in enumerate(clip.frames):
+        answers = advance_together([Next(tracker, frame, None if t else clip.mask) for tracker in trackers])
+        for answer in waiting:
+            answer.read()
+        waiting = answers
+        yield
+    for tracker in trackers:
+        tracker.reset()
+
+
+def time_videos(trackers: Sequence[Tracker], clip: Clip) -> dict[str, float]:
+    """Time `track_videos`.
+
+    Returns:
+        `videos`; `seconds`, the median time of a frame of all videos, without the first `WARM_UP` and those during
+        which a program was compiled; and `frames_per_second` of all videos together.
+
+    Raises:
+        BenchError: if no frame is left.
+    """
+    seconds = []
+    with Compilations() as compilations:
+        start, compiled = time.perf_counter(), 0
+        for t, _ in enumerate(track_videos(trackers, clip)):
+            if t > WARM_UP and compilations.count == compiled:
+                seconds.append(time.perf_counter() - start)
+            start, compiled = time.perf_counter(), compilations.count
+    if not seconds:
+        raise BenchError(f"all of {len(clip.frames) - 1} frames waited for the compiler: take more")
+    median = statistics.median(seconds)
+    return {"videos": len(trackers), "seconds": median, "frames_per_second": len(trackers) / median}

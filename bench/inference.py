@@ -30,10 +30,10 @@ from aot_jax.network import DTYPES, Model
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.tracker import Tracker
 from bench import peer
-from bench.clip import WARM_UP, Clip, add_clip_flags, load_clip, time_clip, time_frames
+from bench.clip import WARM_UP, Clip, add_clip_flags, load_clip, time_clip, time_frames, time_videos
 from bench.measure import BenchError, Rulers, format_table, fresh_compilation, numbers, run
 from bench.network import add_network_flags, check_depth, find_network
-from bench.programs import STEP, Videos, time_parts
+from bench.programs import STEP, time_parts
 
 ENOUGH = 10  # fewest frames for a reliable median
 HEADERS = ("", "compile s", "ms", "frames/s", "units", "GFLOP", "floor ms", "over floor")
@@ -78,7 +78,8 @@ def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
             case = measure_case(model, clip, depth, rulers)
             figures["cases"].append(case)
             if args.batch:
-                case["batch"] = Videos(model, clip, depth, args.batch).time(clip)
+                trackers = [Tracker(model, depth) for _ in range(args.batch)]
+                case["batch"] = {"alone": time_videos(trackers[:1], clip), "at_once": time_videos(trackers, clip)}
             print("\n" + format_case(case, rulers), flush=True)
             if args.peer and "error" not in figures:
                 try:
@@ -142,7 +143,7 @@ def measure_peer(path: Path, model: Model, clip: Clip, depth: int, rulers: Ruler
 
 def format_case(case: dict, rulers: Rulers) -> str:
     """Format a case as text: its settings and a table."""
-    seen, step = case["memory_frames"], case["programs"]["step"]
+    seen = case["memory_frames"]
     gap = f"a memory frame every {case['gap']}" if case["gap"] else "the reference only in memory"
     height, width = case["frame"]
     lines = [
@@ -155,11 +156,11 @@ def format_case(case: dict, rulers: Rulers) -> str:
         format_table(HEADERS, [_row(name, figures) for name, figures in case["programs"].items()]),
     ]
     if "batch" in case:
-        batch = case["batch"]
-        lines.append(
-            f"{batch['videos']} videos at once, a program a frame: {batch['frames_per_second']:.4g} frames/s together; "
-            f"one video at a time: {1 / step['seconds']:.4g}"
-        )
+        alone, at_once = case["batch"]["alone"], case["batch"]["at_once"]
+        ratio = at_once["frames_per_second"] / alone["frames_per_second"]
+        rows = [("alone", alone, None), ("several videos at once", at_once, ratio)]
+        table = [[name, own["videos"], 1e3 * own["seconds"], own["frames_per_second"], x] for name, own, x in rows]
+        lines += ["", format_table(("", "videos", "ms", "frames/s together", "times as many"), table)]
     return "\n".join(lines)
 
 

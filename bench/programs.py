@@ -1,4 +1,4 @@
-"""The compiled programs of a frame: their arithmetic, and their time one by one or as one for several videos.
+"""The compiled programs of a frame: their arithmetic, and their time one by one.
 
 XLA's cost analysis counts the body of a loop once, but on the CPU attention loops over blocks of queries, rows of tiles
 and memory frames. `count_flops` counts every iteration in the traced program: matrix products and convolutions exactly
@@ -16,13 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from aot_jax.memory import Memory
-from aot_jax.network import Model
-from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
-from aot_jax.propagate import begin, encode, mask_unused, memorize, step
-from aot_jax.tracker.objects import Slots, resized_labels, split_groups
+from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
+from aot_jax.propagate import encode, mask_unused, memorize, step
+from aot_jax.tracker.objects import resized_labels, split_groups
 from aot_jax.tracker.tracker import Tracker
-from aot_jax.typing import Array, Params
 from bench.clip import Clip, memory_frames
 from bench.measure import Rulers
 
@@ -205,81 +202,3 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
     )
     parts.time("output", lambda labels: slots.to_ids(labels.copy()), labels)
     return parts.figures
-
-
-class Videos:
-    """Tracks several videos on one device at once: one compiled program a frame for all of them, run asynchronously.
-
-    Args:
-        model: network and parameters.
-        clip: a clip with the size and number of frames of those to track, with up to M objects.
-        depth: LSTT layers to run.
-        videos: number of copies of a clip.
-
-    Attributes:
-        compile_seconds: compile time of both programs, the reference's and the later frames'.
-    """
-
-    def __init__(self, model: Model, clip: Clip, depth: int, videos: int) -> None:
-        config, module, params = model.config, model.module, model.params
-        aligned, longest = config.model.align_corners, config.inference.max_long_edge
-        size = inference_size(*clip.size, max_long_edge=longest, align_corners=aligned)
-        self._model, self._videos, self._gap = model, videos, config.memory.gap
-        capacity = 1 + (len(clip.frames) // self._gap if self._gap else 0)
-
-        def images(frames: Array) -> Array:
-            return jax.vmap(lambda frame: normalise(resize_cubic(frame, size)))(frames)
-
-        def sized(masks: Array) -> Array:
-            return jax.vmap(lambda mask: resize_nearest(mask, size))(masks)
-
-        def first(params: Params, frames: Array, masks: Array) -> Memory:
-            _, frame_kv = step(module, params, None, images(frames), mask=sized(masks), depth=depth)
-            return begin(module, params, frame_kv, sized(masks), capacity)
-
-        def advance(memory: Memory, params: Params, frames: Array, used: Array, t: Array, keep: Array) -> tuple:
-            logits, frame_kv = step(module, params, memory, images(frames), depth=depth)
-            read = functools.partial(resized_labels, size=frames.shape[1:3], align_corners=aligned)
-            labels = jax.vmap(lambda own: read(own[None]))(mask_unused(logits, used))
-            memory = memorize(module, params, memory, frame_kv, sized(labels), t, keep=keep)
-            return memory, labels.astype(jnp.uint8)
-
-        start = time.perf_counter()
-        frames, mask, used = self._inputs(clip)
-        traced = jax.jit(first).trace(params, frames[0], mask)
-        self._first = traced.lower().compile()
-        memory = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), traced.out_info)
-        arguments = memory, params, frames[0], used, np.int32(1), np.bool_(True)
-        self._advance = jax.jit(advance, donate_argnums=0).lower(*arguments).compile()
-        self.compile_seconds = time.perf_counter() - start
-
-    def _inputs(self, clip: Clip) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-        """Return frames (b, h, w, 3) uint8, the reference's masks (b, h, w) in slots, and the slots in use."""
-        identities = self._model.config.model.identities
-        ids = sorted(clip.ids[:identities])
-        used = Slots(identities).take(ids).used()
-        mask = np.searchsorted([0, *ids], clip.only(ids).mask).astype(np.int32)
-        repeated = [np.repeat(x[None], self._videos, axis=0) for x in (*clip.frames, mask, used[0])]
-        return repeated[:-2], *repeated[-2:]
-
-    def time(self, clip: Clip) -> dict[str, float]:
-        """Track copies of a clip.
-
-        Returns:
-            `videos`, `seconds` of all frames after the reference, and `frames_per_second` of all videos together.
-        """
-        batches, mask, used = self._inputs(clip)
-        params = self._model.params
-        for timed in (False, True):  # the first pass is a short warm-up
-            memory = jax.block_until_ready(self._first(params, batches[0], mask))
-            start, answers = time.perf_counter(), []
-            for t, frames in enumerate(batches[1 : None if timed else 4], 1):
-                keep = np.bool_(self._gap and t % self._gap == 0)
-                memory, labels = self._advance(memory, params, frames, used, np.int32(t), keep)
-                labels.copy_to_host_async()
-                answers.append(labels)
-            for labels in answers:
-                np.asarray(labels)
-            seconds = time.perf_counter() - start
-        rate = self._videos * (len(batches) - 1) / seconds
-        return {"videos": self._videos, "seconds": seconds, "frames_per_second": rate}

@@ -56,7 +56,12 @@ def test_every_program_is_timed_beside_its_floor(tmp_path, capsys, monkeypatch):
         assert figures["units"] == pytest.approx(figures["seconds"] / case["unit"])
     assert programs["segment"]["flops"] == programs["propagate"]["flops"] + programs["decode"]["flops"]
     assert programs["step"]["flops"] == sum(programs[name]["flops"] for name in STEP)
-    assert case["batch"]["frames_per_second"] == pytest.approx(2 * 6 / case["batch"]["seconds"])
+    for name, videos in (("alone", 1), ("at_once", 2)):
+        batch = case["batch"][name]
+        assert batch["videos"] == videos
+        assert batch["frames_per_second"] == pytest.approx(videos / batch["seconds"])
+    rows = [line.split("  ")[0] for line in printed.out.splitlines()]
+    assert rows[-2:] == ["alone", "several videos at once"]
 
 
 def test_the_peer_gets_the_frames_that_the_network_sees(monkeypatch):
