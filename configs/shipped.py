@@ -56,6 +56,6 @@ def get_config(stage=None):
         config.data.scale = (0.7, 1.5)
         config.data.max_gap.davis = 6
         config.data.max_gap.videos = 4
-        config.train.steps = 16_000
+        config.train.steps = 8_000
         config.train.learning_rate = 4e-4
     return config
