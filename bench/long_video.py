@@ -25,7 +25,7 @@ if __name__ == "__main__":  # before anything else is loaded
 
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
-from aot_jax.tracker import stream
+from aot_jax.tracker import programs as frame_programs
 from aot_jax.tracker.tracker import Tracker
 from bench.clip import generate_clip, memory_frames
 from bench.measure import Compilations, format_table, rss, run
@@ -108,7 +108,7 @@ def track_long(model: Model, depth: int, args: argparse.Namespace, compilations:
 def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
     """Track a short video of each of many sizes; returns a row for each, with the number of programs compiled."""
     rows = []
-    programs = {name: program for name, program in vars(stream).items() if hasattr(program, "lower")}
+    programs = {name: x for name, x in vars(frame_programs).items() if callable(x) and hasattr(x, "lower")}
     network = {name for name, program in programs.items() if "params" in inspect.signature(program).parameters}
     for i in range(args.sizes):
         size = args.height + 2 * i, args.width + 3 * i

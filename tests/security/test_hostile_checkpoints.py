@@ -125,7 +125,7 @@ def test_no_npz_is_unpickled(trap, tmp_path):
     np.savez(path, a=np.array([Bomb(trap)], dtype=object))
     with pytest.raises(convert.ConvertError, match=r"not a readable \.npz file"):
         convert.read_arrays(path)
-    with pytest.raises(TrackError, match="no saved state"):
+    with pytest.raises(TrackError, match="not a saved state"):
         Tracker(tiny.load("aost", "model.depth=1")).load_state(path)
 
 

@@ -240,6 +240,6 @@ def test_progress_that_does_not_fit_is_refused(tmp_path, progress):
     (tmp_path / "out" / "progress.json").write_text(json.dumps({"progress": progress, "settings": {}}))
     with (
         Run(tmp_path / "out", {}, resume=True) as run,
-        pytest.raises(RunError, match=r"progress\.json does not fit what is beside it"),
+        pytest.raises(RunError, match=r"progress\.json does not match the other files of its folder"),
     ):
         read_progress(run)

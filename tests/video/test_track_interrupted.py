@@ -129,11 +129,11 @@ from aot_jax.video import limits, run
 run.Tracker, network.FoundNetwork.load, limits.warnings = Painter, lambda *_: None, lambda *_: ()
 save = Image.Image.save
 
-def save_half(self, path, **options):
+def save_half(self, path, *args, **options):
     if ".00004.png" in str(path):
         Path(path).write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
-    save(self, path, **options)
+    save(self, path, *args, **options)
 
 Image.Image.save = save_half
 track.main(sys.argv[1:])
