@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from aot_jax.errors import ReportedError
 from aot_jax.flags import parse_args
@@ -145,10 +146,12 @@ def fresh_compilation() -> Iterator[None]:
     name = "jax_enable_compilation_cache"
     before = jax.config.values[name]
     jax.config.update(name, False)
+    compilation_cache.reset_cache()  # JAX reads the setting once, at the first compilation
     try:
         yield
     finally:
         jax.config.update(name, before)
+        compilation_cache.reset_cache()
 
 
 def rss() -> float:

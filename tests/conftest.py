@@ -37,16 +37,6 @@ quick_compilation = pytest.fixture(compile_quickly, scope="module", name="quick_
 quick_compilation_of_test = pytest.fixture(compile_quickly, name="quick_compilation_of_test")
 
 
-@pytest.fixture(scope="module")
-def no_kept_programs():
-    """Compile anew: programs of several devices, read from the cache, have ended the process."""
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()
-    yield
-    jax.config.update("jax_enable_compilation_cache", True)
-    compilation_cache.reset_cache()
-
-
 @pytest.fixture(autouse=True)
 def no_shipped_weights(monkeypatch, tmp_path):
     """Hide the weights that ship, so that no test depends on them."""

@@ -180,3 +180,28 @@ def test_generated_and_real_clips(tmp_path):
         clip.load_clip(clip_args(video=tmp_path), 1)
     with pytest.raises(measure.BenchError, match="cannot draw"):
         clip.load_clip(clip_args(height=8), 1)
+
+
+def test_nothing_is_read_from_the_cache_inside_fresh_compilation():
+    read = []
+
+    def listen(event, **_):
+        if event.endswith("cache_hits"):
+            read.append(event)
+
+    def compile_one(size):
+        return jax.jit(lambda x: x * 3 + size)(np.zeros(7, np.float32))
+
+    compile_one(5)
+    jax.monitoring.register_event_listener(listen)
+    try:
+        compile_one(5)
+        assert read  # the tests have a cache
+        read.clear()
+        with measure.fresh_compilation():
+            compile_one(5)
+        assert not read
+        compile_one(5)
+        assert read
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
