@@ -55,9 +55,10 @@ def find_params(path: str | Path) -> Path:
     for folder in (path, path / "weights", path / "best"):
         if (folder / "model.json").is_file():
             return folder
-    steps = sorted((path / "checkpoints").glob("[0-9]*"), key=lambda folder: (len(folder.name), folder.name))
-    for folder in (path, *reversed(steps)):
-        if (folder / STATE_CONFIG).is_file():
+    # A checkpoint that is still being written has a longer name.
+    steps = sorted(int(folder.name) for folder in path.glob("checkpoints/*") if folder.name.isdecimal())
+    for folder in (path, *(path / "checkpoints" / str(step) for step in reversed(steps))):
+        if folder.name.isdecimal() and (folder / STATE_CONFIG).is_file():
             return folder
     raise CheckpointError(
         f"no checkpoint at {path}: neither it nor its folders weights/ and best/, which a training run writes, "

@@ -1,5 +1,7 @@
 """A run's checkpoints: the newest and each Nth are kept, another config is refused, a full disk keeps what is saved."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,8 @@ def test_the_averaged_weights_of_an_unfinished_run_are_read(tmp_path):
     with Store(tmp_path, make_config()) as store:
         for step in (9, 10):
             store.save(state_at(step).replace(ema=average))
+    unfinished = tmp_path / "checkpoints" / "11.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / "checkpoints" / "10", unfinished)
     newest = find_params(tmp_path)
     assert newest == tmp_path / "checkpoints" / "10"
     assert read_description(newest)["source"] == {"step": 10}
