@@ -13,7 +13,7 @@ The first stage is a short form of the paper's, on clips of still images. The se
 (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving background, some
 of them twice, since the few real videos teach little about telling objects apart.
 
-4 clips of 161 x 161 pixels an update; about half an update a second on two cores of an AMD EPYC.
+4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
 """
 
 from aot_jax.configs import aost
