@@ -9,16 +9,13 @@ import tiny
 from miniature import patch_command
 from PIL import Image
 
-from aot_jax.checkpoint import save_params
 from aot_jax.commands import eval as command
-from aot_jax.config import load_config
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
-from aot_jax.network import make_model
 from aot_jax.tracker.answer import Answer
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -61,10 +58,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    config = load_config("configs/aost.py", SMALL)
-    path = tmp_path_factory.mktemp("checkpoints") / "aost"
-    save_params(path, tiny.draw(make_model(config)), config)
-    return path
+    return tiny.save(tmp_path_factory.mktemp("checkpoints") / "aost", SMALL)
 
 
 def run(data, output, *flags, split="davis17"):

@@ -4,12 +4,12 @@ import pytest
 import tiny
 
 from aot_jax import network
-from aot_jax.checkpoint import CheckpointError, save_params
+from aot_jax.checkpoint import CheckpointError
 from aot_jax.commands import eval as eval_script
 from aot_jax.commands import track as track_script
 from aot_jax.config import ConfigError, load_config
 from aot_jax.flags import network_choice, parse_args
-from aot_jax.network import NetworkChoice, config_of, find_network, load_model, make_model
+from aot_jax.network import NetworkChoice, config_of, find_network, load_model
 
 SMALL = ("model.channels=32", "model.heads=2", "model.window=3", "model.depth=2", "model.encoder=tiny", "memory.gap=2")
 COMMANDS = {"eval.py": (eval_script, ["--split", "generated"]), "track.py": (track_script, ["clip.mp4"])}
@@ -17,10 +17,7 @@ COMMANDS = {"eval.py": (eval_script, ["--split", "generated"]), "track.py": (tra
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    config = load_config("configs/aost.py", SMALL)
-    path = tmp_path_factory.mktemp("checkpoints") / "small"
-    save_params(path, tiny.draw(make_model(config)), config)
-    return path
+    return tiny.save(tmp_path_factory.mktemp("checkpoints") / "small", SMALL)
 
 
 @pytest.fixture(params=COMMANDS)

@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from aot_jax.checkpoint import save_params
 from aot_jax.config import load_config
 from aot_jax.convert import release_tensors
 from aot_jax.models.aot import Features
@@ -87,6 +90,13 @@ def load(name: str = "aott", *overrides: str, seed: int = 0) -> Model:
     config = load_config(name, [*sizes(name), *overrides])
     module = make_model(config)
     return Model(module, draw(module, seed), config)
+
+
+def save(path: Path, overrides: Sequence[str]) -> Path:
+    """Save random weights of AOST with these overrides as a checkpoint at `path`."""
+    config = load_config("aost", overrides)
+    save_params(path, draw(make_model(config)), config)
+    return path
 
 
 def of_block(block: str, *overrides: str) -> Model:

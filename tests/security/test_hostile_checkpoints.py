@@ -16,7 +16,7 @@ from aot_jax import Tracker, convert
 from aot_jax.checkpoint import CheckpointError, save_params
 from aot_jax.config import ConfigError, load_config
 from aot_jax.io import npz
-from aot_jax.network import config_of, load_params, make_model
+from aot_jax.network import config_of, load_params
 from aot_jax.tracker.tracker import TrackError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -44,10 +44,7 @@ def trap(tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    config = load_config("aost", SMALL)
-    path = tmp_path_factory.mktemp("checkpoints") / "weights"
-    save_params(path, tiny.draw(make_model(config)), config)
-    return path
+    return tiny.save(tmp_path_factory.mktemp("checkpoints") / "weights", SMALL)
 
 
 @pytest.fixture

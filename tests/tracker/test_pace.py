@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tiny
+from short_video import FRAMES, begin
 
 from aot_jax import Tracker
 from aot_jax.tracker.depth import PATIENCE, Pace
@@ -10,16 +11,6 @@ from aot_jax.tracker.tracker import TrackError
 from aot_jax.tracker.tta import advance
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-SIZE = (30, 50)
-FRAMES = tiny.frames(9, *SIZE)
-
-
-def begin(tracker, ids, count=1):
-    tracker.reset()
-    tracker.step(FRAMES[0], tiny.mask(*SIZE, ids))
-    for frame in FRAMES[1:count]:
-        tracker.step(frame)
 
 
 def pace_of(seconds, fps, frames, depth=3):

@@ -10,21 +10,12 @@ import pytest
 import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from short_video import FRAMES, SIZE, begin
 
 from aot_jax import Tracker
 from aot_jax.tracker.tracker import TrackError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-SIZE = (30, 50)
-FRAMES = tiny.frames(9, *SIZE)
-
-
-def begin(tracker, ids, count=1):
-    tracker.reset()
-    tracker.step(FRAMES[0], tiny.mask(*SIZE, ids))
-    for frame in FRAMES[1:count]:
-        tracker.step(frame)
 
 
 @pytest.mark.parametrize("options", [{}, {"scales": (1.0, 1.3), "flip": True}], ids=["plain", "augmented"])

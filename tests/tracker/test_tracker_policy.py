@@ -4,22 +4,13 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from short_video import FRAMES, SIZE, begin
 
 from aot_jax import Tracker
 from aot_jax.evaluation.timing import CompileCount
 from aot_jax.tracker.tracker import TrackError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-SIZE = (30, 50)
-FRAMES = tiny.frames(9, *SIZE)
-
-
-def begin(tracker, ids, count=1):
-    tracker.reset()
-    tracker.step(FRAMES[0], tiny.mask(*SIZE, ids))
-    for frame in FRAMES[1:count]:
-        tracker.step(frame)
 
 
 def test_a_removed_object_was_never_there(of_each_block):
