@@ -1,6 +1,8 @@
 """Fixtures shared by several test files."""
 
+import gc
 import os
+from pathlib import Path
 
 # Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_collective_call_terminate_timeout_seconds=1200")
@@ -22,6 +24,19 @@ def kept_programs(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # a size limit turns on locking, for tests in threads
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
+
+
+MAPS = Path("/proc/self/maps")  # a line for each memory map of this process; on Linux alone
+MANY_MAPS = 20_000  # maps at which programs are freed; Linux ends a process that wants more than 65,530
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed_programs():
+    """Free the compiled programs of earlier test files: each holds hundreds to thousands of memory maps."""
+    yield
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def compile_quickly():
