@@ -14,8 +14,9 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
     """Score the masks of a split in the videos that have ground truth.
 
     DAVIS is scored as by its toolkit. With `split.scoring` "objects", every object is scored after the frame in which
-    its mask is given: in its own list of frames (YouTube-VOS), or up to the last but one of the video (folder). If only
-    some frames have ground truth, only those are scored.
+    its mask is given: in its own list of frames (YouTube-VOS), or up to the last but one of the video (folder). With
+    "ranges" (LVOS), its list counts from that frame on, as in the official toolkit. If only some frames have ground
+    truth, only those are scored.
 
     Args:
         split: evaluated split.
@@ -32,7 +33,7 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
     videos, without, short = [], [], []
     for sequence in split.sequences:
         truth = list_masks(split.annotations / sequence.name)
-        lists = {i: thing.frames[1:] for i, thing in sequence.objects.items()}
+        lists = {i: thing.frames[split.scoring != "ranges" :] for i, thing in sequence.objects.items()}
         counting = {stem for frames in lists.values() for stem in frames} or set(sequence.stems[1:-1])
         if lists:
             sparse = not counting <= truth.keys()
@@ -46,7 +47,7 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
         elif not truth:
             without.append(sequence.name)
         else:
-            folder, joining = output / split.folder / sequence.name, split.scoring == "objects"
+            folder, joining = output / split.folder / sequence.name, split.scoring != "davis"
             video = VideoPair(sequence.name, sequence.stems, truth, folder, sparse, lists, joining, split.binary)
             videos.append(video)
     results = list(score_videos(videos, workers, progress))

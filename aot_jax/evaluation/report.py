@@ -63,6 +63,14 @@ def overall(parts: Mapping[str, Summary]) -> float | None:
     return (parts["seen"].JF + parts["unseen"].JF) / 2 if len(parts) == 2 else None
 
 
+def last_quarter(split: Split, scores: Scores) -> float | None:
+    """Return VOST's J_tr, the mean J of the last quarter of each object's scored frames; None for other splits."""
+    if split.name != "vost" or not scores:
+        return None
+    late = [score.J[len(score.J) * 3 // 4 :].mean() for objects in scores.values() for score in objects.values()]
+    return float(sum(late) / len(late))
+
+
 def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
     """Format the table of a split, with means over seen and unseen categories if the benchmark has them."""
     lines = [format_table(scores, timings)]
@@ -70,6 +78,8 @@ def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
     lines += [f"{part} categories: {summary}, {summary.objects} objects" for part, summary in parts.items()]
     if (G := overall(parts)) is not None:
         lines.append(f"G {G:.4f}")
+    if (J_tr := last_quarter(split, scores)) is not None:
+        lines.append(f"J_tr {J_tr:.4f}")
     return "\n".join(lines)
 
 
@@ -109,6 +119,8 @@ def write_results(
         content |= {part: {"J": own.J, "F": own.F, "objects": own.objects} for part, own in parts.items()}
         if (G := overall(parts)) is not None:
             content["G"] = G
+        if (J_tr := last_quarter(split, scores)) is not None:
+            content["J_tr"] = J_tr
         content["sequences"] = {
             name: {str(i): {"J": score.J_mean, "F": score.F_mean} for i, score in objects.items()}
             for name, objects in scores.items()

@@ -146,7 +146,13 @@ def _score_video(video: VideoPair) -> VideoScores:
     strange = {} if video.binary else {i: seen[i] for i in sorted(seen.keys() - known - late)}
     if strange:
         first = min(strange.values())
-        result.warnings.append(f"{video.prediction}: ids {[*strange]}, from {first} on, are not in the ground truth")
+        other = (
+            ""
+            if seen.keys() & known
+            else ", and none of its own is predicted: give predictions the same ids or colours"
+        )
+        known_not = f"ids {[*strange]}, from {first} on, are not in the ground truth{other}"
+        result.warnings.append(f"{video.prediction}: {known_not}")
     return result
 
 

@@ -44,7 +44,7 @@ class Split:
     sequences: tuple[Sequence, ...]
     annotations: Path  # folder with a folder of masks for each sequence, the ground truth if there is any
     binary: bool = False  # merge all objects into one (DAVIS 2016)
-    scoring: str = "davis"  # davis: objects of the first frame; objects: each after the frame where it appears
+    scoring: str = "davis"  # davis: objects of the first frame; objects: each after its first frame; ranges: from it on
     folder: str = ""  # folder of the masks, in the output folder and in the archive
     archive: str = ""  # name of the zip for the benchmark's server; empty: there is no server
     server: str = ""  # name and address of that server
@@ -110,7 +110,8 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
     if name == "mose":
         server = "the MOSE server, see https://mose.video"
         return Split(name, sequences, truth, scoring="objects", archive="mose.zip", server=server)
-    return Split(name, sequences, truth, scoring="davis" if name == "vost" else "objects")
+    scoring = "davis" if name == "vost" else "ranges" if name in LVOS else "objects"
+    return Split(name, sequences, truth, scoring=scoring)
 
 
 def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -> Sequence:

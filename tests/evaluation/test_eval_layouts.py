@@ -75,15 +75,16 @@ def test_lvos_is_scored_in_every_fifth_frame_of_an_objects_range(tmp_path, monke
     np.testing.assert_array_equal(read_mask(tmp_path / "out/7K7W/00000012.png"), masks[-1])
     # The end of a range is excluded, as in the official toolkit; frame 11 counts for object 2.
     assert about["sequences"] == {"7K7W": {"1": {"J": 1, "F": 1}, "2": {"J": 1, "F": 1}}}
-    assert about["scored_frames"] == 2
+    count = 3 if meta else 2  # ranges count the frame of the given mask too
+    assert about["scored_frames"] == count
     printed = capsys.readouterr()
-    assert "scored frames: 2\n" in printed.out
+    assert f"scored frames: {count}\n" in printed.out
     sparse = "" if meta else "warning: ground truth in some frames only, 2 of 12 frames are scored: 7K7W\n"
     assert printed.err == sparse
 
 
-def test_vost_is_scored_as_davis_is_without_void(tmp_path, monkeypatch):
-    answers, stems = {}, [f"frame{12 * t:05d}" for t in range(4)]
+def test_vost_is_scored_as_davis_is_without_void_and_in_its_last_quarter(tmp_path, monkeypatch, capsys):
+    answers, stems = {}, [f"frame{12 * t:05d}" for t in range(7)]
     masks = draw(tmp_path / "VOST", "3 cut tomato", stems, stems, answers)
     masks[2][:5] = 255
     Image.fromarray(masks[2]).save(tmp_path / "VOST/Annotations/3 cut tomato" / f"{stems[2]}.png")
@@ -91,10 +92,16 @@ def test_vost_is_scored_as_davis_is_without_void(tmp_path, monkeypatch):
     (tmp_path / "VOST/ImageSets/val.txt").write_text("3 cut tomato\n")
     frame = read_frame(tmp_path / "VOST/JPEGImages/3 cut tomato" / f"{stems[2]}.jpg")
     answers[frame.tobytes()] = np.where(masks[2] == 255, 1, masks[2]).astype(np.int32)  # spills onto the void
+    answers = {frame: np.where(mask == 1, mask, 0) for frame, mask in answers.items()}
+    frame = read_frame(tmp_path / "VOST/JPEGImages/3 cut tomato" / f"{stems[5]}.jpg")
+    part = np.where(np.arange(56) % 2, masks[5] == 1, 0).astype(np.int32)
+    answers[frame.tobytes()], J = part, part.sum() / (masks[5] == 1).sum()
     oracle, about = run(monkeypatch, "vost", tmp_path, tmp_path / "out", answers)
     assert oracle.given == [[1]]
-    assert about["sequences"] == {"3 cut tomato": {"1": {"J": 1, "F": 1}}}
-    assert about["scored_frames"] == 2
+    assert about["sequences"]["3 cut tomato"]["1"]["J"] == pytest.approx((4 + J) / 5)
+    assert about["scored_frames"] == 5
+    assert about["J_tr"] == pytest.approx((1 + J) / 2)  # of the last two frames of five
+    assert f"J_tr {about['J_tr']:.4f}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("split", ["mose", "lvos_v1", "lvos_v2", "vost"])

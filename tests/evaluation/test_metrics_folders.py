@@ -13,7 +13,7 @@ from squares import sequence
 from aot_jax.evaluation.ground_truth import score_folders
 from aot_jax.evaluation.report import format_table
 from aot_jax.io.datasets import numbering_hint
-from aot_jax.io.masks import write_mask
+from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.metrics import (
     MetricsError,
 )
@@ -176,3 +176,11 @@ def test_bad_input_is_an_error_message_and_exit_code_2(folders, tmp_path, capsys
     with pytest.raises(SystemExit) as stop:
         main(["--ground_truth", ".", "--prediction", ".", "--workers", "0"])
     assert stop.value.code == 2
+
+
+def test_predictions_with_other_ids_throughout_are_told(folders, capsys):
+    for path in (folders[1] / "dog").iterdir():
+        mask = read_mask(path)
+        write_mask(path, np.where(mask, mask + 100, 0))
+    assert main(["--ground_truth", str(folders[0]), "--prediction", str(folders[1]), "--workers", "1"]) == 0
+    assert "and none of its own is predicted: take its ids or colours" in capsys.readouterr().err

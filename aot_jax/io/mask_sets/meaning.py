@@ -121,7 +121,12 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
         notes.append(
             f"no pixel is 0, so none is background; the border is mostly {name}: if that is background, make it 0"
         )
-    elif len(objects) == 1 and border[max(objects)] >= PAPER * border.total() and counts[max(objects)] > counts[0]:
+    elif (
+        len(objects) == 1
+        and {survey.kind for survey in surveys} != {"palette"}
+        and border[max(objects)] >= PAPER * border.total()
+        and counts[max(objects)] > counts[0]
+    ):
         notes.append("the object covers most of the border, and 0 is background: if it is 0, invert the mask")
     colours: dict[int, int] = {}
     shown = {(colour, table[value]) for survey in surveys for value, colour in survey.colours.items()}
