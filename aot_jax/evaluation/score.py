@@ -146,13 +146,10 @@ def _score_video(video: VideoPair) -> VideoScores:
     strange = {} if video.binary else {i: seen[i] for i in sorted(seen.keys() - known - late)}
     if strange:
         first = min(strange.values())
-        other = (
-            ""
-            if seen.keys() & known
-            else ", and none of its own is predicted: give predictions the same ids or colours"
-        )
-        known_not = f"ids {[*strange]}, from {first} on, are not in the ground truth{other}"
-        result.warnings.append(f"{video.prediction}: {known_not}")
+        warning = f"{video.prediction}: ids {[*strange]}, from {first} on, are not in the ground truth"
+        if not seen.keys() & known:
+            warning += ", and none of its own is predicted: give predictions the same ids or colours"
+        result.warnings.append(warning)
     return result
 
 

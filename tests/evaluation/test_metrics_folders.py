@@ -183,4 +183,4 @@ def test_predictions_with_other_ids_throughout_are_told(folders, capsys):
         mask = read_mask(path)
         write_mask(path, np.where(mask, mask + 100, 0))
     assert main(["--ground_truth", str(folders[0]), "--prediction", str(folders[1]), "--workers", "1"]) == 0
-    assert "and none of its own is predicted: take its ids or colours" in capsys.readouterr().err
+    assert "and none of its own is predicted: give predictions the same ids or colours" in capsys.readouterr().err
