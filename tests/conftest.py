@@ -7,6 +7,9 @@ from pathlib import Path
 # Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_collective_call_terminate_timeout_seconds=1200")
 
+# With small networks, compiling takes longer than running: few optimizations, in processes that tests start too.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import jax
 import pytest
 import tiny
@@ -18,11 +21,13 @@ jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kept_programs(tmp_path_factory):
-    """Cache this process' compiled programs: many tests build the same networks."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+def kept_programs(tmp_path_factory, worker_id):
+    """Cache compiled programs, for all of pytest's processes: many tests build the same networks."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # a size limit turns on locking, for tests in threads
+    jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # a size limit turns on locking
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 
 
@@ -37,19 +42,6 @@ def freed_programs():
     if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
         jax.clear_caches()
         gc.collect()
-
-
-def compile_quickly():
-    """Compile with few optimizations: with small networks, compiling takes longer than running."""
-    name = "jax_disable_most_optimizations"
-    before = jax.config.values[name]
-    jax.config.update(name, True)
-    yield
-    jax.config.update(name, before)
-
-
-quick_compilation = pytest.fixture(compile_quickly, scope="module", name="quick_compilation")
-quick_compilation_of_test = pytest.fixture(compile_quickly, name="quick_compilation_of_test")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import importlib
 import pytest
 import tiny
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 EXAMPLES = {
     "aot_jax.checkpoint": ["half"],
     "aot_jax.network": ["load_model", "make_model"],

@@ -63,7 +63,6 @@ def test_own_figures(path):
     assert run_inference(path) < OWN_TOLERANCE
 
 
-@pytest.mark.usefixtures("quick_compilation_of_test")
 @each_case("inference")
 def test_inference(path):
     assert run_inference(path) < TOLERANCE
@@ -161,7 +160,6 @@ def run_training(path):
     }
 
 
-@pytest.mark.usefixtures("quick_compilation_of_test")
 @each_case("train")
 def test_training(path):
     case, norms = run_training(path)

@@ -11,8 +11,6 @@ from aot_jax.network import make_model
 from aot_jax.tracker.tracker import Tracker
 from tests import trained
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 FRAMES = 8
 
 

@@ -17,8 +17,6 @@ from aot_jax.propagate import encode
 from bench import clip, measure
 from bench.programs import count_flops
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 X, W = np.ones((8, 16), np.float32), np.ones((16, 4), np.float32)
 PRODUCT = 2 * 8 * 16 * 4
 

@@ -13,8 +13,6 @@ import tiny  # noqa: F401  registers the tiny encoder
 from aot_jax.config import load_config
 from bench import measure, train
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 FIELDS = {"model.encoder": "tiny", "data.crop": 33, "data.frames": 2, "train.batch_size": 4}
 SMALL = [f"--config.{name}={value}" for name, value in FIELDS.items()]
 WAIT = 0.05  # seconds that a batch takes

@@ -12,7 +12,6 @@ from aot_jax.figures.page import FigureError
 from aot_jax.network import Model
 from aot_jax.propagate import begin, step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SIZE = (33, 49)
 CELLS = (3, 4)
 IDENTITIES = 2

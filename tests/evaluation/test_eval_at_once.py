@@ -91,7 +91,6 @@ def test_an_error_of_one_video_lets_those_beside_it_end_and_no_other_begin(fault
     assert done == ["late"]  # the longest, begun with the broken one
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_masks_are_those_of_one_at_a_time(made, tmp_path, monkeypatch):
     batches, step_all = [], programs.step_all
 

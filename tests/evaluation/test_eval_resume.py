@@ -175,7 +175,6 @@ def test_two_hosts_end_with_the_files_of_one_and_fail_together(made, tmp_path, m
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_devices_share_the_videos(tmp_path):
     made = Miniature(tmp_path / "data", truth=False).folder()
     split = load_split("folder", made.root)

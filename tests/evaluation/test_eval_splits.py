@@ -160,7 +160,6 @@ def test_categories_of_the_training_set_decide_what_is_seen(tmp_path):
     assert load_split("youtubevos19", made.root).seen == {"unicycle"}
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_network_marks_no_pixel_of_an_object_before_its_first_frame(tmp_path):
     made = build(tmp_path / "data", "folder", truth=False)
     split = load_split("folder", made.root)

@@ -15,8 +15,6 @@ from aot_jax.evaluation.splits import load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import read_mask, write_mask
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 FRAMES, SIDE, STEP = 5, 12, 3  # a square that moves to the right, pixels a frame
 
 

@@ -8,8 +8,6 @@ from tiny import normal
 
 from aot_jax.models.gated_propagation import DualBranchLSTT, GatedPropagation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 CHANNELS = 32
 
 

@@ -16,8 +16,6 @@ from aot_jax.models.lstt import FrameKV
 from aot_jax.network import make_model
 from aot_jax.propagate import begin, memorize, step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.mark.parametrize(
     ("name", "channels", "size"),

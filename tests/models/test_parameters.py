@@ -12,8 +12,6 @@ from aot_jax.config import load_config
 from aot_jax.configs.__main__ import count_parameters
 from aot_jax.network import init_params, make_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 COUNTS = {
     "aott": 5_734_099,
     "aots": 6_998_235,

@@ -8,8 +8,6 @@ import pytest
 from aot_jax.ops import forms
 from aot_jax.ops.patches import BLOCK, embed_patches
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def masks(kind: str, height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(0)

@@ -19,8 +19,6 @@ from aot_jax.io import npz
 from aot_jax.network import config_of, load_params
 from aot_jax.tracker.tracker import TrackError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL = ("model.channels=32", "model.heads=2", "model.window=3", "model.depth=1", "model.encoder=tiny")
 
 

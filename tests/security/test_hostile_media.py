@@ -17,8 +17,6 @@ from aot_jax.io.sources import open_source
 from aot_jax.io.video_reader import VideoReader
 from data_pipeline import check, masks
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def server():

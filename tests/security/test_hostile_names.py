@@ -13,8 +13,6 @@ from aot_jax.io.datasets import DataError
 from aot_jax.io.names import is_plain
 from aot_jax.io.sources import open_source
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "/etc", "a/b", "a\\b", "a\0b", ".hidden"])
 def test_names_that_lead_elsewhere(name):

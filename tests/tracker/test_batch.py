@@ -9,8 +9,6 @@ from aot_jax.tracker import programs
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.checks import TrackError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIZE = (30, 50)
 FRAMES = tiny.frames(12, *SIZE)
 

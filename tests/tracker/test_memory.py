@@ -14,8 +14,6 @@ from aot_jax.models.lstt import FrameKV
 from aot_jax.preprocess import resize_nearest
 from aot_jax.propagate import begin, memorize, step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 # Frames of one cell: the key is the frame's number t, the value 100 + t.
 
 

@@ -10,8 +10,6 @@ from aot_jax.tracker.depth import PATIENCE, Pace
 from aot_jax.tracker.tracker import TrackError
 from aot_jax.tracker.tta import advance
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def pace_of(seconds, fps, frames, depth=3):
     """Run a Pace on a simulated machine, where frame t takes seconds(t, depth); return the depth of each frame."""

@@ -11,8 +11,6 @@ from aot_jax import Tracker
 from aot_jax.tracker.tracker import TrackError
 from aot_jax.tracker.tta import advance, advance_with_mask
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIZE = (30, 50)
 FRAMES = tiny.frames(7, *SIZE)
 MASKS = {0: tiny.mask(*SIZE, (3, 300)), 3: np.zeros(SIZE, np.int32), 5: np.zeros(SIZE, np.int32)}

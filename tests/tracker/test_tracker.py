@@ -14,8 +14,6 @@ from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_n
 from aot_jax.propagate import begin, mask_unused, memorize, step
 from aot_jax.tracker.tracker import TrackError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIZE = (30, 50)  # off the network's grid of 33 x 49
 FRAMES = tiny.frames(8, *SIZE)
 

@@ -8,8 +8,6 @@ from aot_jax import Tracker
 from aot_jax.memory import EMPTY
 from aot_jax.tracker.tracker import TrackError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SIZE = (30, 50)  # off the network's grid of 33 x 49
 FRAMES = tiny.frames(8, *SIZE)
 

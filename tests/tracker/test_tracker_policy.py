@@ -10,8 +10,6 @@ from aot_jax import Tracker
 from aot_jax.evaluation.timing import CompileCount
 from aot_jax.tracker.tracker import TrackError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_a_removed_object_was_never_there(of_each_block):
     """With references alone in memory, the video goes on as if the masks had lacked the object."""

@@ -14,8 +14,6 @@ from aot_jax.training.losses import (
     soft_jaccard,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def draw(batch=2, height=5, width=4, classes=3, seed=0):
     rng = np.random.default_rng(seed)

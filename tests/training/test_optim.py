@@ -9,8 +9,6 @@ from aot_jax.config import load_config
 from aot_jax.network import make_model, param_shapes
 from aot_jax.training.optim import make_optimizer
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_each_group_has_its_learning_rate():
     rates = ["learning_rate=1e-3", "min_learning_rate=1e-4", "encoder_rate=0.1", "bank_rate=0.5", "reader_rate=0.01"]

@@ -18,6 +18,7 @@ from aot_jax.network import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12
+SEED = 7  # of the moments at which processes are stopped
 FIELDS = (
     "model.encoder=small",
     "model.channels=32",
@@ -60,7 +61,6 @@ def start(place, run, *flags):
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     return subprocess.Popen(
@@ -110,7 +110,7 @@ def unharmed(place):
 
 @pytest.mark.parametrize("place", ["aost", "deaott"], indirect=True)
 def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
-    rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    rng = np.random.default_rng(SEED)
     first, second = sorted(rng.choice(np.arange(2, STEPS - 4), 2, replace=False))
     checkpoints = place / "stopped" / place.name / "checkpoints"
     kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= first)

@@ -13,18 +13,10 @@ from aot_jax.metrics import region_similarity
 from aot_jax.training.state import make_state
 from aot_jax.training.step import clip_overlap, make_train_step
 from aot_jax.typing import VOID
-from bench.measure import fresh_compilation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation", "uncached", "tiny_encoder")
+pytestmark = pytest.mark.usefixtures("tiny_encoder")
 
 SIZE, FRAMES, BATCH = 33, 2, 4
-
-
-@pytest.fixture(scope="module")
-def uncached():
-    """Compile anew: programs of several devices, read from the cache, have ended the process."""
-    with fresh_compilation():
-        yield
 
 
 def batch(seed=0, first_index=0):

@@ -20,8 +20,6 @@ from aot_jax.io.masks import DAVIS_PALETTE, read_mask, write_mask
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.network import make_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SMALL = ("model.channels=32", "model.heads=2", "model.window=3", "model.depth=2", "model.encoder=tiny")
 
 

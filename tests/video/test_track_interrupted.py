@@ -22,8 +22,6 @@ from aot_jax.io.video_writer import VideoWriter
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.video import run as command
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def test_a_network_that_is_stopped_and_resumed_gives_the_same_masks(clip, mask, tmp_path, monkeypatch):
     model = tiny.load("aost", "model.depth=2", "memory.gap=2")

@@ -2,12 +2,9 @@
 
 from types import SimpleNamespace
 
-import pytest
 import tiny
 
 from aot_jax.video import limits
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_large_frames_are_told_what_they_take():
