@@ -1,8 +1,6 @@
 """Fixtures shared by several test files."""
 
-import gc
 import os
-from pathlib import Path
 
 # Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_collective_call_terminate_timeout_seconds=1200")
@@ -15,6 +13,7 @@ import pytest
 import tiny
 from jax.experimental.compilation_cache import compilation_cache
 
+from aot_jax.start.memory_maps import free_programs
 from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
@@ -31,17 +30,11 @@ def kept_programs(tmp_path_factory, worker_id):
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 
 
-MAPS = Path("/proc/self/maps")  # a line for each memory map of this process; on Linux alone
-MANY_MAPS = 20_000  # maps at which programs are freed; Linux ends a process that wants more than 65,530
-
-
 @pytest.fixture(scope="module", autouse=True)
 def freed_programs():
-    """Free the compiled programs of earlier test files: each holds hundreds to thousands of memory maps."""
+    """Free the compiled programs of earlier test files, which together would crash the process."""
     yield
-    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
-        jax.clear_caches()
-        gc.collect()
+    free_programs(share=0.3)
 
 
 @pytest.fixture(autouse=True)

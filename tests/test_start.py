@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from aot_jax import start
+from aot_jax.start import memory_maps
 from aot_jax.start.huge_pages import huge_page_tunables
 
 MADVISE = "always [madvise] never"
@@ -29,6 +30,24 @@ MADVISE = "always [madvise] never"
 )
 def test_huge_pages_are_asked_for_where_they_can_be_had(environment, libc, mode, expected):
     assert huge_page_tunables(environment, libc, mode) == expected
+
+
+def test_programs_are_freed_when_they_hold_too_many_memory_maps(tmp_path, monkeypatch):
+    compiled = []
+    twice = jax.jit(lambda x: compiled.append(x) or 2 * x)
+    monkeypatch.setattr(memory_maps, "MAPS", tmp_path / "maps")
+    monkeypatch.setattr(memory_maps, "LIMIT", tmp_path / "max_map_count")
+    assert twice(1) == 2
+    assert not memory_maps.free_programs()  # not on Linux
+    memory_maps.LIMIT.write_text("10\n")
+    memory_maps.MAPS.write_text("a map\n" * 5)
+    assert not memory_maps.free_programs()
+    assert twice(1) == 2
+    assert len(compiled) == 1
+    memory_maps.MAPS.write_text("a map\n" * 6)
+    assert memory_maps.free_programs()
+    assert twice(1) == 2
+    assert len(compiled) == 2
 
 
 def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_programs(tmp_path):

@@ -19,6 +19,7 @@ from aot_jax.evaluation.timing import Timing
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.network import Model
 from aot_jax.runs import RunError, read_json, write_json
+from aot_jax.start.memory_maps import free_programs
 from aot_jax.tracker.batch import FrameTracker
 
 PATIENCE = 60.0  # longest time in seconds until files of other hosts appear on a shared disk
@@ -134,6 +135,7 @@ def run_split(
                 with lock:
                     timings[sequence.name] = timing
                     bar.set_postfix_str(f"{sequence.name} {timing.fps:.2f} fps")
+                free_programs()
 
     errors = []
     with bar, ThreadPoolExecutor(len(trackers), thread_name_prefix="tracker") as pool:
