@@ -10,6 +10,8 @@ from aot_jax.config import load_config
 from aot_jax.convert import ConvertError, from_torch, release_tensors
 from aot_jax.network import make_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def aott():

@@ -18,6 +18,8 @@ from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
 from aot_jax.metrics import score_sequence, summarise
 from aot_jax.tracker.answer import Answer
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"bear": (48, 64), "two-dogs": (50, 61)}
 COUNT = 5
 IDS = (1, 4, 9)

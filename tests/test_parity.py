@@ -58,11 +58,13 @@ def run_inference(path):
     return parity.difference(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(parity.OWN.glob("*.json")), ids=lambda path: path.stem)
 def test_own_figures(path):
     assert run_inference(path) < OWN_TOLERANCE
 
 
+@pytest.mark.slow
 @each_case("inference")
 def test_inference(path):
     assert run_inference(path) < TOLERANCE
@@ -92,6 +94,7 @@ def given_masks(case, folder, frames):
 TIED = {"track_aott_44_objects": 0.97}
 
 
+@pytest.mark.slow
 @each_case("track")
 def test_tracking(path):
     case, figures = parity.load(path)
@@ -160,6 +163,7 @@ def run_training(path):
     }
 
 
+@pytest.mark.slow
 @each_case("train")
 def test_training(path):
     case, norms = run_training(path)

@@ -11,6 +11,8 @@ from aot_jax.network import make_model
 from aot_jax.tracker.tracker import Tracker
 from tests import trained
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 8
 
 

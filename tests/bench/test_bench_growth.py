@@ -8,6 +8,8 @@ import tiny
 
 from bench import growth, long_video, measure
 
+pytestmark = pytest.mark.slow
+
 TINY = [f"--config.{field}" for field in ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")]
 SMALL = [*TINY, "--config", "aotl", "--config.model.depth=1", "--config.model.identities=2"]
 SIZE = ["--height", "36", "--width", "44"]  # frame size; the network's input is 33 x 49, here and for the sizes below

@@ -12,6 +12,8 @@ import tiny
 from bench import clip, inference, measure
 from bench.measure import BenchError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = [f"--config.{field}" for field in ("model.encoder=tiny", "model.channels=32", "model.heads=2", "model.window=3")]
 SMALL = [*TINY, "--height", "49", "--width", "65"]

@@ -211,6 +211,7 @@ def test_wrong_fields_are_named(make_config, tmp_path, changes, arguments, messa
         make_batches(data, **{"seed": 0, "batch_size": 2, **arguments})
 
 
+@pytest.mark.slow
 def test_real_clips_of_both_stages(make_config, real, tmp_path):
     common = {"prepared": str(tmp_path), "frames": 5, "crop": 161, "short_edge": 166, "min_object_pixels": 100}
     data = make_config(**common, root=str(real / "davis_train_288"), datasets=(("davis16", 1),), merge_probability=0.5)

@@ -12,6 +12,8 @@ from aot_jax.figures.page import FigureError
 from aot_jax.network import Model
 from aot_jax.propagate import begin, step
 
+pytestmark = pytest.mark.slow
+
 SIZE = (33, 49)
 CELLS = (3, 4)
 IDENTITIES = 2

@@ -16,6 +16,8 @@ from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.tracker import programs
 from aot_jax.tracker.checks import TrackError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def made(tmp_path):

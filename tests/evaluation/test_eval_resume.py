@@ -22,6 +22,8 @@ from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
 from aot_jax.io.masks import write_mask
 from aot_jax.runs import RunError, lock
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = sum(COUNTS.values()) - 1  # annotated frames of youtubevos18: the first of `late` is not
 

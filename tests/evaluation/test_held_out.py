@@ -15,6 +15,8 @@ from aot_jax.evaluation.splits import load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import read_mask, write_mask
 
+pytestmark = pytest.mark.slow
+
 FRAMES, SIDE, STEP = 5, 12, 3  # a square that moves to the right, pixels a frame
 
 

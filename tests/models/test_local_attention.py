@@ -10,6 +10,8 @@ import pytest
 from aot_jax.models.local_attention import ShortTermAttention
 from aot_jax.ops.local_attention import attend_patches, attend_tiles
 
+pytestmark = pytest.mark.slow
+
 HEADS, DEPTH, WIDE = 2, 4, 6  # values are wider than keys, as DeAOT's are
 
 

@@ -11,6 +11,8 @@ from aot_jax.models.layers import resize_bilinear
 from aot_jax.models.pyramid import ConvUp, add_shared, conv_doubled
 from aot_jax.ops.convolution import convolve
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("size", [(3, 5), (1, 4), (1, 1)])

@@ -17,6 +17,8 @@ from aot_jax.ops.convolution import depthwise_conv, same_conv
 from aot_jax.ops.local_attention import attend_tiles
 from aot_jax.propagate import begin, memorize, step
 
+pytestmark = pytest.mark.slow
+
 
 def run(form, operands, **chosen):
     """Return a form's result and its gradients."""

@@ -9,6 +9,8 @@ from aot_jax.tracker import programs
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.checks import TrackError
 
+pytestmark = pytest.mark.slow
+
 SIZE = (30, 50)
 FRAMES = tiny.frames(12, *SIZE)
 

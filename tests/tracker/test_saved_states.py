@@ -15,6 +15,8 @@ from short_video import FRAMES, SIZE, begin
 from aot_jax import Tracker
 from aot_jax.tracker.tracker import TrackError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("options", [{}, {"scales": (1.0, 1.3), "flip": True}], ids=["plain", "augmented"])
 def test_a_saved_state_goes_on_alike(of_each_block, tmp_path, options):

@@ -16,6 +16,8 @@ from flax.traverse_util import flatten_dict
 from aot_jax.config import load_config
 from aot_jax.network import load_params
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12
 SEED = 7  # of the moments at which processes are stopped

@@ -13,7 +13,7 @@ from aot_jax.runs import RunError, lock
 from aot_jax.start.hosts import StopSignal
 from aot_jax.training.loop import TrainError, train
 
-pytestmark = pytest.mark.usefixtures("tiny_encoder")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_encoder")]
 
 FIELDS = [
     "model.encoder=tiny",

@@ -14,7 +14,7 @@ from aot_jax.training.state import make_state
 from aot_jax.training.step import clip_overlap, make_train_step
 from aot_jax.typing import VOID
 
-pytestmark = pytest.mark.usefixtures("tiny_encoder")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_encoder")]
 
 SIZE, FRAMES, BATCH = 33, 2, 4
 
