@@ -14,6 +14,7 @@ The first stage is a short form of the paper's, on clips of still images. The se
 of them twice, since the few real videos teach little about telling objects apart.
 
 4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
+docs/weights.md describes what came out.
 """
 
 from aot_jax.configs import aost
@@ -36,7 +37,7 @@ def get_config(stage=None):
     config.train.batch_size = 4
     config.train.checkpoint_every = 100
     config.train.keep_every = 0
-    config.train.evaluate_every = 2000
+    config.train.evaluate_every = 0  # scored afterwards with eval.py, as at full size it takes many minutes on a CPU
     config.train.evaluate_on = (("davis16", "DAVIS"), ("davis17", "DAVIS2017_240p"))
     if stage:
         config.data.datasets = (("static", 1, "static_240"),)
@@ -56,6 +57,6 @@ def get_config(stage=None):
         config.data.scale = (0.7, 1.5)
         config.data.max_gap.davis = 6
         config.data.max_gap.videos = 4
-        config.train.steps = 8_000
+        config.train.steps = 2_200
         config.train.learning_rate = 4e-4
     return config
