@@ -30,9 +30,9 @@ def kept_programs(tmp_path_factory, worker_id):
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def freed_programs():
-    """Free the compiled programs of earlier test files, which together would crash the process."""
+    """Free the compiled programs of earlier tests, which together would crash the process."""
     yield
     free_programs(share=0.3)
 
