@@ -3,6 +3,7 @@
     python train.py --config configs/shipped.py:pretrain --config.data.root=DATA \
       --config.encoder_weights=mobilenet_v2_imagenet.npz
     python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/pretrain_shipped
+    python train.py --config configs/shipped.py:longer --config.data.root=DATA --config.init_from=runs/shipped
     python -m aot_jax.weights export runs/shipped --output aot_jax/weights/aost.safetensors --data TEXT --licence TEXT
 
 DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
@@ -11,7 +12,8 @@ evaluate, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, s
 
 The first stage is a short form of the paper's, on clips of still images. The second mixes real videos with moving clips
 (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving background, some
-of them twice, since the few real videos teach little about telling objects apart.
+of them twice, since the few real videos teach little about telling objects apart. The third, `longer`, goes on from the
+second with predicted masks in memory from early on, faster objects and more clips of real videos.
 
 4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
 docs/weights.md describes what came out.
@@ -21,8 +23,8 @@ from aot_jax.configs import aost
 
 
 def get_config(stage=None):
-    config = aost.get_config(stage)
-    config.name = "pretrain_shipped" if stage else "shipped"
+    config = aost.get_config(None if stage == "longer" else stage)
+    config.name = "pretrain_shipped" if stage == "pretrain" else "shipped_longer" if stage else "shipped"
     # Initial values with which identities are learned in a few thousand updates; see common.py.
     config.model.bank_gain = 4.0
     config.model.shortcut_gain = 0.03
@@ -39,7 +41,7 @@ def get_config(stage=None):
     config.train.keep_every = 0
     config.train.evaluate_every = 0  # scored afterwards with eval.py, as at full size it takes many minutes on a CPU
     config.train.evaluate_on = (("davis16", "DAVIS"), ("davis17", "DAVIS2017_240p"))
-    if stage:
+    if stage == "pretrain":
         config.data.datasets = (("static", 1, "static_240"),)
         config.data.frames = 3
         config.data.merge_probability = 0.5
@@ -59,4 +61,16 @@ def get_config(stage=None):
         config.data.max_gap.videos = 4
         config.train.steps = 2_200
         config.train.learning_rate = 4e-4
+    if stage == "longer":
+        config.data.datasets = (
+            ("static", 1, "static_240"),
+            ("davis16", 200, "davis_train_288"),
+            ("videos", 60, "videos_240"),
+        )
+        config.data.moving.speed = (0.0, 0.12)
+        config.train.steps = 1_900
+        config.train.learning_rate = 3e-4
+        config.train.auxiliary = 0.3
+        config.train.hard_mining = 0.1
+        config.train.predicted_masks = 0.25
     return config

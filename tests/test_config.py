@@ -60,12 +60,12 @@ def test_both_stages_of_a_variant_train_the_same_network(name):
     assert (first.train.min_learning_rate, second.train.min_learning_rate) == (2e-5, 1e-5 if heavier else 2e-5)
 
 
-def test_both_stages_of_what_ships_train_the_same_network():
-    first, second = load_config("shipped:pretrain"), load_config("shipped")
-    assert (first.name, second.name) == ("pretrain_shipped", "shipped")
-    assert (first.model, first.memory, first.inference) == (second.model, second.memory, second.inference)
-    assert (first.data.stage, second.data.stage) == ("static", "video")
-    for config in (first, second):
+def test_all_stages_of_what_ships_train_the_same_network():
+    configs = [load_config(f"shipped{stage}") for stage in (":pretrain", "", ":longer")]
+    assert [config.name for config in configs] == ["pretrain_shipped", "shipped", "shipped_longer"]
+    assert [config.data.stage for config in configs] == ["static", "video", "video"]
+    for config in configs:
+        assert (config.model, config.memory) == (configs[0].model, configs[0].memory)
         check_crop(config)
 
 
