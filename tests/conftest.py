@@ -25,7 +25,8 @@ def kept_programs(tmp_path_factory, worker_id):
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    # Small programs are not worth it: with a size limit, every entry written makes JAX read the times of all others.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # a size limit turns on locking
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 
