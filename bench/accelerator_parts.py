@@ -213,7 +213,7 @@ def parity(part: Part) -> None:
         part.record(**case, worst_difference=worst)
 
 
-def _forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
+def cases_of_forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
     """Yield each form's name, function and operands, at a frame's sizes."""
     height, width = (-(-n // 16) + 1 for n in part.sizes.frame)
     random = np.random.default_rng(0)
@@ -245,7 +245,7 @@ def forms(part: Part) -> None:
     """Record the time of each form and of its alternative, forward and with gradients."""
     traced = []
     for dtype in DTYPES:
-        for i, (name, form, operands) in enumerate(_forms(part, dtype)):
+        for i, (name, form, operands) in enumerate(cases_of_forms(part, dtype)):
 
             def gradients(*operands: Any, form: Callable = form) -> Any:
                 return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)

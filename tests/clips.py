@@ -53,11 +53,12 @@ def write_clip(
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
         if tone is not None:
-            _add_tone(output, tone, float(count / rate), sound_shift)
+            add_tone(output, tone, float(count / rate), sound_shift)
     return path
 
 
-def _add_tone(output, tone, seconds, shift):
+def add_tone(output, tone, seconds, shift):
+    """Encode `seconds` of a sine from time `shift`, in seconds, on into a sound stream of an open container."""
     rate = tone.codec_context.sample_rate
     wave = (np.sin(np.arange(int(seconds * rate)) / 20) * 0.3).astype(np.float32)
     for begin in range(0, len(wave), 1024):

@@ -94,7 +94,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
         except KeyboardInterrupt:
             pass
         finally:
-            tracking.stop(wait=True)
+            tracking.stop()
+            tracking.wait()
             session.save()
 
 

@@ -58,11 +58,15 @@ class Tracking:
         self._thread = threading.Thread(target=self._run, args=(direction, begin), name="tracking", daemon=True)
         self._thread.start()
 
-    def stop(self, wait: bool = False) -> None:
-        """Stop the run after the current frame; `wait` until it has ended."""
+    def stop(self) -> None:
+        """Stop the run after the current frame."""
         self._stop.set()
-        if wait and self._thread is not None:
-            self._thread.join()
+
+    def wait(self) -> None:
+        """Wait until the run has ended, if one is in progress."""
+        thread = self._thread  # the run forgets it at its end
+        if thread is not None:
+            thread.join()
 
     def set_depth(self, depth: int) -> None:
         """Set the number of LSTT layers from the next frame on.

@@ -62,7 +62,7 @@ def test_a_part_that_fails_or_is_too_slow_is_recorded(code, seconds, error, part
 
 def test_every_part_has_a_function_and_every_form_is_compared(part):
     assert all(callable(getattr(accelerator_parts, name)) for name in SHARES)
-    assert {name for name, _, _ in accelerator_parts._forms(part, "float32")} == set(NAMES)
+    assert {name for name, _, _ in accelerator_parts.cases_of_forms(part, "float32")} == set(NAMES)
 
 
 def test_the_script_runs_a_part_as_a_process(tmp_path):

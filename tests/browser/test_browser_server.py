@@ -244,7 +244,7 @@ def test_tracking_writes_every_frame_and_keeps_what_was_given(session):
     session.give(2, box().astype(np.int32))
     tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
     tracking.start("both", 0)
-    tracking._thread.join()
+    tracking.wait()
     assert [session.mask_path(i).exists() for i in range(FRAMES)] == [True] * FRAMES
     assert session.status[2] == GIVEN
     assert np.array_equal(session.labels(2), box())
@@ -255,11 +255,11 @@ def test_a_correction_tracks_only_what_follows(session):
     session.give(0, box().astype(np.int32))
     tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
     tracking.start("forward", 0)
-    tracking._thread.join()
+    tracking.wait()
     before = [session.mask_path(i).stat().st_mtime_ns for i in range(FRAMES)]
     session.give(3, np.roll(box().astype(np.int32), 4))
     tracking.start("forward", 3)
-    tracking._thread.join()
+    tracking.wait()
     after = [session.mask_path(i).stat().st_mtime_ns for i in range(FRAMES)]
     assert [a != b for a, b in zip(after, before, strict=True)] == [False, False, False, True, True, True]
     assert session.status[3] == CORRECTED

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aot_jax.io.datasets import DataError
+from data_pipeline import augment
 from data_pipeline.merge import Clip
 from data_pipeline.pipeline import make_batches, thread_batches
 from data_pipeline.samples import Samples
@@ -163,20 +164,22 @@ def test_another_process_makes_the_same_bytes(fields, batches):
     assert done.stdout.split() == [digest[index] for digest in known for index in range(4)]
 
 
-def test_a_clip_without_objects_is_always_merged(make_config, raw, tmp_path):
+def test_a_clip_without_objects_is_always_merged(make_config, tmp_path, monkeypatch):
     """With merging off, clips are merged only if they have no object of the required size."""
     data = make_config(datasets=(("davis17", 1),), merge_probability=0.0, prepared=str(tmp_path))
     samples = Samples(data, 0)
-    clips = samples._clip
+    video, empty = augment.video, []
 
-    def without(video, random):
-        clip = clips(video, random)
-        return Clip(clip.images, 0 * clip.masks, 0) if video == 1 else clip
+    def without(*args):
+        clip = video(*args)
+        return Clip(clip.images, 0 * clip.masks, 0) if empty and empty.pop() else clip
 
-    samples._clip = without
+    monkeypatch.setattr(augment, "video", without)
     found = {True: [], False: []}
     for index in range(24):
-        found[samples.sampler.place(index) == 1].append(samples(index).objects)
+        first = samples.sampler.place(index) == 1
+        empty[:] = [first]  # a sample's first clip is its own, a second one is merged into it
+        found[first].append(samples(index).objects)
     assert sum(n > 0 for n in found[True]) >= 5
     assert len(found[True]) == 6
     # The others are not merged and have only their own objects.

@@ -1,6 +1,8 @@
 import io
+import itertools
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from PIL import Image
 
 from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import Recipe
-from data_pipeline.builders import Davis, FrameBuilder
+from data_pipeline import builders
+from data_pipeline.builders import Davis
 from data_pipeline.prepare import prepare
 from data_pipeline.records import RecordReader
+from data_pipeline.walk import Walk
 
 SETS = ["davis17", "youtube_vos19", "static", "videos"]
 
@@ -75,7 +79,7 @@ def test_preparation_happens_once_and_again_when_a_file_changes(raw, tmp_path, m
     shutil.copytree(raw / "Videos", root)
     first = prepare("videos", root=root, folder=tmp_path / "out")
     assert "48/48" in capsys.readouterr().err  # the progress bar reached its end
-    monkeypatch.setattr(FrameBuilder, "_generate_examples", lambda *_: pytest.fail("prepared twice"))
+    monkeypatch.setattr(builders, "Walk", lambda *_: pytest.fail("prepared twice"))
     assert prepare("videos", root=root, folder=tmp_path / "out") == first
     monkeypatch.undo()
     (root / "Annotations" / "clip0" / "00001.png").unlink()
@@ -95,15 +99,12 @@ def test_prepared_data_outlives_the_raw_files(raw, tmp_path):
 
 
 def test_an_interrupted_preparation_leaves_nothing_behind(raw, tmp_path, monkeypatch):
-    store = FrameBuilder._generate_examples
+    class Interrupted(Walk):
+        def __iter__(self):
+            yield from itertools.islice(super().__iter__(), 20)
+            raise KeyboardInterrupt
 
-    def interrupted(self, *arguments):
-        for k, example in enumerate(store(self, *arguments)):
-            if k == 20:
-                raise KeyboardInterrupt
-            yield example
-
-    monkeypatch.setattr(FrameBuilder, "_generate_examples", interrupted)
+    monkeypatch.setattr(builders, "Walk", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare("davis17", root=raw, folder=tmp_path)
     assert not list(tmp_path.rglob("*.array_record*"))
@@ -163,7 +164,7 @@ def test_what_is_left_out_is_told_and_counted(raw, tmp_path, capsys):
 
 
 def test_a_full_disk_is_noticed_before_writing(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(DataError, match=r"0\.0 GiB free.*config\.data\.prepared"):
         prepare("davis17", root=raw, folder=tmp_path)
 

@@ -7,6 +7,7 @@ import clips
 import numpy as np
 import pytest
 
+from aot_jax.io import sound
 from aot_jax.io.sound import Sound
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.io.video_writer import VideoWriter
@@ -161,11 +162,15 @@ def test_sound_goes_on_while_the_last_picture_is_held(tmp_path):
 def test_trouble_with_sound_costs_no_picture(tmp_path, monkeypatch):
     path = clips.write_clip(tmp_path / "a.mp4", sound="aac")
 
-    def broken(*_):
-        raise av.error.InvalidDataError(1, "bad sound")
-        yield
+    class Broken:
+        def __init__(self, path):
+            self.container = av.open(str(path))
+            self.streams, self.close = self.container.streams, self.container.close
 
-    monkeypatch.setattr(Sound, "_copied", broken)
+        def demux(self, _):
+            raise av.error.InvalidDataError(1, "bad sound")
+
+    monkeypatch.setattr(sound, "open_video", Broken)
     warnings = copy(path, tmp_path / "b.mp4")
     assert len(warnings) == 1
     assert "its sound cannot be kept" in warnings[0]

@@ -5,6 +5,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from aot_jax.checkpoint import CheckpointError, find_params, read_description, read_params
@@ -78,7 +79,7 @@ def test_a_full_disk_is_one_error_and_costs_nothing_saved(tmp_path, monkeypatch,
         def fail(*_, **__):
             raise error
 
-        monkeypatch.setattr(store._manager, "save", fail)
+        monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
         with pytest.raises(CheckpointError) as raised:
             store.save(state_at(2))
     message = str(raised.value)
