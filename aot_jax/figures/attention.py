@@ -27,8 +27,9 @@ from aot_jax.ops.attention import attend
 from aot_jax.ops.local_attention import FORMS
 from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.objects import Slots, split_groups
-from aot_jax.tracker.stream import Stream, StreamState, open_stream
-from aot_jax.typing import Array, Params, Size
+from aot_jax.tracker.options import make_options
+from aot_jax.tracker.stream import Stream, StreamState
+from aot_jax.typing import Array, Params
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,7 +157,8 @@ def carried_masks(
         gap: frames between additions to long-term memory; 0: first frame only; None: the config's.
 
     Raises:
-        FigureError: for fewer than two frames, a mask without objects, or a depth that the network does not have.
+        FigureError: for fewer than two frames, or a mask without objects.
+        TrackError: for a depth that the network does not have.
     """
     frames = iter(frames)
     previous, current = next(frames, None), next(frames, None)
@@ -165,7 +167,7 @@ def carried_masks(
     slots = Slots(model.config.model.identities).take(np.unique(mask[mask != 0]).tolist())
     if not slots.of:
         raise FigureError("the first mask has no object, every pixel is 0: give the objects ids above 0")
-    stream = _open_stream(model, (mask.shape[0], mask.shape[1]), depth, gap)
+    (stream,) = make_options(model, depth, gap).open_streams(model, (mask.shape[0], mask.shape[1]))
     short_frames = model.config.model.short_term_frames
     shown = {0: previous}
     labels = {0: slots.from_ids(mask)}
@@ -185,23 +187,6 @@ def carried_masks(
     carried = [Carried(np.asarray(own[0]), np.asarray(own[1]) if recent else None) for own in layers]
     shown |= {t - 1: previous, t: current}
     return Maps(carried, shown, {i: labels[i] for i in shown}, sorted(i for i in stored if i != EMPTY))
-
-
-def _open_stream(model: Model, size: Size, depth: int | None, gap: int | None) -> Stream:
-    config = model.config
-    try:
-        depth = model.module.depth(depth)
-    except ValueError as error:
-        raise FigureError(f"{config.name}: {error}") from None
-    return open_stream(
-        model,
-        size,
-        size,
-        depth=depth,
-        gap=config.memory.gap if gap is None else gap,
-        max_frames=config.memory.max_frames,
-        max_long_edge=config.inference.max_long_edge,
-    )
 
 
 def _stored(state: StreamState) -> list[int]:

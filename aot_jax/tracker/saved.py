@@ -6,9 +6,9 @@ paths in the tree. bfloat16 arrays are stored as their 16-bit patterns.
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +17,60 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.io.files import atomic_write
+from aot_jax.network import Model
 from aot_jax.propagate import begin, encode, step
 from aot_jax.tracker.checks import TrackError
 from aot_jax.tracker.objects import Slots
+from aot_jax.tracker.options import TrackerOptions
 from aot_jax.tracker.stream import Picture, Stream, StreamState
 from aot_jax.tracker.tta import States, Streams
-from aot_jax.typing import Size
 
 VERSION = 3
 
-Settings = Mapping[str, object]  # JSON
 
-
-def write_state(path: str | Path, settings: Settings, slots: Slots, states: States) -> None:
-    """Write the state of a tracker of these settings to a file, which appears whole.
+def write_state(path: str | Path, model: Model, options: TrackerOptions, slots: Slots, states: States) -> None:
+    """Write the state of a tracker to a file, atomically.
 
     Raises:
         OSError: if it cannot be written.
     """
     references = [len(state.references) for state in states]
     pairs = list(slots.of.items())
-    meta = {"version": VERSION, "settings": dict(settings), "slots": pairs, "references": references}
+    meta = {"version": VERSION, "settings": _settings(model, options), "slots": pairs, "references": references}
     plain = {name: np.asarray(x) for i, state in enumerate(states) for name, x in _leaves(i, state).items()}
     stored: dict[str, Any] = {name: x.view(np.uint16) if x.dtype == jnp.bfloat16 else x for name, x in plain.items()}
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez(file, meta=np.array(json.dumps(meta)), **stored)
 
 
-def read_state(
-    path: str | Path, settings: Settings, slots: Slots, open_streams: Callable[[Size], Streams]
-) -> tuple[Slots, Streams, States]:
-    """Read the state of a tracker of the same settings.
-
-    Args:
-        path: the file.
-        settings: of the tracker that goes on.
-        slots: without objects.
-        open_streams: makes its streams for a frame size.
+def read_state(path: str | Path, model: Model, options: TrackerOptions) -> tuple[Slots, Streams, States]:
+    """Read the state of a tracker of the same network and options.
 
     Raises:
         TrackError: naming the file and what is wrong: it is no such state, or broken in any way.
     """
     with _opened(Path(path)) as (meta, arrays):
-        wrong = [f"{key} was {meta['settings'].get(key)!r}, is {own!r}" for key, own in settings.items()
-                 if meta["settings"].get(key) != own]  # fmt: skip
+        saved, own = meta["settings"], _settings(model, options)
+        wrong = [f"{key} was {saved.get(key)!r}, is {own[key]!r}" for key in own if saved.get(key) != own[key]]
         if wrong:
             raise TrackError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
         height, width, _ = arrays["0/latest/frame"].shape
-        slots, streams = slots.restore(meta["slots"]), open_streams((height, width))
+        slots = Slots(model.config.model.identities).restore(meta["slots"])
+        streams = options.open_streams(model, (height, width))
         counts = zip(streams, meta["references"], strict=True)
         states = tuple(_restore(i, arrays, stream, slots.groups, int(n)) for i, (stream, n) in enumerate(counts))
     return slots, streams, states
+
+
+def _settings(model: Model, options: TrackerOptions) -> dict[str, object]:
+    """Return what a saved state depends on, as JSON."""
+    return {
+        "network": model.config.name,
+        "weights": model.checksum,
+        "dtype": str(np.dtype(model.module.dtype)),
+        **asdict(options),
+        "augmentations": [list(pair) for pair in options.augmentations],
+    }
 
 
 @contextmanager

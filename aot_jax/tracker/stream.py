@@ -32,7 +32,7 @@ class Picture:
 
 @struct.dataclass
 class StreamState:
-    """All that a stream carries from frame to frame. A step uses up the memory of the state that it is given."""
+    """State of a stream between frames. A step donates the memory of its argument, which is then invalid."""
 
     memory: Memory
     logits: Array  # (g, h, w, M + 1) at 4x, of the last frame segmented
@@ -52,7 +52,7 @@ class StreamState:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """What a stream does with frames; nothing here changes while a video runs, all that does is a `StreamState`."""
+    """Functions of one video at one scale and flip: constant, while a `StreamState` goes in and out."""
 
     model: Model
     view: View
@@ -96,8 +96,8 @@ class Stream:
         return StreamState(memory, logits, picture, (*state.references, picture))
 
     def remove(self, state: StreamState, slots: Sequence[int], groups: int) -> StreamState:
-        """Memorise without some objects: references and the last frame are read again, other frames are forgotten
-        by the groups that held these objects. `groups` are left.
+        """Remove objects from memory: references and the last frame are memorised again without them; the groups that
+        held them forget all other frames. `groups` groups are left.
         """
         memory, references = state.memory, list(state.references)
         frames = np.asarray(memory.long_frame)

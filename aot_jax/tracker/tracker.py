@@ -9,7 +9,6 @@ for frame in frames:
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,12 +18,9 @@ from aot_jax.tracker.answer import Answer, one_late
 from aot_jax.tracker.checks import TrackError, check_frame, check_mask
 from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.objects import Slots
+from aot_jax.tracker.options import check_least, make_options
 from aot_jax.tracker.saved import read_state, write_state
-from aot_jax.tracker.stream import open_stream
 from aot_jax.tracker.tta import States, Streams, advance, advance_with_mask, average_probabilities
-from aot_jax.typing import Size
-
-MAX_SCALE = 10  # of test-time augmentation; more is a slip
 
 
 class Tracker:
@@ -43,11 +39,11 @@ class Tracker:
         flip: also run mirrored, for test-time augmentation.
         output_height: of labels and probabilities in pixels, where they are wanted smaller than the frames (DAVIS at
             full resolution is scored at 480); None: the frame's own.
-        max_objects: refuse masks with more ids than this, which are rarely meant.
-        target_fps: frames a second to keep by running fewer layers where `depth` is too slow: AOST only; None: always
-            `depth`. What a frame takes is measured; the first frames at each depth compile and do not count.
+        max_objects: most objects; a mask with more ids is refused, as these are rarely intended.
+        target_fps: frames a second to hold by running fewer layers where `depth` is too slow: AOST only; None: always
+            `depth`. Frames are timed, except the first at each depth, which waits for compilation.
 
-    Attributes: `slots` of the objects; `streams`, one for each augmentation, and what they carry in `states`.
+    Attributes: `slots` of the objects; `streams`, one for each augmentation, and their `states`.
 
     Raises:
         TrackError: for a depth that the network lacks, a target without depths to choose, or a number out of range.
@@ -85,34 +81,15 @@ class Tracker:
         max_objects: int = 1000,
         target_fps: float | None = None,
     ) -> None:
-        config = model.config
         self.model = model
-        try:
-            self.depth = model.module.depth(depth)
-        except ValueError as error:
-            raise TrackError(str(error)) from None
-        for name, value, low in (
-            ("gap", gap, 0), ("max_frames", max_frames, 0), ("max_long_edge", max_long_edge, 0),
-            ("output_height", output_height, 1), ("max_objects", max_objects, 1),
-        ):  # fmt: skip
-            if value is not None and value < low:
-                raise TrackError(f"{name} is {value}; it is at least {low}")
-        if not scales or not all(0 < scale < MAX_SCALE for scale in scales):
-            raise TrackError(f"scales are {scales}; each is above 0 and below {MAX_SCALE}")
+        self._options = make_options(model, depth, gap, max_frames, max_long_edge, scales, flip, output_height)
+        self.depth, self.output_height = self._options.depth, output_height
+        check_least("max_objects", max_objects, 1)
         self.max_objects = max_objects
-        self.output_height = output_height
+        if target_fps is not None and not model.config.model.scalable:
+            name = model.config.name
+            raise TrackError(f"target_fps needs a network that runs at several depths, and {name} has one only")
         self.target_fps = target_fps
-        if target_fps is not None and not config.model.scalable:
-            raise TrackError(f"target_fps needs a network that runs at several depths, and {config.name} has one only")
-        self._options: dict[str, Any] = {
-            "depth": self.depth,
-            "gap": config.memory.gap if gap is None else gap,
-            "max_frames": config.memory.max_frames if max_frames is None else max_frames,
-            "max_long_edge": config.inference.max_long_edge if max_long_edge is None else max_long_edge,
-            "max_short_edge": config.inference.max_short_edge if len(scales) > 1 else 0,
-        }
-        mirrors = (False, True) if flip else (False,)
-        self._augmentations = [(scale, mirror) for scale in scales for mirror in mirrors]
         self.reset()
 
     def reset(self) -> None:
@@ -142,7 +119,7 @@ class Tracker:
             depth: LSTT layers to run for this frame, up to the tracker's; None: the tracker's, or what `target_fps`
                 allows. Frames with a mask are memorised at full depth. A layer that was not run on a frame does not
                 find it in its memory.
-            replace: the mask says all of this frame: nothing of the prediction stays beside it.
+            replace: the mask is complete and replaces the prediction of this frame; else it is laid over it.
 
         Returns:
             (h, w) int32 ids; with `output_height`, at that height.
@@ -163,7 +140,7 @@ class Tracker:
     ) -> Answer:
         """Do what `step` does, without waiting for it: the labels come when the answer is read."""
         frame = check_frame(frame, self.states[0].frame_size if self.states else None)
-        self._check_depth(depth)
+        self._options.check_depth(depth, self.model.config.model.scalable)
         if mask is not None:
             mask = check_mask(mask, frame, self.slots.of, self.max_objects)
         if not self.states:
@@ -199,8 +176,8 @@ class Tracker:
             depth: as of `step`.
 
         Yields:
-            Labels of each frame, as `step` returns them. The tracker is then one frame further: its `probabilities`,
-            `save_state` and `remove` are about that one. With `target_fps` it waits for every frame, to time it.
+            Labels of each frame, as `step` returns them. The tracker is then one frame ahead: `probabilities`,
+            `save_state` and `remove` refer to that frame. With `target_fps` it waits for every frame, to time it.
 
         Raises:
             TrackError: as `step`, after the labels of the frames before.
@@ -230,7 +207,7 @@ class Tracker:
             self.states, self.slots = tuple(stream.remove(state, gone, left.groups) for stream, state in pairs), left
 
     def save_state(self, path: str | Path) -> None:
-        """Write all that `load_state` needs to go on after the last frame, to one file (npz); it appears whole.
+        """Write the state after the last frame to one file (npz), atomically; `load_state` continues from it.
 
         Raises:
             TrackError: if no frame has been segmented.
@@ -238,16 +215,15 @@ class Tracker:
         """
         if not self.states:
             raise TrackError("no frame has been segmented yet, so there is no state to save: call step(frame, mask)")
-        write_state(path, self._settings(), self.slots, self.states)
+        write_state(path, self.model, self._options, self.slots, self.states)
 
     def load_state(self, path: str | Path) -> None:
-        """Go on from a state that a tracker of the same network and settings saved: the next frames come out alike.
+        """Continue from a state saved by a tracker of the same network and options, with the same results.
 
         Raises:
             TrackError: if the file is no such state; the tracker is as before.
         """
-        empty = Slots(self.model.config.model.identities)
-        state = read_state(path, self._settings(), empty, self._open_streams)
+        state = read_state(path, self.model, self._options)
         self.reset()
         self.slots, self.streams, self.states = state
 
@@ -262,38 +238,11 @@ class Tracker:
         ids = np.unique(mask[mask != 0])
         if not ids.size:
             raise TrackError("the first mask has no object, every pixel is 0: give the objects ids above 0")
-        slots, self.streams = self.slots.take(ids.tolist()), self._open_streams(frame.shape[:2])
+        slots, self.streams = self.slots.take(ids.tolist()), self._options.open_streams(self.model, frame.shape[:2])
         labels = slots.from_ids(mask)
         self.states = tuple(stream.begin(frame, labels, slots.groups) for stream in self.streams)
         self.slots = slots
         return Answer(self._at_output(labels), slots)
 
-    def _open_streams(self, size: Size) -> Streams:
-        """Return the streams of a video of frames of a size."""
-        height, width = size
-        output = (self.output_height, -(-width * self.output_height // height)) if self.output_height else size
-        return tuple(
-            open_stream(self.model, size, output, scale=scale, flip=flip, **self._options)
-            for scale, flip in self._augmentations
-        )
-
     def _at_output(self, mask: np.ndarray) -> np.ndarray:
         return np.array(resize_nearest(mask, self.streams[0].view.output))
-
-    def _settings(self) -> dict[str, object]:
-        """Return what a saved state depends on, as JSON."""
-        return {
-            "network": self.model.config.name,
-            "weights": self.model.checksum,
-            "dtype": str(np.dtype(self.model.module.dtype)),
-            "output_height": self.output_height,
-            "augmentations": [list(pair) for pair in self._augmentations],
-            **self._options,
-        }
-
-    def _check_depth(self, depth: int | None) -> None:
-        if depth not in (None, self.depth) and not (1 <= depth < self.depth and self.model.config.model.scalable):
-            allowed = f"1 .. {self.depth}" if self.model.config.model.scalable else f"{self.depth}"
-            raise TrackError(
-                f"depth is {depth}, but this tracker runs at {allowed}; it was made with depth={self.depth}"
-            )

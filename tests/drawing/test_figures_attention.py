@@ -11,6 +11,7 @@ from aot_jax.figures.attention import carried_masks, carry, colour, patch_shares
 from aot_jax.figures.page import FigureError
 from aot_jax.network import Model
 from aot_jax.propagate import begin, step
+from aot_jax.tracker.checks import TrackError
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,7 @@ def test_what_cannot_be_looked_at(indifferent):
         carried_masks(indifferent, tiny.frames(1, *SIZE), mask)
     with pytest.raises(FigureError, match="the first mask has no object, every pixel is 0"):
         carried_masks(indifferent, tiny.frames(2, *SIZE), mask * 0)
-    with pytest.raises(FigureError, match="aost: depth is 3, but this network runs at 1"):
+    with pytest.raises(TrackError, match="depth is 3, but this network runs at 1"):
         carried_masks(indifferent, tiny.frames(2, *SIZE), mask, depth=3)
 
 
