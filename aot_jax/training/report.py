@@ -67,7 +67,7 @@ class Report:
         if self._quiet:
             return
         rows = [list(images)]
-        rows += [[draw_overlay(*pair, ids=False) for pair in zip(images, ids)] for ids in (masks, labels)]
+        rows += [[draw_overlay(*pair, ids=False) for pair in zip(images, ids, strict=True)] for ids in (masks, labels)]
         picture = np.concatenate([np.concatenate(row, 1) for row in rows])
         folder = self._run / "pictures"
         folder.mkdir(exist_ok=True)
