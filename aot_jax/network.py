@@ -93,6 +93,12 @@ def check_model(model: ConfigDict) -> None:
         raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
 
 
+def depths_of(config: ConfigDict) -> list[int]:
+    """Return the depths (numbers of LSTT layers) that a config's network can run at, ascending."""
+    full = config.model.depth
+    return list(range(1, full + 1)) if config.model.scalable else [full]
+
+
 def check_crop(config: ConfigDict) -> None:
     """Raise ConfigError unless `data.crop` is an input size of the network."""
     crop, aligned = config.data.crop, config.model.align_corners

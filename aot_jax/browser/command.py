@@ -17,7 +17,7 @@ from aot_jax.io.files import atomic_write
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import write_mask
 from aot_jax.io.sources import Source, open_source
-from aot_jax.network import find_network
+from aot_jax.network import depths_of, find_network
 from aot_jax.runs import RunError, lock
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.video.exports import EXPORTS
@@ -53,14 +53,13 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     print(network, flush=True)
     output = Path(options.output or Path("results") / "track" / source.name)
     output.mkdir(parents=True, exist_ok=True)
-    depths = range(1, network.config.model.depth + 1) if network.config.model.scalable else [network.config.model.depth]
 
     def make_tracker() -> Tracker:
         return Tracker(network.load(), max_frames=options.max_frames)
 
     with lock(output):
         session = Session(source, output)
-        tracking = Tracking(session, make_tracker, list(depths))
+        tracking = Tracking(session, make_tracker, depths_of(network.config))
         if options.depth is not None:
             tracking.set_depth(options.depth)
         server = Server(

@@ -18,7 +18,7 @@ from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
-from aot_jax.network import Model
+from aot_jax.network import Model, depths_of
 from aot_jax.tracker.answer import Answer
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
@@ -45,25 +45,18 @@ def score_tracker(tracker: FrameTracker, split: Split, folder: Path, title: str 
     return summarise(score_split(split, folder, workers=1).scores)
 
 
-def depths_of(model: Model) -> list[int]:
-    """Return the depths (numbers of LSTT layers) that a network runs at, ascending."""
-    full = model.config.model.depth
-    return list(range(1, full + 1)) if model.config.model.scalable else [full]
-
-
 def score_depths(model: Model, split: Split, folder: Path) -> dict[int, Summary]:
     """Score a network at each of its depths; write masks to `folder`/depthN."""
     # On the CPU, two at a time: compiling and scoring a depth use a single core.
     workers = 2 if jax.default_backend() == "cpu" else 1
-    depths = depths_of(model)
 
     def score(depth: int) -> Summary:
         return score_tracker(Tracker(model, depth), split, folder / f"depth{depth}", f"depth {depth}")
 
     with ThreadPoolExecutor(workers, thread_name_prefix="depth") as pool:
         # The deepest takes longest, so it starts first.
-        running = {depth: pool.submit(score, depth) for depth in reversed(depths)}
-        return {depth: running[depth].result() for depth in depths}
+        running = {depth: pool.submit(score, depth) for depth in reversed(depths_of(model.config))}
+        return {depth: running[depth].result() for depth in depths_of(model.config)}
 
 
 def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
@@ -131,7 +124,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
     write_text(run / "scores.json", json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
-    draw_video(split, folder / f"depth{depths_of(model)[-1]}", run / "tracked.mp4")
+    draw_video(split, folder / f"depth{depths_of(model.config)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
 
 
