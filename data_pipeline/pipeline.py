@@ -1,7 +1,6 @@
 """Batches of training clips, made in parallel by tf.data, or by a thread pool if TensorFlow is not installed."""
 
 import contextlib
-import os
 import re
 import sys
 from collections import deque
@@ -13,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax.io.datasets import DataError
+from aot_jax.start.cores import available_cores
 from aot_jax.start.quiet_tensorflow import load_tensorflow
 from data_pipeline.samples import Samples
 
@@ -118,8 +118,3 @@ def _finished(batch: Batch, futures: list[Future]) -> Batch:
     for future in futures:
         future.result()
     return batch
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -169,4 +169,4 @@ def patch_command(monkeypatch, make_tracker) -> None:
     monkeypatch.setattr("aot_jax.network.FoundNetwork.load", lambda *_: None)
     monkeypatch.setattr("aot_jax.evaluation.benchmark.Tracker", make_tracker)
     monkeypatch.setattr("aot_jax.evaluation.benchmark.copy_to_devices", lambda *_: [None])
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("aot_jax.evaluation.score.available_cores", lambda: 1)

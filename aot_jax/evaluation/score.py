@@ -1,7 +1,6 @@
 """Score the masks of videos, each video in one of several processes."""
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from aot_jax.io.datasets import DataError, list_masks
 from aot_jax.io.mask_sets import Masks, read_masks
 from aot_jax.io.masks import MaskError
 from aot_jax.metrics import MetricsError, ObjectScore, Scores, object_ids, score_frame
+from aot_jax.start.cores import available_cores
 from aot_jax.typing import VOID
 
 MAX_PROBLEMS = 20  # most problems listed in an error message
@@ -71,7 +71,7 @@ def score_videos(videos: Sequence[VideoPair], workers: int | None, progress: boo
     Raises:
         MetricsError: a worker process died.
     """
-    workers = min(workers or os.cpu_count() or 1, max(1, len(videos)))
+    workers = min(workers or available_cores(), max(1, len(videos)))
     with tqdm(total=len(videos), desc="scoring", unit="video", disable=None if progress else True) as bar:
         if workers == 1:
             for video in videos:
