@@ -25,7 +25,7 @@ from aot_jax.preprocess import inference_size
 from aot_jax.propagate import begin, step
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.training.state import make_state
-from aot_jax.training.step import place
+from aot_jax.training.step import place, split
 from bench import train as training
 from bench.accelerator import PEERS, ROOT, TRAINED, Part, short
 from bench.clip import generate_clip, time_videos, track_videos
@@ -146,7 +146,7 @@ def train(part: Part) -> None:
         config = configs[case["config"]]
         params = draw_model(case["config"], "float32").params
         update, state = training.prepare(config, params)
-        batch = training.split(next(training.drawn_batches(config)))
+        batch = split(next(training.drawn_batches(config)))
         return update.lower(state, batch, False).compile(), params
 
     cases = [{"config": name, "crop": part.sizes.crop, "batch": part.sizes.batch} for name in configs]

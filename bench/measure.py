@@ -26,12 +26,13 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 from aot_jax.errors import ReportedError
+from aot_jax.evaluation.timing import COMPILED
 from aot_jax.flags import parse_args
+from aot_jax.start.cores import available_cores
 
 SIDE = 2048  # rows and columns of the unit's matrices
 LARGE_SIDE = 8192  # rows and columns of the matrices for an accelerator's rate: smaller ones do not fill it
 CHAIN = 20  # products in one measurement on an accelerator, where one takes less time than synchronising
-COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
 
 
 class BenchError(ReportedError):
@@ -173,7 +174,7 @@ def machine() -> dict[str, object]:
         "device": device.device_kind if device.platform != "cpu" else _processor(),
         "platform": device.platform,
         "devices": jax.local_device_count(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "numpy")},

@@ -34,13 +34,11 @@ from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import MEAN, STD
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import TrainState, make_state
-from aot_jax.training.step import make_train_step, place
+from aot_jax.training.step import Batch, make_train_step, place, split
 from aot_jax.typing import Params
 from bench import peer
 from bench.measure import BenchError, Compilations, Rulers, format_table, fresh_compilation, peak_rss, run
 from data_pipeline.pipeline import make_batches
-
-Batch = dict[str, np.ndarray]  # images, masks, objects, index, as the pipeline makes them
 
 WARM_UP = 2  # updates that are not timed
 GENERATED = "generated"  # value of --data for generated videos
@@ -131,12 +129,6 @@ def prepare(config: ConfigDict, params: Params) -> tuple[Callable, TrainState]:
     """Return the update function of `train.py` and its initial state."""
     update = make_train_step(make_model(config, train_dtype(config)), config, params)
     return update, place(make_state(params, config))
-
-
-def split(batch: Batch) -> Batch:
-    """Return a batch with a leading axis of devices, as the update expects it."""
-    devices = jax.local_device_count()
-    return {name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()}
 
 
 def time_updates(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import jax
 
+COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -43,7 +45,6 @@ def _ratio(frames: int, seconds: float) -> float:
 class CompileCount:
     """Counts the compilations of the current thread, to leave frames that wait for one out of timings."""
 
-    _event = "/jax/core/compile/backend_compile_duration"
     _own = threading.local()  # JAX reports a compilation in the thread that waits for it
     _lock = threading.Lock()
     _listening = False
@@ -59,4 +60,4 @@ class CompileCount:
 
     @classmethod
     def _hear(cls, event: str, *_: object, **__: object) -> None:
-        cls._own.count = getattr(cls._own, "count", 0) + (event == cls._event)
+        cls._own.count = getattr(cls._own, "count", 0) + (event == COMPILED)

@@ -20,7 +20,7 @@ from aot_jax.runs import lock
 from aot_jax.start.hosts import StopSignal
 from aot_jax.training.report import Report
 from aot_jax.training.state import TrainState, make_state
-from aot_jax.training.step import Batch, make_train_step, place
+from aot_jax.training.step import make_train_step, place, split
 from aot_jax.training.store import Store
 from aot_jax.typing import Params
 
@@ -61,7 +61,6 @@ def train(
     check_crop(config)
     run = Path(config.train.output) / config.name
     model = make_model(config, train_dtype(config))
-    devices = jax.local_device_count()
     check_batch(config)
     run.mkdir(parents=True, exist_ok=True)
     alone = lock(run) if jax.process_index() == 0 else contextlib.nullcontext()
@@ -82,11 +81,8 @@ def train(
                 batch = next(iterator)
                 waited += time.perf_counter() - asked
                 began = began or asked
-                split: Batch = {
-                    name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()
-                }
                 predicted = step >= config.train.predicted_masks * steps
-                state, figures, labels = update(state, split, predicted)
+                state, figures, labels = update(state, split(batch), predicted)
                 done = step + 1
                 if done % config.train.log_every == 0 or done == steps:
                     now = jax.device_get(figures)

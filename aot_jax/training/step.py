@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from aot_jax.models.aot import AOT
 from aot_jax.training.clip import ClipResult, clip_loss
-from aot_jax.training.optim import IDENTITY, ema_decay, hold_still, learning_rate, make_optimizer, select
+from aot_jax.training.optim import IDENTITY, ema_decay, learning_rate, make_optimizer, select, stop_frozen
 from aot_jax.training.state import TrainState
 from aot_jax.typing import VOID, Array, Params
 
@@ -42,7 +42,7 @@ def make_train_step(
         def loss(params: Params) -> tuple[Array, ClipResult]:
             return clip_loss(
                 model,
-                hold_still(params, config),
+                stop_frozen(params, config),
                 batch["images"],
                 batch["masks"],
                 batch["objects"],
@@ -115,6 +115,12 @@ def make_train_step(
         donate_argnums=(0,),
         devices=devices,
     )
+
+
+def split(batch: Batch) -> Batch:
+    """Give the arrays of this host's batch a leading axis of its devices."""
+    devices = jax.local_device_count()
+    return {name: np.reshape(x, (devices, len(x) // devices, *x.shape[1:])) for name, x in batch.items()}
 
 
 def place(state: TrainState, devices: Sequence[jax.Device] | None = None) -> TrainState:
