@@ -7,8 +7,8 @@
     python -m aot_jax.weights export runs/shipped --output aot_jax/weights/aost.safetensors --data TEXT --licence TEXT
 
 DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
-training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, to
-evaluate, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people alike).
+training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, for
+eval.py, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people alike).
 
 The first stage is a short form of the paper's, on clips of still images. The second mixes real videos with moving clips
 (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving background, some
@@ -39,8 +39,6 @@ def get_config(stage=None):
     config.train.batch_size = 4
     config.train.checkpoint_every = 100
     config.train.keep_every = 0
-    config.train.evaluate_every = 0  # scored afterwards with eval.py, as at full size it takes many minutes on a CPU
-    config.train.evaluate_on = (("davis16", "DAVIS"), ("davis17", "DAVIS2017_240p"))
     if stage == "pretrain":
         config.data.datasets = (("static", 1, "static_240"),)
         config.data.frames = 3
