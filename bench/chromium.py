@@ -1,4 +1,4 @@
-"""The page of `track.py --browser` in headless Chromium: start the server, open the page, act on it, take the time."""
+"""The page of `track.py --browser` in headless Chromium: start the server, open the page, operate and time it."""
 
 import contextlib
 import itertools

@@ -24,8 +24,8 @@ from aot_jax.training.optim import (
     decays,
     ema_decay,
     frozen,
-    hold_still,
     learning_rate,
+    stop_frozen,
 )
 
 TOLERANCE = 2e-4  # largest absolute difference of logits
@@ -140,7 +140,7 @@ def run_training(path):
     def loss(params):
         return clip_loss(
             model.module,
-            hold_still(params, config),
+            stop_frozen(params, config),
             images,
             masks,
             np.array(case["objects"]),

@@ -145,7 +145,7 @@ class Server:
             about = [(str(name), int(size)) for name, size in json.loads(request.query_params["files"])]
         body = await self._body(request)
         if not about or any(size < 0 for _, size in about) or sum(size for _, size in about) != len(body):
-            raise SessionError("the files did not come whole; drop them again")
+            raise SessionError("the files did not arrive completely; drop them again")
         given, at = [], 0
         for name, size in about:
             given.append((name, body[at : at + size]))

@@ -16,8 +16,8 @@ from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker
 
 DIRECTIONS = ("forward", "backward", "both")
-REFERENCES = 6  # most given frames, the nearest ones behind the first, that the tracker memorises beforehand
-NICENESS = 5  # how much the tracker, and XLA's threads that it starts, give way to the page
+REFERENCES = 6  # most given frames that the tracker memorises before the first: the nearest ones behind it
+NICENESS = 5  # nice value of the tracker's thread and of XLA's threads that it starts: the page stays responsive
 SMOOTHING = 0.1  # weight of the newest frame in the displayed speed
 
 

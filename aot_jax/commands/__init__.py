@@ -7,13 +7,13 @@ import importlib
 import runpy
 from typing import NoReturn
 
-from aot_jax.start import prepare_process, run, told
+from aot_jax.start import prepare_process, reports_trouble, run
 
 
 def start(name: str) -> NoReturn:
     """Set up the process, import the command `name` of this folder, run it and exit with its code."""
     prepare_process()
-    with told():
+    with reports_trouble():
         command = importlib.import_module(f"aot_jax.commands.{name}")
     run(command.main)
 

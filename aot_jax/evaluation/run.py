@@ -85,8 +85,8 @@ def run_split(
 ) -> dict[str, Timing]:
     """Segment every video of a split and write palette PNGs to `output`/[split.folder/]VIDEO/FRAME.png.
 
-    Each device has its own thread and takes the next videos from a queue. After an error in a video no other begins,
-    and those under way go on to their end.
+    Each device has its own thread and takes the next videos from a queue. After an error no new video starts;
+    those under way are finished.
 
     Args:
         trackers: for each device the trackers of the videos that run on it at once.

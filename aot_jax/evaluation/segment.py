@@ -83,7 +83,7 @@ class VideoRun:
 
     Attributes:
         answer: of the frame passed to the tracker last; None when the video is over.
-        error: why it is over before its end, or None.
+        error: error that ended it early, or None.
         frames, seconds, all_seconds: see `Timing`.
         masks: number of the tracker's masks that are written.
     """
@@ -148,7 +148,7 @@ def segment(
 ) -> Iterator[tuple[Sequence, Timing]]:
     """Segment videos on one device, as many at once as there are trackers, and write palette PNGs.
 
-    After an error in a video those beside it go on to their end, but no other begins.
+    After an error no new video starts; those under way are finished.
 
     Args:
         trackers: `Tracker`s.

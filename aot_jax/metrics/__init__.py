@@ -254,9 +254,8 @@ def _near(
     difference of two cumulative counts along that row of the boundary.
     """
     (top, bottom), (left, right) = ((axis.min(), axis.max() + 1) for axis in boundary_points)
-    counts = np.zeros(
-        (bottom - top + 1, right - left + 1), np.int32
-    )  # the last row stays 0: rows outside are mapped to it
+    # The last row stays 0: rows outside are mapped to it.
+    counts = np.zeros((bottom - top + 1, right - left + 1), np.int32)
     np.cumsum(boundary[top:bottom, left:right], axis=1, out=counts[:-1, 1:])
     dy = np.arange(-radius, radius + 1)
     half = np.array([math.isqrt(radius**2 - d**2) for d in dy.tolist()])

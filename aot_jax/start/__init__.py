@@ -35,7 +35,7 @@ def run(main: Callable[[], int]) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    with told():
+    with reports_trouble():
         code = main()
     sys.exit(code)
 
@@ -55,7 +55,7 @@ def reports_errors(main: Callable[P, int]) -> Callable[P, int]:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def reports_trouble() -> Iterator[None]:
     """Turn an error of the machine (see `machine_trouble`) into one line and exit code 2."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Import TensorFlow without its greetings."""
+"""Import TensorFlow without the messages that it prints at start."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ import tempfile
 from types import ModuleType
 
 # Lines that TensorFlow prints on import, whatever its log level.
-GREETINGS = (
+MESSAGES = (
     "All log messages before absl::InitializeLog()",
     "oneDNN custom operations are on.",
     "This TensorFlow binary is optimized",
@@ -16,7 +16,7 @@ GREETINGS = (
 
 
 def load_tensorflow() -> ModuleType:
-    """Import TensorFlow without the lines in GREETINGS, which no setting turns off; its other output is kept.
+    """Import TensorFlow without the lines in MESSAGES, which no setting turns off; its other output is kept.
 
     Raises:
         ImportError: if it is not installed or fails to load.
@@ -31,4 +31,4 @@ def load_tensorflow() -> ModuleType:
         finally:
             os.dup2(stderr.fileno(), 2)
             said.seek(0)
-            stderr.writelines(line for line in said if not any(words.encode() in line for words in GREETINGS))
+            stderr.writelines(line for line in said if not any(words.encode() in line for words in MESSAGES))

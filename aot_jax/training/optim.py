@@ -102,7 +102,7 @@ def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransfor
     )
 
 
-def hold_still(params: Params, config: ConfigDict) -> Params:
+def stop_frozen(params: Params, config: ConfigDict) -> Params:
     """Stop gradients into frozen parameters, so that their backward pass is never computed."""
     still = frozen(params, config)
     return jax.tree.map(lambda x, fixed: jax.lax.stop_gradient(x) if fixed else x, params, still)

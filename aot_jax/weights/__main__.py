@@ -18,7 +18,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m aot_jax.weights",
-        description="Export a trained network to one .safetensors file, or show what such a file says of itself.",
+        description="Export a trained network to one .safetensors file, or show the description in one.",
         epilog="example: python -m aot_jax.weights export runs/aost --output aost.safetensors "
         "--data DAVIS --licence CC-BY-NC-4.0. Every command takes the file as --checkpoint",
     )
@@ -38,8 +38,8 @@ def make_parser() -> argparse.ArgumentParser:
     export.add_argument("--scores", type=Path, metavar="FILE", help="JSON of scores to keep with the weights")
     show = commands.add_parser(
         "show",
-        help="print what a file says of itself",
-        description="Print what a file says of itself, as JSON.",
+        help="print the description in a file",
+        description="Print the description in a file as JSON: config, data, licence, scores.",
         epilog="example: python -m aot_jax.weights show aost.safetensors",
     )
     show.add_argument("file", nargs="?", type=Path, default=SHIPPED, help="(default: the weights that ship)")

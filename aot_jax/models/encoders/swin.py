@@ -13,7 +13,7 @@ from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path,
 from aot_jax.typing import Array
 
 STAGES = ((2, 4), (2, 8), (18, 16))  # blocks, heads
-BLOCKS_OF_THE_WHOLE = 24  # blocks with the removed stage's two; drop path grows along all of them
+ALL_BLOCKS = 24  # blocks with the two of the removed stage; drop path grows along all of them
 EMBED = 128  # channels of the patch embedding
 WINDOW = 7  # side of a window, in cells
 SHIFT = 3  # shift of odd blocks, in cells
@@ -125,7 +125,7 @@ class SwinB(nn.Module):
             images
         )
         x = LayerNorm(dtype=self.dtype, name="patch_embed_norm")(x)
-        rates = self.drop_path * np.arange(BLOCKS_OF_THE_WHOLE) / (BLOCKS_OF_THE_WHOLE - 1)
+        rates = self.drop_path * np.arange(ALL_BLOCKS) / (ALL_BLOCKS - 1)
         rates[: STAGES[0][0]] = 0
         kept = draw_kept(keys, np.repeat(rates[:, None], 2, axis=1))
         outputs, block = [], 0
