@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, Dataset, Video, detect
 from aot_jax.start import reports_errors, run
-from data_pipeline.frames import Outcome, read_videos
+from data_pipeline.frames import ReadResult, read_videos
 from data_pipeline.sequences import object_pixels, why_left_out
 
 
@@ -82,7 +82,7 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
     return found
 
 
-def _read(video: Video, frames: Iterator[Outcome], kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
+def _read(video: Video, frames: Iterator[ReadResult], kind: str, bar: tqdm) -> tuple[list[dict[int, int]], list[str]]:
     """Return the pixels per id of each frame that preparation would store, and the problems of the others."""
     counts, problems = [], []
     missing: dict[str, list[str]] = {"frame(s) without a mask": [], "mask(s) without an image": []}

@@ -21,13 +21,13 @@ class EncodedFrame:
     objects: dict[int, int]  # pixels of each id, including 255 (void)
 
 
-Outcome = EncodedFrame | DataError | None
+ReadResult = EncodedFrame | DataError | None
 
 
 def read_videos(
     source: Dataset, tell: Callable[[str], None] = lambda _: None
-) -> Iterator[tuple[Video, Iterator[Outcome]]]:
-    """Yield each video with an outcome for each frame: the encoded frame, the error that excludes it, or None.
+) -> Iterator[tuple[Video, Iterator[ReadResult]]]:
+    """Yield each video with a result for each frame: the encoded frame, the error that excludes it, or None.
 
     None is a frame without a mask in a user's own videos, which is allowed. All masks of a group are interpreted
     together (`aot_jax.read_masks`).
@@ -58,7 +58,7 @@ def read_videos(
             yield video, _read_video(video, source.kind, masks)
 
 
-def _read_video(video: Video, kind: str, masks: Masks | DataError) -> Iterator[Outcome]:
+def _read_video(video: Video, kind: str, masks: Masks | DataError) -> Iterator[ReadResult]:
     size = None
     for pair in video.frames:
         if pair.mask is None and pair.image is not None and kind == "videos":

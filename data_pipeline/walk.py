@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, Dataset, Video
 from aot_jax.io.generated import Recipe, make_videos
-from data_pipeline.frames import EncodedFrame, Outcome, read_videos
+from data_pipeline.frames import EncodedFrame, ReadResult, read_videos
 from data_pipeline.masks import count_pixels, encode_ids
 
 
@@ -63,7 +63,7 @@ class Walk:
         if not self._videos:
             raise DataError(f"{what}: no frame with a mask found; try: python -m data_pipeline.check {what}")
 
-    def _checked(self, video: Video, frames: Iterator[Outcome]) -> Iterator[EncodedFrame | None]:
+    def _checked(self, video: Video, frames: Iterator[ReadResult]) -> Iterator[EncodedFrame | None]:
         """Yield a video's frames; None for one that is not stored."""
         for pair, frame in zip(video.frames, frames, strict=True):
             if not isinstance(frame, DataError):
