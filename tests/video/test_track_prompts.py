@@ -242,3 +242,14 @@ def test_a_rate_is_for_images(tmp_path):
     path, warnings = clips.write_clip(tmp_path / "a.mp4", 3), []
     assert open_source([path], rate=5, warn=warnings.append).rate == 24
     assert warnings == [f"{path}: states its own frame rate; the one given is for images, and not used"]
+
+
+def test_an_object_that_others_cover_is_told(tmp_path):
+    for name, width in (("object_1.png", 8), ("object_2.png", 16)):
+        drawn = np.zeros(SIZE, np.uint8)
+        drawn[4:12, :width] = 255
+        Image.fromarray(drawn).save(tmp_path / name)
+    notes: list[str] = []
+    prompts = read_prompts(Video(), [str(tmp_path / "object_*.png")], warn=notes.append)
+    assert prompts.ids == (2,)
+    assert notes[-1] == "objects [1] are not tracked: their masks are empty, or those of other objects cover them"

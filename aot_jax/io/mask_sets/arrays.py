@@ -13,6 +13,8 @@ from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_va
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import Size
 
+SUM_TOLERANCE = 0.01  # largest deviation from 1 of the sum of a pixel's probabilities, which may have 16 bits
+
 
 def array_entries(path: Path, count: int | None, size: Size | None, notes: list[str]) -> list[Entry]:
     """Return the masks in a .npy file, or an .npz of one array: one mask, or one for each of the `count` frames.
@@ -96,6 +98,9 @@ def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size |
         raise MaskError(
             f"{path}: {len(array)} layers that are neither one object each nor one frame each{of}; give (height, width)"
         )
+    if _starts_with_background(array):
+        notes.append(f"{path}: its {len(array)} layers add up to 1: background, then objects 1 to {len(array) - 1}")
+        return [Entry(str(path), path.stem, lambda: Stored(array.argmax(0).astype(np.int32), "ids"))]
     notes.append(f"{path}: its {len(array)} layers are taken for objects 1 to {len(array)}, the last on top")
 
     def load() -> Stored:
@@ -105,6 +110,20 @@ def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size |
         return Stored(labels, "ids")
 
     return [Entry(str(path), path.stem, load)]
+
+
+def _starts_with_background(layers: np.ndarray) -> bool:
+    """Tell whether layers are one-hot or probabilities of which the first, on most of the border, is background."""
+    full = 1 if layers.dtype.kind in "bf" else int(layers.max())
+    if (
+        len(layers) < 2
+        or not full
+        or not (np.abs(layers.sum(0, dtype=np.float64) - full) <= SUM_TOLERANCE * full).all()
+    ):
+        return False
+    first = layers.argmax(0) == 0
+    border = np.concatenate([first[0], first[-1], first[:, 0], first[:, -1]])
+    return bool(border.mean() > 0.5)
 
 
 def _entries_of_frames(path: Path, layers: Sequence[Stored] | np.ndarray, notes: list[str]) -> list[Entry]:
