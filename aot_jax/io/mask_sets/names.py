@@ -9,6 +9,7 @@ from typing import Protocol
 from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
+MOST_FRAMES = 10**6  # largest plausible frame number; a date is larger
 PADDED = 4  # fewest digits of a number that is a frame number, whatever surrounds it
 FRAME_WORDS = {"frame", "frames", "img", "image", "f", "fr", "frm"}
 MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|gt|annotations?)(?![a-z])[ _.-]*")
@@ -145,11 +146,10 @@ def _named(entry: Entry, frames: Frames) -> int | None:
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
     """Shift numbers 1 .. n of n frames to start from 0, and note numbers that are not padded as in `Frames.label`."""
-    if frames.expected and min(found) == 1 and max(found) == frames.expected:
+    count = frame_count(frames) if min(found) == 1 else None
+    if count and max(found) == count:
         found = [index - 1 for index in found]
-        return found, [
-            f"{entries[0].name}: masks are numbered from 1 to {frames.expected}: this one is put on frame {found[0]}"
-        ]
+        return found, [f"{entries[0].name}: masks are numbered from 1 to {count}: this one is put on frame {found[0]}"]
     odd = [(entry, i) for entry, i in zip(entries, found, strict=True) if entry.stem != frames.label(i)]
     odd = [(entry, i) for entry, i in odd if frames.index_of(entry.stem) == i and entry.stem.isdecimal()]
     if odd and odd[0][1]:
@@ -261,4 +261,12 @@ def _unnamed(entry: Entry, frames: Frames) -> MaskError:
 
 def _far_out(index: int, frames: Frames) -> bool:
     """Tell whether a frame number is impossible, even if the stated number of frames is wrong."""
-    return index > 10**6 if frames.expected is None else index > 2 * frames.expected + 100
+    if index > MOST_FRAMES or frames.expected is None:
+        return index > MOST_FRAMES
+    return index > 2 * frames.expected + 100 and index >= (frame_count(frames) or 0)
+
+
+def frame_count(frames: Frames | None) -> int | None:
+    """Return the number of frames, counted in a video file, whose header may state another; None if it is not known."""
+    counted: Callable[[], int] | None = getattr(frames, "count_frames", None)
+    return counted() if counted else frames and frames.expected
