@@ -269,4 +269,6 @@ def _far_out(index: int, frames: Frames) -> bool:
 def frame_count(frames: Frames | None) -> int | None:
     """Return the number of frames, counted in a video file, whose header may state another; None if it is not known."""
     counted: Callable[[], int] | None = getattr(frames, "count_frames", None)
-    return counted() if counted else frames and frames.expected
+    if counted:
+        return counted()
+    return frames.expected if frames else None
