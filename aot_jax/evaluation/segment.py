@@ -36,7 +36,12 @@ class GivenMasks:
         self._binary = binary
         numbers = {frame.stem: t for t, frame in enumerate(sequence.frames)}
         files = {stem: sequence.masks[stem] for stem in numbers if stem in sequence.masks}
-        self._masks = read_masks(files, void=VOID if binary else 0, keep_going=True)
+        void = VOID if binary else 0
+        self._masks = read_masks(files, void=void, keep_going=True)
+        if sequence.annotated and not self._masks.certain:  # scores decide what values mean from all masks
+            more = {stem: sequence.annotated[stem] for stem in numbers if stem in sequence.annotated}
+            self._masks = read_masks(more, void=void, keep_going=True)
+        self._given = files.keys()
         self._left = len(files)
         self._starts = {i: numbers[thing.frames[0]] for i, thing in sequence.objects.items()}
         self.known: set[int] = set()
@@ -48,7 +53,7 @@ class GivenMasks:
             MaskError: a mask cannot be read, or no mask has an object (raised at the last one).
         """
         objects, stem = self._sequence.objects, self._sequence.frames[t].stem
-        if stem not in self._masks or (objects and self.known >= objects.keys()):
+        if stem not in self._given or (objects and self.known >= objects.keys()):
             return None
         self._left -= 1
         mask = binarise(self._masks[stem]) if self._binary else self._masks[stem]

@@ -24,6 +24,7 @@ class Sequence:
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: taken from the masks
     wanted: tuple[str, ...] = ()  # stems of the frames that the benchmark evaluates; empty: all
     notes: tuple[str, ...] = ()  # guesses made about its files, one line each
+    annotated: Mapping[str, Path] = field(default_factory=dict)  # all masks by frame stem, if more than those given
 
     @property
     def first_mask(self) -> Path:
@@ -140,7 +141,7 @@ def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -
     frames = tuple(pair.image for pair in video.frames if pair.image is not None)
     listed = {stem for thing in video.objects.values() for stem in thing.frames}
     wanted = () if all_wanted else tuple(pair.name for pair in video.frames if pair.name in listed)
-    given = {pair.name: pair.mask for pair in video.frames if pair.mask is not None}
+    annotated = given = {pair.name: pair.mask for pair in video.frames if pair.mask is not None}
     if video.objects:
         given = {stem: path for stem, path in given.items() if stem in listed}
     if first_only:
@@ -157,4 +158,4 @@ def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -
                 f"{video.masks / thing.frames[0]}.png: no such mask, but object {i} of {video.name} first appears "
                 "there; unpack the set again"
             )
-    return Sequence(video.name, frames, given, video.objects, wanted, video.notes)
+    return Sequence(video.name, frames, given, video.objects, wanted, video.notes, annotated)

@@ -59,7 +59,7 @@ def list_frames(
     endings = FRAME_SUFFIXES if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():
         raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
-    images = [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
+    images = [path for path in _visible(folder) if path.suffix.lower() in endings and not path.is_dir()]
     if not images:
         raise FrameError(f"{folder}: no {' '.join(endings)} image in it{what_is_in(folder)}")
     return order_frames(images) if suffixes else take_frames(images, warn)

@@ -170,7 +170,7 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
 
 def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     """List the images of a folder; refuse a folder with a video, an animation or a stack."""
-    there = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    there = [path for path in folder.iterdir() if not (path.is_dir() or path.name.startswith("."))]
     images = [path for path in there if path.suffix.lower() in FRAME_SUFFIXES and path.absolute() not in no_frames]
     videos = sorted(path for path in there if path.suffix.lower() in VIDEO_SUFFIXES)
     videos = videos or [path for path in images[:2] if len(images) < 3 and pictures_in(path) > 1]

@@ -19,6 +19,7 @@ from aot_jax.io.frames import MAX_PIXELS, FrameError
 from aot_jax.io.names import NumberedFrames, video_name
 from aot_jax.io.video_stream import (
     average_rate,
+    count_packets,
     display_matrix,
     exact,
     frame_time,
@@ -65,6 +66,7 @@ class VideoReader(NumberedFrames):
         self._warn = warn
         self._warned: set[str] = set()
         self._buffer = buffer
+        self._packets: int | None = None  # number of packets, once counted
         self._lost: list[str] = []  # why packets could not be decoded in the last pass
         if not self.path.is_file():
             raise FrameError(f"{path}: no such file; check the path")
@@ -96,6 +98,12 @@ class VideoReader(NumberedFrames):
         self.size: Size = self._coded[::-1] if lying else self._coded  # (h, w) of upright frames
         if lying:
             self.pixel_aspect = 1 / self.pixel_aspect
+
+    def count_frames(self) -> int:
+        """Return the number of frames, by reading the file; what its header states may be wrong."""
+        if self.count is None and self._packets is None:
+            self._packets = count_packets(self.path)
+        return self.count or self._packets or 0
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on."""

@@ -136,6 +136,15 @@ def last_end(path: str | Path) -> Fraction:
     return end
 
 
+def count_packets(path: str | Path) -> int:
+    """Count the packets of frames that are shown, without decoding: the number of frames, unless some are broken."""
+    count = 0
+    with open_video(path) as container, contextlib.suppress(av.FFmpegError):
+        for packet in container.demux(video_stream(container)):
+            count += bool(packet.size) and not packet.is_discard
+    return count
+
+
 def frame_time(frame: av.VideoFrame) -> Fraction | None:
     """Return the presentation time of a frame in the file, in seconds; None if it has none."""
     return None if frame.pts is None or frame.time_base is None else frame.pts * exact(frame.time_base)

@@ -66,9 +66,12 @@ def read_prompts(
     found = read_masks(list(masks), source, frame=frame)
     for note in found.notes:
         warn(note)
-    return _checked(
+    prompts = _checked(
         {source.index_of(name) or 0: (found.file_of(name), partial(found.__getitem__, name)) for name in found}, warn
     )
+    if lost := sorted(set(found.ids) - set(prompts.ids)):
+        warn(f"objects {lost} are not tracked: their masks are empty, or those of other objects cover them")
+    return prompts
 
 
 def draw_boxes(boxes: Sequence[str], size: Size, warn: Callable[[str], None] = lambda _: None) -> np.ndarray:

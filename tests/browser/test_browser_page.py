@@ -227,12 +227,12 @@ def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_pa
     """Write docs/browser.png anew where AOT_JAX_PICTURES is set."""
     example = ROOT / "examples"
     command = Command(tmp_path, str(example / "clip.mp4"), "--mask", str(example / "clip.png"), *NETWORK)
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = browser.new_page(viewport={"width": 1280, "height": 860})
     page.goto(command.address)
     until(page, "document.querySelectorAll('#objects li').length === 2")
-    page.fill("#objects input[data-id='1']", "chair")
+    page.fill("#objects input[data-id='1']", "man")
     page.press("#objects input[data-id='1']", "Enter")
-    page.fill("#objects input[data-id='2']", "its reflection")
+    page.fill("#objects input[data-id='2']", "bin")
     page.press("#objects input[data-id='2']", "Enter")
     page.wait_for_timeout(1000)
     picture = ROOT / "docs" / "browser.png" if os.environ.get("AOT_JAX_PICTURES") else tmp_path / "page.png"
@@ -240,5 +240,5 @@ def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_pa
     page.close()
     assert command.stop() in (0, 130)
     shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
-    blue = (shown[..., 2] > 120) & (shown[..., 2] - shown[..., 0] > 40)  # the tint of the first object
+    blue = shown[..., 2] - shown[..., 0] > 40  # the tint of the first object, rare in the clip itself
     assert blue[:, 150:1000].sum() > 5000

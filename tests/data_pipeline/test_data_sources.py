@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from aot_jax.io.datasets import DataError
+from data_pipeline import sources
 from data_pipeline.pipeline import make_batches, thread_batches
 from data_pipeline.prepare import prepare
 from data_pipeline.samples import Samples, describe
@@ -149,3 +150,13 @@ def test_a_corrupt_record_stops_with_its_name_or_is_skipped(make_config, raw, tm
     assert skipping.files[0].parents[3] != folder
     skipping.files[0].write_bytes(content)
     assert len(take(make_batches(data, seed=0, batch_size=2), 30)) == 30
+
+
+def test_the_former_place_of_data_sets_lists_frames_in_the_order_of_tracking(tmp_path):
+    for number in (1, 2, 10):
+        for part, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
+            path = tmp_path / part / "clip" / f"{number}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ones((8, 8), np.uint8)).save(path)
+    (video,) = sources.own_videos(tmp_path).videos
+    assert [frame.name for frame in video.frames] == ["1", "2", "10"]

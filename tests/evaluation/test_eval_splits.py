@@ -10,13 +10,14 @@ import tiny
 from miniature import COUNTS, IDS, SIZES, Miniature, Oracle, patch_command
 from PIL import Image
 
-from aot_jax import Tracker
+from aot_jax import Tracker, read_masks
 from aot_jax.commands import eval as command
 from aot_jax.evaluation.run import run_split
+from aot_jax.evaluation.segment import GivenMasks
 from aot_jax.evaluation.splits import SPLITS, load_split
 from aot_jax.io import generated
-from aot_jax.io.frames import read_frame
-from aot_jax.io.masks import DAVIS_PALETTE, binarise, read_mask, write_mask
+from aot_jax.io.frames import read_frame, write_jpeg
+from aot_jax.io.masks import DAVIS_PALETTE, MaskError, binarise, read_mask, write_mask
 
 DAVIS_FILES = [
     *("late/00000.png", "late/00001.png", "late/00002.png", "late/00003.png", "late/00004.png", "late/00005.png"),
@@ -282,3 +283,26 @@ def test_every_split_is_run_here():
     here = {"davis16", "davis17", "davis17_testdev", "folder", "youtubevos18", "youtubevos19", "generated"}
     layouts = {"mose", "lvos_v1", "lvos_v2", "vost"}  # in test_eval_layouts.py
     assert {*SPLITS} == here | layouts
+
+
+def test_later_masks_decide_what_the_first_means_as_in_scores(tmp_path):
+    ids = [tiny.mask(24, 32, own) for own in ((2,), (1, 2), (1, 2))]
+    ways = {"grey": np.array([0, 128, 255], np.uint8), "ids": np.array([0, 1, 255], np.uint8)}
+    ways["colour"] = np.array([[0, 0, 0], [250, 50, 50], [128, 0, 0]], np.uint8)  # the second is the palette's 1
+    for way, values in ways.items():
+        for t, own in enumerate(ids):
+            write_jpeg(tmp_path / f"JPEGImages/480p/{way}/{t:05d}.jpg", np.full((24, 32, 3), 90, np.uint8))
+            path = tmp_path / f"Annotations/480p/{way}/{t:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values[own]).save(path)
+    (tmp_path / "ImageSets/2017").mkdir(parents=True)
+    (tmp_path / "ImageSets/2017/val.txt").write_text("\n".join(ways))
+    for sequence in load_split("davis17", tmp_path).sequences:
+        given = GivenMasks(sequence, binary=False)
+        truth = read_masks(tmp_path / "Annotations/480p" / sequence.name)
+        if sequence.name == "ids":  # 255 is void beside ids: there is no object in the first frame
+            with pytest.raises(MaskError, match=r"00000\.png: the first mask has no object"):
+                given.at(0)
+        else:
+            np.testing.assert_array_equal(given.at(0), truth["00000"])
+        assert given.at(1) is None  # only the first mask is given

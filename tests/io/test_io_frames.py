@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aot_jax.io.frames import MAX_PIXELS, FrameError, list_frames, read_frame
+from aot_jax.io.frames import MAX_PIXELS, FrameError, list_frames, read_frame, write_jpeg
 
 
 def touch(folder, *names):
@@ -172,3 +172,12 @@ def test_any_bytes_give_a_frame_or_a_frame_error(tmp_path_factory, kind, changes
     else:
         assert frame.ndim == 3
         assert frame.dtype == np.uint8
+
+
+def test_a_link_to_a_missing_image_is_not_passed_over(tmp_path):
+    for name in ("0.jpg", "2.jpg"):
+        write_jpeg(tmp_path / name, np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "1.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    assert [path.name for path in list_frames(tmp_path)] == ["0.jpg", "1.jpg", "2.jpg"]
+    with pytest.raises(FrameError, match=r"1\.jpg: no such file"):
+        read_frame(tmp_path / "1.jpg")

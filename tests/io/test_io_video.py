@@ -172,6 +172,7 @@ def test_what_a_file_states_is_a_hint(tmp_path, kind):
     assert reader.count is None
     if kind in ("fragments.mp4", "trimmed.mp4", "late.mkv", "variable.mkv"):
         assert reader.expected != shown  # the case must have a wrong hint
+    assert reader.count_frames() == shown
     assert numbers(reader.frames()) == list(range(36 - shown, 36))
     assert (warnings, reader.count, reader.expected) == ([], shown, shown)
 

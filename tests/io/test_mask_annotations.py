@@ -189,7 +189,10 @@ def polygon(*points):
         ("{}", "neither COCO's JSON"),
         ("[1]", "neither COCO's JSON"),
         (json.dumps({"images": [], "annotations": []}), "holds no annotated image"),
-        (json.dumps({"images": [{"id": 0}], "annotations": [note_of(0)]}), "cannot be read as annotations"),
+        (
+            json.dumps({"images": [{"id": 0, "height": "x", "width": 1}], "annotations": [note_of(0)]}),
+            "cannot be read as annotations",
+        ),
         (json.dumps(labelme(shape("a", CORNERS), size=(10**9, 10**9))), "empty or more than"),
         (json.dumps(labelme(shape("a", [[float("nan"), 1], [2, 3], [4, 5]]))), "cannot be drawn"),
         (json.dumps(labelme(shape("a", [[float("inf"), 1], [2, 3], [4, 5]]))), "cannot be drawn"),
@@ -221,3 +224,42 @@ def test_runs_of_other_lengths_are_refused():
     for counts in ([1, 2], [7, -1], ["6"], [6.0], "0"):
         with pytest.raises(ValueError, match="run lengths"):
             decode_runs(counts, (2, 3))
+
+
+def test_objects_that_others_cover_are_told(tmp_path, frames):
+    whole = [0, 0, SIZE[1], 0, SIZE[1], SIZE[0], 0, SIZE[0]]
+    path = dump(tmp_path / "a.json", coco(["a.jpg"], [note_of(0), note_of(0, 4, [whole])]))
+    found, masks = one(path, frames)
+    assert (found == 2).all()
+    assert f"{path}: a.jpg: objects overlap: the one drawn last is on top" in masks.notes
+    assert f"{path}: a.jpg: object 1, cat, has no pixel: it has no area in the image, or others cover it" in masks.notes
+    path = dump(tmp_path / "a.json", coco(["a.jpg"], [note_of(0, 4, [whole]), note_of(0)]))
+    assert not any("has no pixel" in note for note in one(path, frames)[1].notes)
+
+
+def test_tracks_may_have_names_and_images_no_size(tmp_path, frames):
+    data = coco(
+        ["00001.jpg", "00002.jpg"], [note_of(0, track_id="b"), note_of(0, track_id="a"), note_of(1, track_id="a")]
+    )
+    for image in data["images"]:
+        del image["height"]
+    masks = read_masks(dump(tmp_path / "a.json", data), frames)
+    assert masks.ids == (2,)  # the first lies under the second
+    assert (masks[2][BOX] == 2).all()
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+def test_rectangles_of_four_corners(tmp_path, frames, kind):
+    found, _ = one(dump(tmp_path / "a.json", labelme(shape("dog", CORNERS, kind))), frames)
+    assert (found[BOX] == 1).all()
+    assert found.sum() == 600
+
+
+def test_json_in_utf_16_and_texts_that_are_not_utf_8(tmp_path, frames):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(labelme(shape("dög", CORNERS)), ensure_ascii=False), encoding="utf-16")
+    assert (one(path, frames)[0][BOX] == 1).all()
+    (tmp_path / "00001.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n" * 99, encoding="utf-16")
+    with pytest.raises(MaskError, match=r"00001\.txt: cannot be read .*; save it as UTF-8$") as error:
+        read_masks(tmp_path / "00001.txt", frames)
+    assert len(str(error.value)) < 300

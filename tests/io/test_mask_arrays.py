@@ -126,3 +126,27 @@ def test_an_animation_of_masks(tmp_path, frames, kind):
     pictures[0].save(path, save_all=True, append_images=pictures[1:2], duration=100, **options)
     with pytest.raises(MaskError, match=r"holds 2 pictures in colour, and the video has 4 frames"):
         read_masks(path, frames)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("kind", ["bool", "0/255", "one-hot floats", "softmax"])
+def test_layers_that_add_up_to_1_begin_with_background(tmp_path, frames, kind, last):
+    labels = boxes(1, 2)
+    layers = np.stack([labels == i for i in range(3)], axis=-1 if last else 0)
+    array = {
+        "bool": layers,
+        "0/255": layers.astype(np.uint16) * 255,
+        "one-hot floats": layers.astype(np.float32),
+        "softmax": np.where(layers, 0.4, 0.3).astype(np.float16),
+    }[kind]
+    np.save(tmp_path / "m.npy", array)
+    found, masks = one(tmp_path / "m.npy", frames)
+    np.testing.assert_array_equal(found, labels)
+    assert "its 3 layers add up to 1: background, then objects 1 to 2" in masks.notes[0]
+
+
+def test_objects_that_fill_the_image_are_no_background(tmp_path, frames):
+    left = np.zeros(boxes().shape, bool)
+    left[:, :32] = True
+    np.save(tmp_path / "m.npy", np.stack([left, ~left]))
+    np.testing.assert_array_equal(one(tmp_path / "m.npy", frames)[0], np.where(left, 1, 2))

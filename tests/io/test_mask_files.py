@@ -31,7 +31,8 @@ def test_one_file_an_object(tmp_path, frames):
         np.testing.assert_array_equal(found, boxes(7, 2))
         assert masks.ids == (2, 7)
         assert (
-            "2 masks are taken for one object each, on frame 0: object_2.png is 2, object_7.png is 7" in masks.notes[0]
+            "2 masks are taken for one object each, on frame 0, the last on top: object_2.png is 2, object_7.png is 7"
+            in masks.notes[0]
         )
     (folder / "object_2.png").rename(folder / "dog.png")
     (folder / "object_7.png").rename(folder / "cat.png")
@@ -114,3 +115,30 @@ def test_a_layer_that_is_thin_all_over_has_no_soft_edges(tmp_path):
     found, masks = one(tmp_path / "m.png")
     np.testing.assert_array_equal(found, boxes(1, 2))
     assert not any("alpha" in note for note in masks.notes)
+
+
+@pytest.mark.parametrize("names", [("00002_cat", "00002_dog"), ("frame_000002_obj1", "frame_000002_obj2")])
+def test_objects_with_one_frame_number_are_on_that_frame(tmp_path, frames, names):
+    for name, labels in zip(names, (boxes(1), boxes(0, 1)), strict=True):
+        Image.fromarray((labels * 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    masks = read_masks([tmp_path / f"{name}.png" for name in names], frames)
+    assert list(masks) == ["00002"]
+    np.testing.assert_array_equal(masks[2], boxes(1, 2))
+    assert "one object each, on frame 2, the last on top" in masks.notes[0]
+
+
+@pytest.mark.parametrize("name", ["{}.png", "{:05d}.png", "frame_{:04d}.png"])
+def test_masks_numbered_from_1_belong_to_frames_named_from_0(tmp_path, frames, name):
+    for t in range(4):
+        write_mask(tmp_path / "masks" / name.format(t + 1), boxes(1 + t, 7))
+    masks = read_masks(tmp_path / "masks", frames)
+    assert list(masks) == ["00000", "00001", "00002", "00003"]
+    np.testing.assert_array_equal(masks[3], boxes(4, 7))
+    assert "masks are numbered from 1 to 4: this one is put on frame 0" in masks.notes[0]
+
+
+def test_a_number_that_no_frame_has_is_named(tmp_path, frames):
+    for number in (1, 2, 9):
+        write_mask(tmp_path / "masks" / f"{number:05d}.png", boxes(1, 2))
+    with pytest.raises(MaskError, match=r"00009\.png: of several masks each is named like its frame"):
+        read_masks(tmp_path / "masks", frames)

@@ -242,3 +242,28 @@ def test_a_rate_is_for_images(tmp_path):
     path, warnings = clips.write_clip(tmp_path / "a.mp4", 3), []
     assert open_source([path], rate=5, warn=warnings.append).rate == 24
     assert warnings == [f"{path}: states its own frame rate; the one given is for images, and not used"]
+
+
+def test_an_object_that_others_cover_is_told(tmp_path):
+    for name, width in (("object_1.png", 8), ("object_2.png", 16)):
+        drawn = np.zeros(SIZE, np.uint8)
+        drawn[4:12, :width] = 255
+        Image.fromarray(drawn).save(tmp_path / name)
+    notes: list[str] = []
+    prompts = read_prompts(Video(), [str(tmp_path / "object_*.png")], warn=notes.append)
+    assert prompts.ids == (2,)
+    assert notes[-1] == "objects [1] are not tracked: their masks are empty, or those of other objects cover them"
+
+
+def test_masks_of_frames_that_the_file_does_not_count(tmp_path):
+    path = clips.write_clip(tmp_path / "a.mp4", 160, SIZE, container={"movflags": "frag_keyframe"})
+    stated = open_source([path]).expected
+    assert 1 < stated < 9
+    ids = np.stack([tiny.mask(*SIZE, (1 + t % 2,)) for t in range(160)])
+    np.save(tmp_path / "all.npy", ids)
+    late = save(tmp_path, "00159.png")
+    several = [save(tmp_path / "several", f"{number:05d}.png") for number in (1, stated)]
+    for given, frames in (([late], [159]), ([str(tmp_path / "all.npy")], [*range(160)]), (several, [1, stated])):
+        prompts = read_prompts(open_source([path]), given)
+        assert (prompts.first, prompts.last) == (frames[0], frames[-1])
+    assert read_prompts(open_source([path]), [save(tmp_path, "IMG_1234.png")]).first == 0

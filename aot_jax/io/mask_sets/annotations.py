@@ -42,17 +42,19 @@ def read_drawings(paths: Sequence[Path], frames: Frames | None, notes: list[str]
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise MaskError(f"{path}: is larger than {MAX_BYTES} bytes; give a file of this video alone")
-            text = path.read_text(encoding="utf-8-sig")
+            data = path.read_bytes()
             if path in texts:
-                drawings.append(_yolo(text, path, len(texts) > 1))
-            else:
-                drawings += _from_json(json.loads(text), path, frames, notes)
+                drawings.append(_yolo(data.decode("utf-8-sig"), path, len(texts) > 1))
+            else:  # JSON may be in UTF-16 too
+                drawings += _from_json(json.loads(data), path, frames, notes)
         except FileNotFoundError:
             raise MaskError(f"{path}: no such file; check the path") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, MaskError):
                 raise
-            raise MaskError(f"{path}: cannot be read as annotations ({error!r}); export it again") from None
+            remedy = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "export it again"
+            reason = f"{type(error).__name__}: {error}"
+            raise MaskError(f"{path}: cannot be read as annotations ({reason}); {remedy}") from None
     if sum(len(drawing.shapes) for drawing in drawings) > MAX_SHAPES:
         raise MaskError(f"{paths[0]}: holds more than {MAX_SHAPES} shapes; give a file of this video alone")
     return drawings
@@ -100,7 +102,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
 
 def _polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
     """Return the corners (n, 2) x, y of a shape; None if it has no area."""
-    if kind == "polygon" and len(points) > 2:
+    if kind in ("polygon", "rectangle", "rotation") and len(points) > 2:  # of four corners in X-AnyLabeling
         return points
     if kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points

@@ -8,14 +8,16 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors, open_image, upright
-from aot_jax.io.mask_sets.names import Entry
+from aot_jax.io.mask_sets.names import Entry, Frames, frame_count
 from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_values
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import Size
 
+SUM_TOLERANCE = 0.01  # largest deviation from 1 of the sum of a pixel's probabilities, which may have 16 bits
 
-def array_entries(path: Path, count: int | None, size: Size | None, notes: list[str]) -> list[Entry]:
-    """Return the masks in a .npy file, or an .npz of one array: one mask, or one for each of the `count` frames.
+
+def array_entries(path: Path, frames: Frames | None, size: Size | None, notes: list[str]) -> list[Entry]:
+    """Return the masks in a .npy file, or an .npz of one array: one mask, or one for each frame.
 
     Raises:
         MaskError: the file cannot be read, holds Python objects, or the array is not of a known shape.
@@ -30,10 +32,10 @@ def array_entries(path: Path, count: int | None, size: Size | None, notes: list[
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         if array.dtype.kind not in "biuf":
             raise MaskError(f"{path}: holds values of type {array.dtype}; masks are integers or booleans")
-        return layer_entries(path, array, count, size, notes)
+        return layer_entries(path, array, frames, size, notes)
 
 
-def stack_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry]:
+def stack_entries(path: Path, frames: Frames | None, notes: list[str]) -> list[Entry]:
     """Return the masks in an image file, which may be a stack or an animation.
 
     Raises:
@@ -53,21 +55,24 @@ def stack_entries(path: Path, count: int | None, notes: list[str]) -> list[Entry
             pages.append(stored_values(upright(image.copy()), head, path))
     if len({page.size for page in pages}) > 1:
         raise MaskError(f"{path}: its {number} pictures are not of one size; split it")
+    count = frame_count(frames)
     if number == count:
         return _entries_of_frames(path, pages, notes)
     if any(page.kind == "colour" for page in pages):
         of = f", and the video has {count} frames" if count else ""
         raise MaskError(f"{path}: holds {number} pictures in colour{of}; split it, or give one for each frame")
-    return layer_entries(path, np.stack([page.values for page in pages]), count, None, notes)
+    return layer_entries(path, np.stack([page.values for page in pages]), frames, None, notes)
 
 
-def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size | None, notes: list[str]) -> list[Entry]:
+def layer_entries(
+    path: Path, array: np.ndarray, frames: Frames | None, size: Size | None, notes: list[str]
+) -> list[Entry]:
     """Return the masks of an array.
 
     Args:
         path: its file, for messages.
         array: (h, w); (layers, h, w) or (h, w, layers) with a layer for each frame or object; (h, w, 3 or 4) colours.
-        count: number of frames, if known.
+        frames: frames of the video, if known.
         size: (h, w) of the frames, if known.
         notes: list to which a line is added for each guess.
 
@@ -89,6 +94,7 @@ def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size |
         return [Entry(str(path), path.stem, lambda: Stored(_ids(array, path, notes), "ids"))]
     if array.ndim != 3 or not array.size or array[0].size > MAX_PIXELS:
         raise MaskError(f"{path}: is an array of shape {shape}; a mask is (height, width), or (objects, height, width)")
+    count = frame_count(frames)
     if len(array) == count:
         return _entries_of_frames(path, array, notes)
     if len(array) > 254 or (array.dtype.kind != "f" and any(np.unique(layer).size > 2 for layer in array)):
@@ -96,6 +102,9 @@ def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size |
         raise MaskError(
             f"{path}: {len(array)} layers that are neither one object each nor one frame each{of}; give (height, width)"
         )
+    if _starts_with_background(array):
+        notes.append(f"{path}: its {len(array)} layers add up to 1: background, then objects 1 to {len(array) - 1}")
+        return [Entry(str(path), path.stem, lambda: Stored(array.argmax(0).astype(np.int32), "ids"))]
     notes.append(f"{path}: its {len(array)} layers are taken for objects 1 to {len(array)}, the last on top")
 
     def load() -> Stored:
@@ -105,6 +114,20 @@ def layer_entries(path: Path, array: np.ndarray, count: int | None, size: Size |
         return Stored(labels, "ids")
 
     return [Entry(str(path), path.stem, load)]
+
+
+def _starts_with_background(layers: np.ndarray) -> bool:
+    """Tell whether layers are one-hot or probabilities of which the first, on most of the border, is background."""
+    full = 1 if layers.dtype.kind in "bf" else int(layers.max())
+    if (
+        len(layers) < 2
+        or not full
+        or not (np.abs(layers.sum(0, dtype=np.float64) - full) <= SUM_TOLERANCE * full).all()
+    ):
+        return False
+    first = layers.argmax(0) == 0
+    border = np.concatenate([first[0], first[-1], first[:, 0], first[:, -1]])
+    return bool(border.mean() > 0.5)
 
 
 def _entries_of_frames(path: Path, layers: Sequence[Stored] | np.ndarray, notes: list[str]) -> list[Entry]:

@@ -35,7 +35,7 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
     if len(chosen) < len(found):
         notes.append(f"{path}: {len(found) - len(chosen)} of its {len(found)} annotated images are no frames, not used")
     every = [annotation for number in chosen for annotation in found[number]]
-    tracked = bool(every) and all(isinstance(_track(annotation), int) for annotation in every)
+    tracked = bool(every) and all(isinstance(_track(annotation), int | str) for annotation in every)
     by_category = len(chosen) > 1 and not tracked
     if by_category:
         for number in chosen:
@@ -55,9 +55,11 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
             name += "" if annotation.get("segmentation") else " (a box)"
             track = _track(annotation) if tracked else None
             key = f"track {track}" if tracked else f"category {name}" if by_category else f"annotation {len(shapes)}"
-            shapes.append(Shape(key, name, partial(_draw, _outline(annotation)), track))
+            stated = track if isinstance(track, int) else None
+            shapes.append(Shape(key, name, partial(_draw, _outline(annotation)), stated))
         file = str(image.get("file_name", number))
-        size = (int(image["height"]), int(image["width"]))
+        height, width = image.get("height"), image.get("width")
+        size = (int(height), int(width)) if height and width else None
         drawings.append(Drawing(f"{path}: {file}", Path(file.replace("\\", "/")).stem, tuple(shapes), size))
     return drawings
 
@@ -131,7 +133,9 @@ def _draw(segmentation: Any, size: Size) -> np.ndarray:
             raise ValueError(f"its size is {segmentation.get('size')}, its image's {list(size)}")
         return decode_runs(segmentation.get("counts", ""), size)
     try:
-        polygons = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
-    except TypeError:
+        polygons = [np.array(polygon, np.float64) for polygon in segmentation]
+    except (TypeError, ValueError):
         raise ValueError("it is neither polygons nor run lengths") from None
-    return fill(polygons, size)
+    if any(not polygon.ndim or polygon.size % 2 for polygon in polygons):
+        raise ValueError("a polygon is a list of numbers x, y, x, y, ..., and a segmentation a list of polygons")
+    return fill([polygon.reshape(-1, 2) for polygon in polygons], size)

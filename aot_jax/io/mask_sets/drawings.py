@@ -48,6 +48,7 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
     ids: dict[str, int] = {}
     names: dict[int, str] = {}
     sizes: list[Size] = []
+    told: set[str] = set()
     stated = all(shape.id is not None and shape.id > 0 for drawing in drawings for shape in drawing.shapes)
     for drawing in drawings:
         of = drawing.size or size
@@ -67,12 +68,23 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
 
     def loader(drawing: Drawing, of: Size) -> Callable[[], Stored]:
         def load() -> Stored:
-            labels = np.zeros(of, np.int32)
+            labels, overlap = np.zeros(of, np.int32), False
             for shape in drawing.shapes:
                 try:
-                    labels[shape.draw(of)] = ids[shape.key]
+                    inside = shape.draw(of)
+                    overlap = overlap or bool((inside & (labels != 0) & (labels != ids[shape.key])).any())
+                    labels[inside] = ids[shape.key]
                 except ValueError as error:
                     raise MaskError(f"{drawing.name}: a shape of {shape.name} cannot be drawn: {error}") from None
+            seen = set(np.unique(labels).tolist())
+            found = ["objects overlap: the one drawn last is on top"] if overlap else []
+            found += [
+                f"object {number}, {names[number]}, has no pixel: it has no area in the image, or others cover it"
+                for number in dict.fromkeys(ids[shape.key] for shape in drawing.shapes)
+                if number not in seen
+            ]
+            notes.extend(f"{drawing.name}: {text}" for text in found if text not in told)
+            told.update(found)
             return Stored(labels, "ids")
 
         return load

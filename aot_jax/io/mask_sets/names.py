@@ -9,6 +9,7 @@ from typing import Protocol
 from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
+MOST_FRAMES = 10**6  # largest plausible frame number; a date is larger
 PADDED = 4  # fewest digits of a number that is a frame number, whatever surrounds it
 FRAME_WORDS = {"frame", "frames", "img", "image", "f", "fr", "frm"}
 MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|gt|annotations?)(?![a-z])[ _.-]*")
@@ -73,13 +74,15 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
     if len(entries) == 1:
         return _single(entries[0], frames)
     numbers = _varying([entry.stem for entry in entries])
-    if numbers is not None and (_are_frame_numbers(entries, frames) or not all(map(is_single, entries))):
-        indices = [_index_of_number(number, frames) for number in numbers]
-        guess = f"{entries[0].name}: put on frame {indices[0]} by its number, and the others likewise (the first is 0)"
-        placed, more = _from_zero(entries, [index for index in indices if index is not None], frames)
-        return _by_frame(entries, placed, notes + (more or [guess]))
-    if exact.count(None) == len(exact) and all(map(is_single, entries)):
-        return _on_one(entries, 0, is_single, frames)
+    shared = _shared_frame(entries, frames)
+    single = all(map(is_single, entries))
+    if numbers is not None and (not single or (shared is None and _are_frame_numbers(entries, frames))):
+        found = _indices_of_numbers(entries, numbers, frames)
+        guess = f"{entries[0].name}: put on frame {found[0]} by its number, and the others likewise (the first is 0)"
+        found, more = _from_zero(entries, found, frames)
+        return _by_frame(entries, found, notes + (more or [guess]))
+    if exact.count(None) == len(exact) and single:
+        return _on_one(entries, shared or 0, is_single, frames)
     raise _unnamed(entries[exact.index(None)], frames)
 
 
@@ -127,7 +130,7 @@ def _on_one(
     ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
     listed = ", ".join(f"{Path(entry.name).name} is {i}" for i, entry in zip(ids[:8], entries, strict=False))
     more = f" and {len(entries) - 8} more" if len(entries) > 8 else ""
-    note = f"{len(entries)} masks are taken for one object each, on frame {index}: {listed}{more}"
+    note = f"{len(entries)} masks are taken for one object each, on frame {index}, the last on top: {listed}{more}"
     return Placed({index: [replace(entry, id=i) for i, entry in zip(ids, entries, strict=True)]}, (note,))
 
 
@@ -143,11 +146,10 @@ def _named(entry: Entry, frames: Frames) -> int | None:
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
     """Shift numbers 1 .. n of n frames to start from 0, and note numbers that are not padded as in `Frames.label`."""
-    if frames.expected and min(found) == 1 and max(found) == frames.expected:
+    count = frame_count(frames) if min(found) == 1 else None
+    if count and max(found) == count:
         found = [index - 1 for index in found]
-        return found, [
-            f"{entries[0].name}: masks are numbered from 1 to {frames.expected}: this one is put on frame {found[0]}"
-        ]
+        return found, [f"{entries[0].name}: masks are numbered from 1 to {count}: this one is put on frame {found[0]}"]
     odd = [(entry, i) for entry, i in zip(entries, found, strict=True) if entry.stem != frames.label(i)]
     odd = [(entry, i) for entry, i in odd if frames.index_of(entry.stem) == i and entry.stem.isdecimal()]
     if odd and odd[0][1]:
@@ -214,6 +216,31 @@ def _are_frame_numbers(entries: Sequence[Entry], frames: Frames) -> bool:
     return all(number is not None and number[1] for number in found)
 
 
+def _shared_frame(entries: Sequence[Entry], frames: Frames) -> int | None:
+    """Return the frame whose number all names hold, as in 00012_cat and 00012_dog; None if there is none."""
+    found = {number_in(entry.stem, frames.name) for entry in entries}
+    number = found.pop()
+    if found or number is None or not number[1]:
+        return None
+    index = _index_of_number(number[0], frames)
+    return None if index is None or _far_out(index, frames) else index
+
+
+def _indices_of_numbers(entries: Sequence[Entry], numbers: list[int], frames: Frames) -> list[int]:
+    """Return the frame of each number.
+
+    Raises:
+        MaskError: there is none, and the numbers are not those from 1 to the number of frames.
+    """
+    found = [_index_of_number(number, frames) for number in numbers]
+    indices = [index for index in found if index is not None]
+    if len(indices) == len(found):
+        return indices
+    if (min(numbers), max(numbers)) == (1, frames.expected):
+        return numbers
+    raise _unnamed(entries[found.index(None)], frames)
+
+
 def _index_of_number(number: int, frames: Frames) -> int | None:
     """Return the frame with this number in its image name, if image names have numbers; else the number itself."""
     paths = getattr(frames, "paths", None)
@@ -234,4 +261,14 @@ def _unnamed(entry: Entry, frames: Frames) -> MaskError:
 
 def _far_out(index: int, frames: Frames) -> bool:
     """Tell whether a frame number is impossible, even if the stated number of frames is wrong."""
-    return index > 10**6 if frames.expected is None else index > 2 * frames.expected + 100
+    if index > MOST_FRAMES or frames.expected is None:
+        return index > MOST_FRAMES
+    return index > 2 * frames.expected + 100 and index >= (frame_count(frames) or 0)
+
+
+def frame_count(frames: Frames | None) -> int | None:
+    """Return the number of frames, counted in a video file, whose header may state another; None if it is not known."""
+    counted: Callable[[], int] | None = getattr(frames, "count_frames", None)
+    if counted:
+        return counted()
+    return frames.expected if frames else None

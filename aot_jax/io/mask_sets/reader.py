@@ -14,7 +14,7 @@ from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
 from aot_jax.io.mask_sets.names import Entry, Frames, place
 from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
-from aot_jax.io.mask_sets.survey import SOFT, Survey, survey_mask
+from aot_jax.io.mask_sets.survey import DAVIS_CODES, SOFT, Survey, survey_mask
 from aot_jax.typing import Size
 
 Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -98,6 +98,15 @@ class Masks(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def certain(self) -> bool:
+        """Tell whether other masks cannot change what these mean: they have the DAVIS palette, and not white alone."""
+        surveys = self._surveys.values()
+        return all(
+            survey.kind == "palette" and all(DAVIS_CODES.get(code) == value for value, code in survey.colours.items())
+            for survey in surveys
+        ) and not any(survey.holds_white_alone() for survey in surveys)
 
     def file_of(self, frame: str | Path | int) -> str:
         """Return the name of a frame's mask for messages: its file, or the first of several."""
@@ -208,13 +217,12 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
     """Return the masks in all files; a file may hold masks of several frames."""
     drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
     entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
-    count = frames.expected if frames else None
     several = len({path.parent for path in paths}) > 1
     for path in paths:
         if path.suffix.lower() in (".npy", ".npz"):
-            entries += array_entries(path, count, size, notes)
+            entries += array_entries(path, frames, size, notes)
         elif path not in drawn and (len(paths) == 1 or path.suffix.lower() in (".tif", ".tiff")):
-            entries += stack_entries(path, count, notes)
+            entries += stack_entries(path, frames, notes)
         elif path not in drawn:
             entries.append(replace(_entry(path), folder=path.parent.name if several else ""))
     if not entries:
