@@ -77,7 +77,7 @@ class Stack(NumberedFrames):
                             f"{self.path}: picture {index} is {w}x{h}, but the first one is {width}x{height} (width x "
                             "height): split the file, and scale them to one size"
                         )
-                    yield Frame(index, time, pixels)
+                    yield Frame(index, time, pixels, _duration(image))
                 time += _duration(image) or 1 / self.rate
 
     def backward(self, end: int) -> Iterator[Frame]:

@@ -184,3 +184,16 @@ def test_predictions_with_other_ids_throughout_are_told(folders, capsys):
         write_mask(path, np.where(mask, mask + 100, 0))
     assert main(["--ground_truth", str(folders[0]), "--prediction", str(folders[1]), "--workers", "1"]) == 0
     assert "and none of its own is predicted: give predictions the same ids or colours" in capsys.readouterr().err
+
+
+def test_black_and_white_jpegs_are_scored_and_told(tmp_path):
+    labels = np.zeros((48, 64), np.uint8)
+    labels[8:32, 8:40] = 255
+    for t in range(4):
+        for part in ("truth", "found"):
+            (tmp_path / part / "cow").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(labels).save(tmp_path / part / "cow" / f"{t}.{'png' if part == 'truth' else 'JPG'}", "JPEG")
+    (tmp_path / "found" / "cover.jpg").write_bytes(b"")
+    scored = score_folders(tmp_path / "truth", tmp_path / "found", workers=1, progress=False)
+    assert scored.scores["cow"][1].J_mean == 1
+    assert any("edges are soft" in warning or "JPEG" in warning for warning in scored.warnings)

@@ -113,3 +113,12 @@ def test_masks_numbered_from_another_frame_than_the_images_are_told(tmp_path):
         "if they show the same, rename one",
     )
     assert late.notes == ()
+
+
+def test_jpegs_are_masks_where_there_is_no_other_image(tmp_path):
+    save(tmp_path, "clip", ["0.jpg", "1.jpg"], ["0.jpg", "1.JPG"])
+    assert [pair.mask.name for pair in datasets.own_videos(tmp_path).videos[0].frames] == ["0.jpg", "1.JPG"]
+    Image.new("L", (8, 8), 1).save(tmp_path / "Annotations" / "clip" / "0.png")
+    assert list(datasets.list_masks(tmp_path / "Annotations" / "clip")) == ["0"]
+    Image.new("L", (8, 8), 1).save(tmp_path / "Annotations" / "cover.jpg")
+    assert datasets.list_masks(tmp_path / "Annotations") == {}

@@ -175,6 +175,7 @@ def test_an_animation_or_a_stack_is_taken_whole(tmp_path, name, options):
 def test_pictures_of_an_animation_last_as_long_as_they_say(tmp_path):
     source = open_source([animate(tmp_path / "a.png", 3, duration=[100, 300, 50])])
     assert [float(frame.time) for frame in source.frames()] == [0, 0.1, 0.4]
+    assert [float(frame.duration) for frame in source.frames()] == [0.1, 0.3, 0.05]  # the overlay holds the last one
 
 
 def test_a_stack_of_a_microscope_keeps_its_upper_bits(tmp_path):

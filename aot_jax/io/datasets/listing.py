@@ -183,10 +183,12 @@ def numbering_hint(
 def list_masks(folder: Path) -> dict[str, Path]:
     """Return {frame name: mask file}, in frame order; empty if there are no masks.
 
+    JPEGs are masks only if there is no other image in the folder, and no subfolder.
+
     Raises:
         DataError: two files have the same frame name.
     """
-    return _files(folder, MASK_SUFFIXES)
+    return _files(folder, MASK_SUFFIXES) or ({} if list_folders(folder) else _files(folder, FRAME_SUFFIXES))
 
 
 def _files(
