@@ -4,7 +4,8 @@
       --config.encoder_weights=mobilenet_v2_imagenet.npz
     python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/pretrain_shipped
     python train.py --config configs/shipped.py:longer --config.data.root=DATA --config.init_from=runs/shipped
-    python -m aot_jax.weights export runs/shipped --output aot_jax/weights/aost.safetensors --data TEXT --licence TEXT
+    python train.py --config configs/shipped.py:real --config.data.root=DATA --config.init_from=runs/shipped_longer
+    python -m aot_jax.weights export runs/shipped_real --output FILE.safetensors --data TEXT --licence TEXT
 
 DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
 training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, for
@@ -13,7 +14,8 @@ eval.py, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, se
 The first stage is a short form of the paper's, on clips of still images. The second mixes real videos with moving clips
 (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving background, some
 of them twice, since the few real videos teach little about telling objects apart. The third, `longer`, goes on from the
-second with predicted masks in memory from early on, faster objects and more clips of real videos.
+second with predicted masks in memory from early on, faster objects and more clips of real videos. The last, `real`, is
+short: two thirds of its clips are from DAVIS, with their own colours.
 
 4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
 docs/weights.md describes what came out.
@@ -23,8 +25,8 @@ from aot_jax.configs import aost
 
 
 def get_config(stage=None):
-    config = aost.get_config(None if stage == "longer" else stage)
-    config.name = "pretrain_shipped" if stage == "pretrain" else "shipped_longer" if stage else "shipped"
+    config = aost.get_config(None if stage in ("longer", "real") else stage)
+    config.name = {None: "shipped", "pretrain": "pretrain_shipped"}.get(stage, f"shipped_{stage}")
     # Initial values with which identities are learned in a few thousand updates; see common.py.
     config.model.bank_gain = 4.0
     config.model.shortcut_gain = 0.03
@@ -71,4 +73,16 @@ def get_config(stage=None):
         config.train.auxiliary = 0.3
         config.train.hard_mining = 0.1
         config.train.predicted_masks = 0.25
+    if stage == "real":
+        config.data.datasets = (
+            ("static", 1, "static_240"),
+            ("davis16", 600, "davis_train_288"),
+            ("videos", 110, "videos_240"),
+        )
+        config.data.augmentation = "v1"
+        config.train.steps = 450
+        config.train.learning_rate = 1.5e-4
+        config.train.auxiliary = 0.01
+        config.train.hard_mining = 0.01
+        config.train.predicted_masks = 0.0
     return config
