@@ -186,6 +186,8 @@ def test_nothing_is_read_from_the_cache_inside_fresh_compilation():
     def compile_one(size):
         return jax.jit(lambda x: x * 3 + size)(np.zeros(7, np.float32))
 
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     compile_one(5)
     jax.monitoring.register_event_listener(listen)
     try:
@@ -199,3 +201,4 @@ def test_nothing_is_read_from_the_cache_inside_fresh_compilation():
         assert read
     finally:
         jax.monitoring.unregister_event_listener(listen)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)

@@ -135,7 +135,10 @@ def test_strips_of_depths_and_of_folders(checkpoint, video, tmp_path, monkeypatc
             "--masks: x is the title of two rows; write TITLE=DIR to tell them apart",
         ),
         (["strips", "VIDEO", "--mask", "MASK", "--times", "-1"], "--times -1: frames are numbered from 0"),
-        (["attention", "VIDEO", "--mask", "MASK", "--checkpoint", "RUN", "--depth", "3"], "aost: depth is 3, but"),
+        (
+            ["attention", "VIDEO", "--mask", "MASK", "--checkpoint", "RUN", "--depth", "3"],
+            "depth is 3, but this network runs at",
+        ),
         (
             ["attention", "VIDEO", "--mask", "EMPTY", "--checkpoint", "RUN"],
             "the first mask has no object, every pixel is 0",
