@@ -2,20 +2,21 @@
 
     python train.py --config configs/shipped.py:pretrain --config.data.root=DATA \
       --config.encoder_weights=mobilenet_v2_imagenet.npz
-    python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/pretrain_shipped
-    python train.py --config configs/shipped.py:longer --config.data.root=DATA --config.init_from=runs/shipped
-    python train.py --config configs/shipped.py:real --config.data.root=DATA --config.init_from=runs/shipped_longer
-    python -m aot_jax.weights export runs/shipped_real --output FILE.safetensors --data TEXT --licence TEXT
+    python train.py --config configs/shipped.py:moving --config.data.root=DATA \
+      --config.init_from=runs/pretrain_shipped
+    python train.py --config configs/shipped.py:longer --config.data.root=DATA --config.init_from=runs/moving_shipped
+    python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/longer_shipped
+    python -m aot_jax.weights export runs/shipped --output FILE.safetensors --data TEXT --licence TEXT
 
 DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
 training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, for
 eval.py, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people alike).
 
-The first stage is a short form of the paper's, on clips of still images. The second mixes real videos with moving clips
-(`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving background, some
-of them twice, since the few real videos teach little about telling objects apart. The third, `longer`, goes on from the
-second with predicted masks in memory from early on, faster objects and more clips of real videos. The last, `real`, is
-short: two thirds of its clips are from DAVIS, with their own colours.
+The first stage is a short form of the paper's, on clips of still images. The second, `moving`, mixes real videos with
+moving clips (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving
+background, some of them twice, since the few real videos teach little about telling objects apart. The third, `longer`,
+goes on from the second with predicted masks in memory from early on, faster objects and more clips of real videos. The
+last is short: two thirds of its clips are from DAVIS, with their own colours.
 
 4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
 docs/weights.md describes what came out.
@@ -25,8 +26,10 @@ from aot_jax.configs import aost
 
 
 def get_config(stage=None):
-    config = aost.get_config(None if stage in ("longer", "real") else stage)
-    config.name = {None: "shipped", "pretrain": "pretrain_shipped"}.get(stage, f"shipped_{stage}")
+    if stage not in ("pretrain", "moving", "longer", None):
+        raise ValueError(f"there is no stage {stage!r}; it is pretrain, moving or longer, or none for the last one")
+    config = aost.get_config("pretrain" if stage == "pretrain" else None)
+    config.name = f"{stage}_shipped" if stage else "shipped"
     # Initial values with which identities are learned in a few thousand updates; see common.py.
     config.model.bank_gain = 4.0
     config.model.shortcut_gain = 0.03
@@ -52,19 +55,20 @@ def get_config(stage=None):
         config.train.learning_rate = 6e-4
         config.train.auxiliary = 0.5
     else:
-        config.data.datasets = (
-            ("static", 1, "static_240"),
-            ("davis16", 100, "davis_train_288"),
-            ("videos", 60, "videos_240"),
-        )
         config.data.frames = 4
         config.data.short_edge = 240
         config.data.scale = (0.7, 1.5)
         config.data.max_gap.davis = 6
         config.data.max_gap.videos = 4
+    if stage == "moving":
+        config.data.datasets = (
+            ("static", 1, "static_240"),
+            ("davis16", 100, "davis_train_288"),
+            ("videos", 60, "videos_240"),
+        )
         config.train.steps = 2_200
         config.train.learning_rate = 4e-4
-    if stage == "longer":
+    elif stage == "longer":
         config.data.datasets = (
             ("static", 1, "static_240"),
             ("davis16", 200, "davis_train_288"),
@@ -76,7 +80,7 @@ def get_config(stage=None):
         config.train.auxiliary = 0.3
         config.train.hard_mining = 0.1
         config.train.predicted_masks = 0.25
-    if stage == "real":
+    elif stage is None:
         config.data.datasets = (
             ("static", 1, "static_240"),
             ("davis16", 600, "davis_train_288"),
