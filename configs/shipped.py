@@ -29,7 +29,9 @@ from aot_jax.configs import aost
 
 def get_config(stage=None):
     if stage not in ("pretrain", "moving", "longer", "davis", None):
-        raise ValueError(f"there is no stage {stage!r}; it is pretrain, moving, longer or davis, or none for the last one")
+        raise ValueError(
+            f"there is no stage {stage!r}; it is pretrain, moving, longer or davis, or none for the last one"
+        )
     config = aost.get_config("pretrain" if stage == "pretrain" else None)
     config.name = f"{stage}_shipped" if stage else "shipped"
     # Initial values with which identities are learned in a few thousand updates; see common.py.
