@@ -136,6 +136,7 @@ def init_params(model: AOT, seed: int = 0) -> Params:
     return jax.jit(model.init, compiler_options=options)(jax.random.key(seed), *_example(model))["params"]
 
 
+@functools.lru_cache(maxsize=32)
 def param_shapes(model: AOT) -> Params:
     """Return the shapes and types of a network's parameters, without computing any."""
     return jax.eval_shape(model.init, jax.random.key(0), *_example(model))["params"]
