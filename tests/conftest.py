@@ -3,11 +3,13 @@
 import importlib.metadata
 import os
 
-# Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
-flags = "--xla_cpu_collective_call_terminate_timeout_seconds=1200"
-if importlib.metadata.version("jaxlib").startswith("0.10."):  # an unknown flag would end the process
-    flags += " --xla_cpu_use_fusion_emitters=false"  # compiles in half the time
-os.environ.setdefault("XLA_FLAGS", flags)
+os.environ.setdefault(
+    "XLA_FLAGS",
+    # Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
+    "--xla_cpu_collective_call_terminate_timeout_seconds=1200"
+    # Compile in half the time. An unknown flag would end the process, so only where it is known.
+    + " --xla_cpu_use_fusion_emitters=false" * importlib.metadata.version("jaxlib").startswith("0.10."),
+)
 
 # With small networks, compiling takes longer than running: few optimizations, in processes that tests start too.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
