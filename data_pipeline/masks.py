@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.io.datasets import DataError
-from aot_jax.io.frames import FrameError, to_rgb
-from aot_jax.io.images import IMAGES, JPEG_OR_PNG, count_pictures, decode_image, explain_errors, open_image, orientation
+from aot_jax.io.frames import FrameError, read_frame
+from aot_jax.io.images import IMAGES, JPEG_OR_PNG, count_pictures, explain_errors, open_image, orientation
 from aot_jax.typing import VOID
 
 
@@ -33,17 +33,18 @@ def count_pixels(ids: np.ndarray) -> dict[int, int]:
 
 
 def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
-    """Check an image and re-encode it if training would not decode it as a viewer shows it.
+    """Check an image; re-encode it, as `read_frame` reads it, if OpenCV would not decode it so.
 
     Args:
       data: contents of the file.
       name: the file's name in errors.
 
     Returns:
-      (height, width) and the bytes of a JPEG or PNG: `data` itself, unless EXIF rotates it or it has another format.
+      (height, width) and the bytes of a JPEG or PNG: `data` itself, unless EXIF rotates it, it is CMYK, or it has
+      another format.
 
     Raises:
-      DataError: the file cannot be decoded, or is CMYK.
+      DataError: the file cannot be decoded.
     """
     with explain_errors(name, DataError):
         image, head = open_image(io.BytesIO(data), name, IMAGES, DataError)
@@ -51,12 +52,10 @@ def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
         if head.startswith(tuple(JPEG_OR_PNG)) and count_pictures(image) == 1:
             image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, decodes few pixels
             image.load()
-            if image.mode == "CMYK":
-                raise DataError(f"{name}: a CMYK image; save it as an RGB JPEG or PNG")
-            if orientation(image) == 1:
+            if orientation(image) == 1 and image.mode != "CMYK":
                 return (height, width), data
     try:
-        pixels = to_rgb(decode_image(name, IMAGES, DataError, data)[0], name)
+        pixels = read_frame(name, data)
     except FrameError as error:
         raise DataError(str(error)) from None
     buffer = io.BytesIO()

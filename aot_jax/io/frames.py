@@ -109,7 +109,7 @@ def _visible(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def read_frame(path: str | Path) -> np.ndarray:
+def read_frame(path: str | Path, data: bytes | None = None) -> np.ndarray:
     """Read an image (JPEG, PNG, WebP, BMP, TIFF) as RGB.
 
     The EXIF orientation is applied. Grey, palette and CMYK become RGB, transparency is dropped, and 16-bit samples keep
@@ -117,6 +117,7 @@ def read_frame(path: str | Path) -> np.ndarray:
 
     Args:
         path: the image.
+        data: content of the file, if already read.
 
     Returns:
         (h, w, 3) uint8, RGB.
@@ -132,7 +133,7 @@ def read_frame(path: str | Path) -> np.ndarray:
         Traceback (most recent call last):
         aot_jax.io.frames.FrameError: 1.jpg: no such file; check the path
     """
-    image, _ = decode_image(path, IMAGES, FrameError)
+    image, _ = decode_image(path, IMAGES, FrameError, data)
     return to_rgb(image, path)
 
 

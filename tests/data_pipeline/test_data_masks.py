@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import re
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +14,7 @@ from PIL import Image
 
 from aot_jax.io import datasets
 from aot_jax.io.datasets import DataError
+from aot_jax.io.frames import read_frame
 from data_pipeline.frames import EncodedFrame, read_videos
 from data_pipeline.masks import count_pixels, encode_ids, encode_image
 
@@ -47,8 +50,6 @@ def test_a_cut_image_is_found_and_a_whole_one_kept():
         assert encode_image(data, "a") == ((48, 64), data)
         with pytest.raises(DataError, match="a: cannot be read"):
             encode_image(data[: len(data) // 2], "a")
-    with pytest.raises(DataError, match="CMYK"):
-        encode_image(encode(Image.new("CMYK", (8, 8)), "JPEG"), "a")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "TIFF", "BMP"])
@@ -63,6 +64,38 @@ def test_images_are_stored_upright_as_tensorflow_decodes_them(kind, turned):
     size, data = encode_image(encode(Image.fromarray(np.rot90(noise()) if turned else noise()), kind, **options), "a")
     assert size == (48, 64)
     assert np.abs(tf.io.decode_image(data, channels=3).numpy().astype(int) - noise()).max() <= 12
+
+
+def frames_of_each_mode():
+    """Return one file of each way to store an image."""
+    image = Image.fromarray(noise())
+    grey, levels = image.convert("L"), np.linspace(0, 65535, 48 * 64).reshape(48, 64).astype(np.uint16)
+    cmyk = encode(image.convert("CMYK"), "JPEG", quality=98)
+    sixteen_bit = cv2.imencode(".png", np.stack([levels, levels[:, ::-1], levels[::-1]], -1))[1].tobytes()
+    return {
+        "CMYK": cmyk,
+        "YCCK": re.sub(rb"(Adobe.{6})\x00", b"\\1\x02", cmyk, count=1, flags=re.DOTALL),
+        "JPEG stored as RGB": encode(image, "JPEG", keep_rgb=True),
+        "grey JPEG": encode(grey, "JPEG"),
+        "16-bit grey": encode(Image.fromarray(levels)),
+        "16-bit colour": sixteen_bit,
+        "one bit": encode(image.convert("1")),
+        "palette": encode(image.quantize(16)),
+        "palette with a transparent colour": encode(image.quantize(16), transparency=3),
+        "grey with alpha": encode(Image.merge("LA", (grey, grey))),
+        "colour with alpha": encode(Image.merge("RGBA", (*image.split(), grey))),
+    }
+
+
+@pytest.mark.parametrize("mode", frames_of_each_mode())
+def test_training_sees_a_frame_as_tracking_does(mode):
+    data = frames_of_each_mode()[mode]
+    size, stored = encode_image(data, "a")
+    seen = read_frame("a", data)
+    decoded = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert size == seen.shape[:2] == (48, 64)
+    assert np.abs(decoded[..., ::-1].astype(int) - seen).max() <= (8 if stored != data else 0)
+    assert (stored == data) == (mode not in ("CMYK", "YCCK"))
 
 
 @settings(max_examples=60, deadline=None)
