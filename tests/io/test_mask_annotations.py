@@ -69,6 +69,23 @@ def test_labelme(tmp_path, frames):
     assert masks.notes[1] == f"{path}: objects are numbered as drawn: 1 dog, 2 cat, 3 dög, 4 fly"
 
 
+def test_ignored_shapes_of_labelme_are_void_and_background_is_cut_out(tmp_path, frames):
+    ignored, hole = (shape("__ignore__", CORNERS), shape("_background_", [[2, 2], [6, 6]], "rectangle", group=3))
+    path = dump(tmp_path / "any.json", labelme(shape("dog", [[0, 0], [64, 12]], "rectangle"), ignored, hole))
+    masks = read_masks(path, frames, void=255)
+    expected = np.zeros(SIZE, int)
+    expected[:12] = 1
+    expected[BOX], expected[2:6, 2:6] = 255, 0
+    np.testing.assert_array_equal(masks[2], expected)
+    assert (masks.ids, masks.void) == ((1,), 255)
+    assert masks.notes == (f"{path}: objects are numbered as drawn: 1 dog",)
+    dump(path, labelme(ignored))
+    assert (read_masks(path, frames).ids, read_masks(path, frames)[2].max()) == ((), 0)
+    dump(path, labelme(ignored, *(shape("dot", [[i, 0], [i + 1, 1]], "rectangle") for i in range(255))))
+    with pytest.raises(MaskError, match="leave no id for __ignore__"):
+        read_masks(path, frames)
+
+
 def test_labels_are_one_object_in_all_files(tmp_path, frames):
     for t, shapes in enumerate(
         ([shape("cat", CORNERS)], [shape("dog", CORNERS[:3]), shape("cat", [[0, 0], [9, 0], [9, 9]])])

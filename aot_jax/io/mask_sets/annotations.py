@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from aot_jax.io.mask_sets.coco import coco_drawings, segment_drawing, video_drawings
-from aot_jax.io.mask_sets.drawings import MAX_SHAPES, Drawing, Shape
+from aot_jax.io.mask_sets.drawings import MAX_SHAPES, NO_OBJECT, Drawing, Shape
 from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import fill
 from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
@@ -91,6 +91,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
             continue
         seen[label] += group is None
         key = f"{label} #{group}" if group is not None else f"{label} {seen[label]}"
+        key = label if label in NO_OBJECT else key
         shapes.append(Shape(key, label, draw))
     if skipped:
         notes.append(

@@ -8,8 +8,10 @@ import numpy as np
 from aot_jax.io.images import MAX_PIXELS
 from aot_jax.io.mask_sets.names import Entry
 from aot_jax.io.mask_sets.stored import MaskError, Stored
-from aot_jax.typing import Size
+from aot_jax.typing import VOID, Size
 
+IGNORED = "__ignore__"  # labelme's label of areas that are void
+NO_OBJECT = {"_background_": 0, IGNORED: VOID}  # labelme's labels of areas that are no object, and their ids
 MAX_SHAPES = 100_000  # most shapes of a video
 SHOWN = 8  # most objects listed in a note
 
@@ -18,7 +20,7 @@ SHOWN = 8  # most objects listed in a note
 class Shape:
     """One shape of an object."""
 
-    key: str  # identifies its object in all frames
+    key: str  # identifies its object in all frames, or one of `NO_OBJECT`
     name: str  # name of its object, for messages
     draw: Callable[[Size], np.ndarray]  # (h, w) bool
     id: int | None = None  # id of its object, if the file states it
@@ -43,9 +45,9 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
         notes: list to which the ids are added, if the files state none.
 
     Raises:
-        MaskError: a size is unknown, empty or too large.
+        MaskError: a size is unknown, empty or too large, or ids of objects reach that of void areas.
     """
-    ids: dict[str, int] = {}
+    ids = dict(NO_OBJECT)
     names: dict[int, str] = {}
     sizes: list[Size] = []
     told: set[str] = set()
@@ -58,9 +60,14 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
             raise MaskError(f"{drawing.name}: its image is {of[1]}x{of[0]}, empty or more than {MAX_PIXELS} pixels")
         sizes.append(of)
         for shape in drawing.shapes:
-            number = shape.id if stated and shape.id is not None else ids.setdefault(shape.key, len(ids) + 1)
-            ids[shape.key] = number
-            names.setdefault(number, shape.name)
+            if shape.key not in NO_OBJECT:
+                number = shape.id if stated and shape.id is not None else ids.setdefault(shape.key, len(names) + 1)
+                ids[shape.key] = number
+                names.setdefault(number, shape.name)
+    if VOID in names and any(shape.key == IGNORED for drawing in drawings for shape in drawing.shapes):
+        raise MaskError(f"{drawings[0].name}: {VOID} objects or more leave no id for {IGNORED}; draw fewer")
+    if not names:
+        ids[IGNORED] = 0  # 255 alone would be an object
     if names and not stated:
         listed = ", ".join(f"{i} {name}" for i, name in list(names.items())[:SHOWN])
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
@@ -71,9 +78,10 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
             labels, overlap = np.zeros(of, np.int32), False
             for shape in drawing.shapes:
                 try:
-                    inside = shape.draw(of)
-                    overlap = overlap or bool((inside & (labels != 0) & (labels != ids[shape.key])).any())
-                    labels[inside] = ids[shape.key]
+                    inside, number = shape.draw(of), ids[shape.key]
+                    others = inside & (labels != number) & (labels != 0) & (labels != ids[IGNORED])
+                    overlap = overlap or (number in names and bool(others.any()))
+                    labels[inside] = number
                 except ValueError as error:
                     raise MaskError(f"{drawing.name}: a shape of {shape.name} cannot be drawn: {error}") from None
             seen = set(np.unique(labels).tolist())
@@ -81,7 +89,7 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
             found += [
                 f"object {number}, {names[number]}, has no pixel: it has no area in the image, or others cover it"
                 for number in dict.fromkeys(ids[shape.key] for shape in drawing.shapes)
-                if number not in seen
+                if number in names and number not in seen
             ]
             notes.extend(f"{drawing.name}: {text}" for text in found if text not in told)
             told.update(found)
