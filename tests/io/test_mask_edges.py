@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from drawn import BLUE, RED, SIZE, WHITE, paint, same, save, scene
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from aot_jax import read_masks
 from aot_jax.io.masks import DAVIS_PALETTE, MaskError
@@ -109,6 +109,61 @@ def test_pictures_are_refused_in_one_line(tmp_path):
     wide = np.asarray(Image.fromarray(scene(square=False) * np.uint8(255)).filter(ImageFilter.GaussianBlur(9)))
     for pixels in (noise, ramp * np.uint8(2), wide, noise // 50 * np.uint8(40) + np.uint8(9)):
         path = save(tmp_path, "m", pixels)
-        with pytest.raises(MaskError, match=rf"^{re.escape(str(path))}: .*looks antialiased, or is a picture") as error:
+        with pytest.raises(
+            MaskError, match=rf"^{re.escape(str(path))}: .*looks antialiased or dithered, or is a picture"
+        ) as error:
             read_masks(path)
         assert "\n" not in str(error.value)
+
+
+def photo():
+    """Return a smooth picture, 96x128."""
+    ys, xs = np.mgrid[:96, :128]
+    waves = [np.sin(xs / 11 + ys / 17), np.sin(ys / 8), np.cos(xs / 7)]
+    return np.stack([127 + 127 * wave for wave in waves], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("colours", [16, 40, 216])
+@pytest.mark.parametrize("place", ["everywhere", "in the object"])
+def test_dithered_palettes_are_refused(tmp_path, colours, place):
+    pixels = photo()
+    if place == "in the object":
+        pixels[np.hypot(*(np.mgrid[:96, :128] - np.array([48, 64])[:, None, None])) > 30] = 0
+    pixels = Image.fromarray(pixels)
+    palette = Image.fromarray(photo()).quantize(colours) if colours < 216 else pixels.convert("P")
+    path = tmp_path / "m.png"
+    pixels.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path)
+    with pytest.raises(MaskError, match=rf"^{re.escape(str(path))}: its [0-9]+ colours change from pixel to pixel"):
+        read_masks(path)
+    Image.open(path).convert("RGB").save(path)
+    with pytest.raises(MaskError, match="colours change from pixel to pixel"):
+        read_masks(path)
+
+
+def test_blurred_colours_of_a_palette_are_refused(tmp_path):
+    wide = Image.fromarray(paint(scene(size=(96, 128)), (0, 0, 0), RED, BLUE)).filter(ImageFilter.GaussianBlur(3))
+    wide.quantize(64).save(tmp_path / "m.png")
+    with pytest.raises(MaskError, match="colours change from pixel to pixel"):
+        read_masks(tmp_path / "m.png")
+
+
+def test_dithering_to_the_davis_palette_is_told(tmp_path):
+    davis = Image.new("P", (1, 1))
+    davis.putpalette(DAVIS_PALETTE.tobytes())
+    Image.fromarray(photo()).quantize(palette=davis).save(tmp_path / "m.png")
+    notes = read_masks(tmp_path / "m.png").notes
+    assert "ids change from pixel to pixel in 1 of 1 masks, as in a dithered picture" in notes[-1]
+
+
+def test_thin_lines_and_ragged_objects_are_not_dithered(tmp_path):
+    random, size = np.random.default_rng(0), (96, 128)
+    lines = Image.new("RGB", size[::-1])
+    for _ in range(20):
+        ends, colour = random.integers(0, size[0], 4), random.integers(60, 256, 3)
+        ImageDraw.Draw(lines).line(ends.tolist(), tuple(colour.tolist()))
+    smooth = [
+        Image.fromarray(random.integers(0, 256, size, np.uint8)).filter(ImageFilter.GaussianBlur(3)) for _ in "abcdef"
+    ]
+    ragged = paint(np.argmax(smooth, 0), (0, 0, 0), RED, BLUE, WHITE, (0, 200, 0), (200, 200, 0))
+    for pixels in (lines, ragged):
+        assert not any("pixel to pixel" in note for note in read_masks(save(tmp_path, "m", pixels)).notes)

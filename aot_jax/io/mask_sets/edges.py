@@ -29,6 +29,8 @@ FEWEST_PIXELS = 8  # fewest pixels of soft edges
 EXPLAINED = 0.8  # smallest share of non-interior pixels that must be blends or noise
 LEAST_FLAT = 0.3  # smallest share of interior pixels
 MOST_FLAT = 64  # most flat colours of a soft mask
+MOST_MIXED = 0.25  # largest share of blocks of 2x2 pixels with three colours or more, among those with two or more
+FEWEST_MIXED = 16  # fewest such blocks of a dithered mask
 REACH = 2  # largest distance in pixels from a blend to the colours it blends
 RING = 8  # largest distance in pixels from an edge to its noise, the size of a JPEG block
 
@@ -79,6 +81,18 @@ def _blends(codes: np.ndarray, thin: np.ndarray, flat: dict[int, int], limits: L
     different = np.unique(codes[thin]).size
     least = FEW if (blend & ~noise).sum() >= noise.sum() / 2 else FEW_NOISY
     return bool(different >= least and (blend | noise).mean() >= EXPLAINED)
+
+
+def is_dithered(codes: np.ndarray) -> bool:
+    """Tell whether values (h, w) change from pixel to pixel, as those of a dithered mask or a picture do.
+
+    Where objects of a mask meet, blocks of 2x2 pixels hold two values, and seldom three.
+    """
+    corners = codes[:-1, :-1], codes[:-1, 1:], codes[1:, :-1], codes[1:, 1:]
+    edge = np.logical_or.reduce([corner != corners[0] for corner in corners[1:]])
+    blocks = np.sort([corner[edge] for corner in corners], axis=0)
+    mixed = (blocks[1:] != blocks[:-1]).sum(0) >= 2
+    return bool(mixed.sum() >= FEWEST_MIXED and mixed.mean() > MOST_MIXED)
 
 
 def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:

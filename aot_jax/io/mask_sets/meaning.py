@@ -91,6 +91,8 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
         meaning = _numbers(seen)
     if exact := sum(survey.lossy and not survey.flat for survey in seen):
         notes.append(f"{exact} of {len(seen)} masks are JPEGs, whose values are not exact: save masks as PNG")
+    if dithered := sum(survey.dithered for survey in seen):
+        notes.append(f"ids change from pixel to pixel in {dithered} of {len(seen)} masks, as in a dithered picture")
     return replace(meaning, notes=(*meaning.notes, *notes), ignores_alpha=ignores_alpha)
 
 

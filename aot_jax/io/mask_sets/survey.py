@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aot_jax.io.mask_sets.edges import flat_colours
+from aot_jax.io.mask_sets.edges import flat_colours, is_dithered
 from aot_jax.io.mask_sets.stored import BLACK, CLEAR, DAVIS_PALETTE, WHITE, Kind, MaskError, Stored
 from aot_jax.typing import VOID, Size
 
@@ -14,10 +14,10 @@ DARK = 8  # largest channel value of a palette colour that counts as black
 MAX_LEVELS = 64  # most grey levels of an 8-bit mask; a picture has more
 MAX_COLOURS = 256  # most colours of an RGB mask, including background
 MAX_IDS = 4096  # most ids of a 16-bit mask; a depth map or picture has more
-FEW_INDICES = 3  # most palette indices for which soft edges are not looked for
+FEW_VALUES = 3  # most values of a mask that is not dithered, or most indices of a palette without soft edges
 SOFT = (
-    "looks antialiased, or is a picture; export the mask without antialiasing or lossy compression (resize with "
-    "nearest neighbour), or, if these are ids, save it as a palette PNG"
+    "looks antialiased or dithered, or is a picture; export the mask without smoothing, dithering or lossy compression "
+    "(resize with nearest neighbour), or, if these are ids, save it as a palette PNG"
 )
 DAVIS_CODES = {int(r) << 16 | int(g) << 8 | int(b): i for i, (r, g, b) in enumerate(DAVIS_PALETTE)}
 
@@ -35,6 +35,7 @@ class Survey:
     cut: bool  # alpha has soft edges
     hidden: bool  # all pixels are transparent
     lossy: bool = False  # from a JPEG
+    dithered: bool = False  # ids change from pixel to pixel
 
     def holds_white_alone(self) -> bool:
         """Tell whether 255 is the only value besides 0."""
@@ -45,7 +46,7 @@ def survey_mask(stored: Stored, name: str) -> Survey:
     """Survey a mask.
 
     Raises:
-        MaskError: it has too many values, so it is a picture.
+        MaskError: it has too many values, or colours that change from pixel to pixel, so it is a picture.
     """
     values = stored.values
     counts = _tally(values)
@@ -53,14 +54,20 @@ def survey_mask(stored: Stored, name: str) -> Survey:
     used = np.array([value for value in counts if value != CLEAR], np.int32)
     colours = dict(zip(used.tolist(), stored.colour_of(used).tolist(), strict=True))
     flat: Mapping[int, int] = {}
-    if len(used) > 2 and (stored.kind in ("grey", "colour") or (stored.kind == "palette" and _odd_palette(colours))):
+    in_colours = stored.kind == "colour" or (stored.kind == "palette" and _odd_palette(colours))
+    if len(used) > 2 and (in_colours or stored.kind == "grey"):
         flat = flat_colours(stored.colours())
     most = {"grey": MAX_LEVELS, "colour": MAX_COLOURS, "palette": 256, "ids": MAX_IDS}[stored.kind]
     if len(used) > most and not flat:
         what = {"grey": "grey levels", "colour": "colours"}.get(stored.kind, "values")
         raise MaskError(f"{name}: {len(used)} {what} are more than the {most} that a mask may have: it {SOFT}")
+    dithered = len(used) > FEW_VALUES and not flat and is_dithered(values)
+    if dithered and in_colours:
+        raise MaskError(f"{name}: its {len(used)} colours change from pixel to pixel: it {SOFT}")
     cut = stored.soft and not stored.hidden
-    return Survey(stored.kind, stored.size, counts, _tally(edge), colours, flat, cut, stored.hidden, stored.lossy)
+    return Survey(
+        stored.kind, stored.size, counts, _tally(edge), colours, flat, cut, stored.hidden, stored.lossy, dithered
+    )
 
 
 def paint_palettes(surveys: Sequence[Survey]) -> bool:
@@ -91,7 +98,7 @@ def paint_palettes(surveys: Sequence[Survey]) -> bool:
 
 def _odd_palette(colours: Mapping[int, int]) -> bool:
     """Tell whether a palette mask may be antialiased: more than a few colours, and not those of DAVIS."""
-    return len(colours) > FEW_INDICES and any(DAVIS_CODES.get(code) != value for value, code in colours.items())
+    return len(colours) > FEW_VALUES and any(DAVIS_CODES.get(code) != value for value, code in colours.items())
 
 
 def colour_name(code: int) -> str:
