@@ -32,24 +32,23 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
     """
     videos, without, short = [], [], []
     for sequence in split.sequences:
-        truth = list_masks(split.annotations / sequence.name)
+        name, stems, known = sequence.name, sequence.stems, {frame.stem for frame in sequence.frames}
+        truth = {stem: path for stem, path in list_masks(split.annotations / name).items() if stem in known}
         lists = {i: thing.frames[split.scoring != "ranges" :] for i, thing in sequence.objects.items()}
-        counting = {stem for frames in lists.values() for stem in frames} or set(sequence.stems[1:-1])
+        counting = {stem for frames in lists.values() for stem in frames} or set(stems[1:-1])
         if lists:
             sparse = not counting <= truth.keys()
             given = {thing.frames[0] for thing in sequence.objects.values()} if sparse else set()
-            truth = {stem: path for stem, path in truth.items() if stem in counting - given}
+            unscored = frozenset(truth.keys() - (counting - given))
         else:
-            truth = {stem: path for stem, path in truth.items() if stem in sequence.stems}
-            sparse = bool(truth) and _is_sparse(sequence.stems, truth)
+            sparse, unscored = bool(truth) and _is_sparse(stems, truth), frozenset()
         if not counting:
-            short.append(sequence.name)
-        elif not truth:
-            without.append(sequence.name)
+            short.append(name)
+        elif truth.keys() <= unscored:
+            without.append(name)
         else:
-            folder, joining = output / split.folder / sequence.name, split.scoring != "davis"
-            video = VideoPair(sequence.name, sequence.stems, truth, folder, sparse, lists, joining, split.binary)
-            videos.append(video)
+            folder, joining = output / split.folder / name, split.scoring != "davis"
+            videos.append(VideoPair(name, stems, truth, folder, sparse, lists, joining, split.binary, "", unscored))
     results = list(score_videos(videos, workers, progress))
     scored = [result for result in results if result.scores or result.problems]
     without += [result.video.name for result in results if result not in scored]

@@ -42,6 +42,7 @@ class VideoPair:
     joining: bool = False  # score objects that appear after the first mask too
     binary: bool = False  # merge all objects into one
     hint: str = ""  # likely problem with the names of predictions
+    unscored: frozenset[str] = frozenset()  # frames of `truth` that only help to tell what the values of masks mean
 
     @property
     def folder(self) -> Path:
@@ -107,7 +108,7 @@ def _score_video(video: VideoPair) -> VideoScores:
     except (DataError, MaskError) as error:
         result.problems.append(str(error))
         return result
-    for stem in truth:
+    for stem in (stem for stem in truth if stem not in video.unscored):
         try:
             true = truth[stem]
             present = set(object_ids(true)) - {VOID}
@@ -133,9 +134,10 @@ def _score_video(video: VideoPair) -> VideoScores:
         J, F = np.array(figures[i], float).T
         result.scores[i] = ObjectScore(J, F, skip_ends=False)
     if missing:
+        count = len(video.truth) - len(video.unscored)
         shown = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
         result.problems.append(
-            f"{video.prediction}: no mask for {len(missing)} of {len(video.truth)} frames: {shown}"
+            f"{video.prediction}: no mask for {len(missing)} of {count} frames: {shown}"
             + (f" ({video.hint})" if video.hint else "")
         )
     result.warnings += [*truth.notes, *found.notes]

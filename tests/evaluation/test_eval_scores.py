@@ -64,6 +64,20 @@ def test_objects_with_lists_are_scored_after_the_first_frame_of_theirs(masks):
     np.testing.assert_array_equal(scores[9].F, by_frame[9].F[[4]])
 
 
+def test_given_masks_count_in_what_colours_mean(masks, tmp_path):
+    truths, _, folder, _ = masks
+    colours = np.array([(0, 0, 0), (0, 0, 250), (250, 0, 0)], np.uint8)  # numbered in this order where both are seen
+    for stem, true in zip(STEMS, truths, strict=True):
+        ids = (true == 1) + 2 * (true == 4)
+        write_mask(tmp_path / "out/truth" / f"{stem}.png", ids)
+        Image.fromarray(colours[ids * (ids != (stem == "00001"))]).save(folder / f"{stem}.png")
+    frames = tuple(tmp_path / f"{stem}.jpg" for stem in STEMS)
+    things = {i: ListedObject(STEMS, "dog") for i in (1, 2)}
+    split = Split("x", (Sequence("truth", frames, {}, things),), tmp_path, scoring="objects")
+    scores = score_split(split, tmp_path / "out", workers=1).scores["truth"]
+    assert {i: score.J.tolist() for i, score in scores.items()} == {1: [0, 1, 1, 1], 2: [1] * 4}
+
+
 def test_seen_and_unseen_are_averaged_apart(masks):
     truths, found, *_ = masks
     scores = {"a": score_sequence(truths, found), "b": score_sequence(truths, truths)}
