@@ -1,4 +1,4 @@
-"""Find the frame that a mask file belongs to by its name; or its object, if each file shows one."""
+"""Find by its name the frame that a mask belongs to; or its object, if each file shows one."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|
 
 
 class Frames(Protocol):
-    """The frames of a video, as far as masks are concerned."""
+    """What is needed to know of a video's frames. Frames that are image files also have their `paths`."""
 
     name: str
     size: Size
@@ -42,9 +42,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Placed:
-    """The masks of each frame."""
+    """Masks with their frames."""
 
-    entries: dict[int, list[Entry]]  # by frame number
+    entries: dict[int, list[Entry]]  # by frame number; several if each shows one object
     notes: tuple[str, ...] = ()
 
 
@@ -64,16 +64,16 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
         MaskError: one of several masks fits no frame, or two fit the same.
     """
     if frame is not None:
-        return _on_one(entries, frame, is_single, frames, asked=True)
-    entries, notes = _objects_apart(entries, frames)
-    exact = [_named(entry, frames) for entry in entries]
+        return _on_one_frame(entries, frame, is_single, frames, asked=True)
+    entries, notes = _split_objects(entries, frames)
+    exact = [_frame_of_name(entry, frames) for entry in entries]
     if all(index is not None for index in exact):
         found = [index for index in exact if index is not None]
         found, more = _from_zero(entries, found, frames)
         return _by_frame(entries, found, notes + more)
     if len(entries) == 1:
-        return _single(entries[0], frames)
-    numbers = _varying([entry.stem for entry in entries])
+        return _place_single(entries[0], frames)
+    numbers = _varying_number([entry.stem for entry in entries])
     shared = _shared_frame(entries, frames)
     single = all(map(is_single, entries))
     if numbers is not None and (not single or (shared is None and _are_frame_numbers(entries, frames))):
@@ -82,7 +82,7 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
         found, more = _from_zero(entries, found, frames)
         return _by_frame(entries, found, notes + (more or [guess]))
     if exact.count(None) == len(exact) and single:
-        return _on_one(entries, shared or 0, is_single, frames)
+        return _on_one_frame(entries, shared or 0, is_single, frames)
     raise _unnamed(entries[exact.index(None)], frames)
 
 
@@ -105,7 +105,8 @@ def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
     return int(groups[-1].group()), stem.isdecimal()
 
 
-def _single(entry: Entry, frames: Frames) -> Placed:
+def _place_single(entry: Entry, frames: Frames) -> Placed:
+    """Put a single mask on the frame with the number in its name, if that is certain; else on the first frame."""
     found = number_in(entry.stem, frames.name)
     if found is not None and found[1]:
         index = _index_of_number(found[0], frames)
@@ -118,15 +119,15 @@ def _single(entry: Entry, frames: Frames) -> Placed:
     return Placed({0: [entry]}, notes)
 
 
-def _on_one(
+def _on_one_frame(
     entries: Sequence[Entry], index: int, is_single: Callable[[Entry], bool], frames: Frames, asked: bool = False
 ) -> Placed:
     """Put all masks on one frame; several must show one object each."""
     if len(entries) == 1:
         return Placed({index: [entries[0]]})
-    if asked and not (all(map(is_single, entries)) and any(_named(entry, frames) is None for entry in entries)):
+    if asked and not (all(map(is_single, entries)) and any(_frame_of_name(entry, frames) is None for entry in entries)):
         raise MaskError(f"--mask_frame goes with one mask, but {len(entries)} are given: name each by its frame")
-    numbers = _varying([entry.stem for entry in entries])
+    numbers = _varying_number([entry.stem for entry in entries])
     ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
     listed = ", ".join(f"{Path(entry.name).name} is {i}" for i, entry in zip(ids[:8], entries, strict=False))
     more = f" and {len(entries) - 8} more" if len(entries) > 8 else ""
@@ -134,14 +135,19 @@ def _on_one(
     return Placed({index: [replace(entry, id=i) for i, entry in zip(ids, entries, strict=True)]}, (note,))
 
 
-def _named(entry: Entry, frames: Frames) -> int | None:
-    """Return the frame with the name of a mask, ignoring words such as "mask"."""
+def _frame_of_name(entry: Entry, frames: Frames) -> int | None:
+    """Return the frame with the name of a mask, ignoring words such as "mask"; None if there is none."""
     index = frames.index_of(entry.stem)
     if index is None:
         stripped = MASK_WORDS.sub("", entry.stem)
-        if stripped != entry.stem and (hasattr(frames, "paths") or len(stripped) >= PADDED):
+        if stripped != entry.stem and _is_specific(stripped, frames):
             index = frames.index_of(stripped)
     return None if index is None or _far_out(index, frames) else index
+
+
+def _is_specific(stem: str, frames: Frames) -> bool:
+    """Tell whether a part of a name that fits a frame hardly does so by chance, as a short number may in a video."""
+    return hasattr(frames, "paths") or len(stem) >= PADDED
 
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
@@ -159,6 +165,7 @@ def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tu
 
 
 def _by_frame(entries: Sequence[Entry], found: Sequence[int], notes: Sequence[str]) -> Placed:
+    """Put each mask on the frame found for it; raise MaskError if two are for the same object or frame."""
     placed: dict[int, list[Entry]] = {}
     for entry, index in zip(entries, found, strict=True):
         here = placed.setdefault(index, [])
@@ -168,47 +175,44 @@ def _by_frame(entries: Sequence[Entry], found: Sequence[int], notes: Sequence[st
     return Placed(dict(sorted(placed.items())), tuple(notes))
 
 
-def _objects_apart(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry], list[str]]:
-    """Find frame and object of masks with one file for each object of each frame.
+def _split_objects(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry], list[str]]:
+    """Find frame and object of each mask if there is one for each object of each frame; else return masks as they are.
 
     One of them is the folder and the other the file name, or a name has both numbers, as in 00012_3.png.
     """
     pairs = [(entry.folder, entry.stem) for entry in entries]
     if not all(folder for folder, _ in pairs):
-        split = [re.split("([0-9]+)", entry.stem) for entry in entries]
-        if len({len(parts) for parts in split}) != 1 or len({tuple(parts[::2]) for parts in split}) != 1:
+        columns = _varying_numbers([entry.stem for entry in entries])
+        if len(columns) != 2:
             return list(entries), []
-        places = [i for i in range(1, len(split[0]), 2) if len({parts[i] for parts in split}) > 1]
-        if len(places) != 2:
-            return list(entries), []
-        pairs = [(parts[places[0]], parts[places[1]]) for parts in split]
+        pairs = list(zip(*columns, strict=True))
     for turned in (False, True):
         objects, stems = zip(*(pair[::-1] if turned else pair for pair in pairs), strict=True)
-        if all(frames.index_of(stem) is not None for stem in stems) and (
-            hasattr(frames, "paths") or min(map(len, stems)) >= PADDED
-        ):
+        if all(frames.index_of(stem) is not None and _is_specific(stem, frames) for stem in stems):
             numbers = [int(found.group()) if (found := re.search("[0-9]+", name)) else 0 for name in objects]
             names = sorted(set(objects))
             if 0 in numbers or len(set(numbers)) < len(names):
                 numbers = [names.index(name) + 1 for name in objects]
             note = f"{entries[0].name}: a mask for each object: this is object {numbers[0]} in frame {stems[0]}"
-            return [
-                replace(entry, stem=stem, id=number)
-                for entry, stem, number in zip(entries, stems, numbers, strict=True)
-            ], [note]
+            split = zip(entries, stems, numbers, strict=True)
+            return [replace(entry, stem=stem, id=number) for entry, stem, number in split], [note]
     return list(entries), []
 
 
-def _varying(stems: Sequence[str]) -> list[int] | None:
+def _varying_numbers(stems: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return each number that is not the same in all names, as a text for each name; none if other parts differ."""
+    split = [re.split("([0-9]+)", stem.lower()) for stem in stems]  # text, number, text, ..., text
+    if len({tuple(parts[::2]) for parts in split}) != 1:
+        return []
+    return [column for column in zip(*(parts[1::2] for parts in split), strict=True) if len(set(column)) > 1]
+
+
+def _varying_number(stems: Sequence[str]) -> list[int] | None:
     """Return the number in each name, if the names differ only in it; else None."""
-    split = [re.split("([0-9]+)", stem.lower()) for stem in stems]
-    if len({len(parts) for parts in split}) != 1 or len({tuple(parts[::2]) for parts in split}) != 1:
+    columns = _varying_numbers(stems)
+    if len(columns) != 1 or max(map(len, columns[0])) > 9:
         return None
-    places = [i for i in range(1, len(split[0]), 2) if len({parts[i] for parts in split}) > 1]
-    if len(places) != 1:
-        return None
-    texts = [parts[places[0]] for parts in split]
-    return [int(text) for text in texts] if max(map(len, texts)) < 10 else None
+    return [int(text) for text in columns[0]]
 
 
 def _are_frame_numbers(entries: Sequence[Entry], frames: Frames) -> bool:
@@ -246,7 +250,7 @@ def _index_of_number(number: int, frames: Frames) -> int | None:
     paths = getattr(frames, "paths", None)
     if paths is None or len(paths) < 2:
         return number
-    numbers = _varying([path.stem for path in paths])
+    numbers = _varying_number([path.stem for path in paths])
     if numbers is None or len(numbers) != len(paths):
         return number
     return numbers.index(number) if number in numbers else None
