@@ -1,30 +1,34 @@
-"""Find soft edges of masks, blended by antialiasing or lossy compression, and snap them to flat colours.
+"""Recognise masks with soft edges (antialiasing, lossy compression) and snap them to flat colours; find dithered masks.
 
-A flat colour has an interior: pixels whose eight neighbours have the same colour. Any other pixel is a blend if it lies
+A flat colour has interior pixels, whose eight neighbours have the same colour. Any other pixel is a blend if it lies
 between two flat colours both in the image and in colour space, and noise if it lies at such an edge and nearly has one
-of these colours. Small objects of a hard mask have no interior, but their pixels are neither.
+of these colours. Small objects of a hard mask have no interior, but their pixels are neither blends nor noise.
+
+A colour is coded as one number, 65536 r + 256 g + b, negative if transparent. Distances between colours are those of
+the channel that differs most, in levels of 0..255.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of colour differences, in levels of the channel that differs most."""
+    """Limits of distances between colours."""
 
     near: int  # largest difference between a flat colour and its noise
     apart: int  # smallest difference between two flat colours whose blends can be recognised
-    off_line: int  # largest distance of a blend from the line between two colours
+    off_line: int  # largest distance of a blend from the line between the two colours it blends
 
 
 DRAWN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours are far apart, unlike consecutive ids
 NOISY = Limits(32, 64, 24)  # limits for lossy compression
-SAME = 12  # largest difference in levels between two flat colours that count as one
+SAME = 12  # largest distance between two flat colours that count as one
 RARE = 0.02  # largest share of noise far from its flat colour, relative to that colour's pixels
-FEW, FEW_NOISY = 3, 12  # fewest different values at soft edges if blends outnumber noise, and if not
+FEW, FEW_NOISY = 3, 12  # fewest different colours at soft edges: with more blends than noise / 2, and with fewer
 FEWEST_PIXELS = 8  # fewest pixels of soft edges
 EXPLAINED = 0.8  # smallest share of non-interior pixels that must be blends or noise
 LEAST_FLAT = 0.3  # smallest share of interior pixels
@@ -36,20 +40,16 @@ RING = 8  # largest distance in pixels from an edge to its noise, the size of a 
 
 
 def flat_colours(codes: np.ndarray) -> dict[int, int]:
-    """Return {flat colour: interior pixels} of a mask with soft edges; empty if its edges are hard.
-
-    Args:
-        codes: (h, w) int32 colours, negative where transparent.
-    """
+    """Return {flat colour: interior pixels} of a mask (h, w) int32 with soft edges; empty if its edges are hard."""
     inside = _interior(codes)
     if inside.mean() < LEAST_FLAT:
         return {}
     values, counts = np.unique(codes[inside], return_counts=True)
     values, counts = values[values >= 0], counts[values >= 0]
-    thin = ~np.isin(codes, values) & (codes >= 0)
-    if thin.sum() < FEWEST_PIXELS:
+    edge = ~np.isin(codes, values) & (codes >= 0)  # pixels of colours that have no interior
+    if edge.sum() < FEWEST_PIXELS:
         return {}
-    ys, xs = np.nonzero(thin)
+    ys, xs = np.nonzero(edge)
     margin = RING + 1
     box = np.s_[max(0, ys.min() - margin) : ys.max() + margin, max(0, xs.min() - margin) : xs.max() + margin]
     for limits in (DRAWN, NOISY):
@@ -57,28 +57,28 @@ def flat_colours(codes: np.ndarray) -> dict[int, int]:
         plausible = 2 <= len(flat) <= MOST_FLAT and (
             _are_apart(flat, limits.apart) if limits is DRAWN else _are_noise(values, counts, flat)
         )
-        if plausible and _blends(codes[box], thin[box], flat, limits):
+        if plausible and _explains(flat, codes[box], edge[box], limits):
             return flat
     return {}
 
 
-def _blends(codes: np.ndarray, thin: np.ndarray, flat: dict[int, int], limits: Limits) -> bool:
-    """Tell whether non-interior pixels are blends or noise of the flat colours around them."""
-    colours = _channels(codes[thin])
+def _explains(flat: dict[int, int], codes: np.ndarray, edge: np.ndarray, limits: Limits) -> bool:
+    """Tell whether the pixels in `edge` (h, w) bool are blends or noise of the flat colours around them."""
+    colours = _channels(codes[edge])
     centres = _channels(np.array(list(flat), np.int32))
-    beside = [_spread(_close(codes, centre, limits.near // 4), REACH) for centre in centres]
-    near = np.stack([there[thin] for there in beside])
-    around = np.stack([_spread(there, RING - REACH)[thin] for there in beside])
+    beside = [_dilate(_close(codes, centre, limits.near // 4), REACH) for centre in centres]
+    near = np.stack([there[edge] for there in beside])  # (flat colours, edge pixels): within REACH of the colour
+    around = np.stack([_dilate(there, RING - REACH)[edge] for there in beside])  # within RING of it
     distance = np.abs(colours[None] - centres[:, None]).max(-1)
     noise = (around.sum(0) >= 2) & ((distance <= limits.near) & around).any(0)
     blend = np.zeros(len(colours), bool)
-    for a, b in _pairs(len(centres)):
+    for a, b in combinations(range(len(centres)), 2):
         line = centres[b] - centres[a]
         if np.abs(line).max() >= limits.apart:
             share = (colours - centres[a]) @ line / (line @ line)
             off = np.abs(colours - centres[a] - share[:, None] * line).max(-1)
             blend |= near[a] & near[b] & (share > 0.03) & (share < 0.97) & (off <= limits.off_line)
-    different = np.unique(codes[thin]).size
+    different = np.unique(codes[edge]).size
     least = FEW if (blend & ~noise).sum() >= noise.sum() / 2 else FEW_NOISY
     return bool(different >= least and (blend | noise).mean() >= EXPLAINED)
 
@@ -96,11 +96,14 @@ def is_dithered(codes: np.ndarray) -> bool:
 
 
 def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
-    """Replace every pixel of a soft mask by the nearest flat colour within `REACH`; returns (h, w) int32.
+    """Replace every pixel of a soft mask by the nearest flat colour within `REACH`, if any, else by the nearest.
 
     Args:
-        codes: (h, w) int32 colours, negative where transparent.
+        codes: (h, w) int32.
         flat: the flat colours of the whole set.
+
+    Returns:
+        (h, w) int32.
     """
     found, index = np.unique(codes, return_inverse=True)
     index = index.reshape(codes.shape)
@@ -109,9 +112,8 @@ def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
     sure = (distances.min(1) <= NOISY.near // 4)[index] | (codes < 0)
     best = np.full(codes.shape, np.inf)
     for number, code in enumerate(flat) if not sure.all() else ():
-        there = _spread(sure & (result == code), REACH)
         off = distances[:, number][index]
-        better = ~sure & there & (off < best)
+        better = ~sure & _dilate(sure & (result == code), REACH) & (off < best)
         best[better] = off[better]
         result[better] = code
     return result
@@ -123,7 +125,7 @@ def nearest(codes: np.ndarray, flat: list[int]) -> np.ndarray:
 
 
 def merge_flat(flat: Mapping[int, int], exact: set[int]) -> dict[int, int]:
-    """Merge colours that differ only by noise into a near one of `exact`, else into the one with most pixels."""
+    """Merge flat colours {colour: pixels} that differ by noise: into a near one of `exact`, else the most frequent."""
     merged = _merge(np.array(list(flat), np.int32), np.array(list(flat.values()), np.int64), SAME)
     if not exact:
         return merged
@@ -137,6 +139,7 @@ def merge_flat(flat: Mapping[int, int], exact: set[int]) -> dict[int, int]:
 
 
 def _merge(values: np.ndarray, counts: np.ndarray, near: int) -> dict[int, int]:
+    """Merge colours (n,) with their pixel counts (n,) into more frequent ones at a distance of at most `near`."""
     merged: dict[int, int] = {}
     channels = _channels(values)
     kept: list[np.ndarray] = []
@@ -156,34 +159,24 @@ def _merge(values: np.ndarray, counts: np.ndarray, near: int) -> dict[int, int]:
 def _interior(codes: np.ndarray) -> np.ndarray:
     """Return (h, w) bool: pixels equal to all eight neighbours."""
     inside = np.zeros(codes.shape, bool)
-    if min(codes.shape) >= 3:
-        middle = codes[1:-1, 1:-1]
-        same = np.ones(middle.shape, bool)
-        height, width = codes.shape
-        for dy in range(3):
-            for dx in range(3):
-                same &= codes[dy : height - 2 + dy, dx : width - 2 + dx] == middle
-        inside[1:-1, 1:-1] = same
+    middle, same = codes[1:-1, 1:-1], inside[1:-1, 1:-1]
+    same[:] = True
+    for dy, dx in np.ndindex(3, 3):
+        same &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] == middle
     return inside
 
 
-def _spread(there: np.ndarray, reach: int) -> np.ndarray:
-    """Dilate a mask (h, w) bool by `reach` pixels."""
+def _dilate(there: np.ndarray, reach: int) -> np.ndarray:
+    """Dilate a mask (h, w) bool by a square of 2 `reach` + 1 pixels."""
     for _ in range(reach):
-        for axis in (0, 1):
-            wider = there.copy()
-            ahead, behind = (np.s_[1:], np.s_[:-1])
-            if axis:
-                wider[:, ahead] |= there[:, behind]
-                wider[:, behind] |= there[:, ahead]
-            else:
-                wider[ahead] |= there[behind]
-                wider[behind] |= there[ahead]
-            there = wider
+        padded = np.pad(there, 1)
+        rows = padded[:-2] | padded[1:-1] | padded[2:]
+        there = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
     return there
 
 
 def _close(codes: np.ndarray, centre: np.ndarray, limit: int) -> np.ndarray:
+    """Return (h, w) bool: pixels at a distance of at most `limit` from a colour (3,)."""
     close = codes >= 0
     for shift, value in zip((16, 8, 0), centre.tolist(), strict=True):
         close &= np.abs((codes >> shift & 255) - value) <= limit
@@ -196,13 +189,14 @@ def _channels(codes: np.ndarray) -> np.ndarray:
 
 
 def _are_noise(values: np.ndarray, counts: np.ndarray, flat: dict[int, int]) -> bool:
-    """Tell whether every value is close to its nearest flat colour, or rare."""
+    """Tell whether every colour with an interior is close to its nearest flat colour, or rare."""
     distances = _distances(values, list(flat))
     share = counts / np.array(list(flat.values()))[distances.argmin(1)]
     return not ((distances.min(1) > SAME) & (share > RARE)).any()
 
 
 def _are_apart(flat: dict[int, int], apart: int) -> bool:
+    """Tell whether flat colours have distances of at least `apart`."""
     codes = np.array(list(flat), np.int32)
     distances = _distances(codes, codes.tolist())
     np.fill_diagonal(distances, np.inf)
@@ -210,9 +204,5 @@ def _are_apart(flat: dict[int, int], apart: int) -> bool:
 
 
 def _distances(codes: np.ndarray, flat: list[int]) -> np.ndarray:
-    """Return the largest channel difference (n, flat) of each pair of colours."""
+    """Return the distances (n, flat) between two lists of colours."""
     return np.abs(_channels(codes)[:, None] - _channels(np.array(flat, np.int32))[None]).max(-1)
-
-
-def _pairs(count: int) -> Iterator[tuple[int, int]]:
-    return ((a, b) for a in range(count) for b in range(a + 1, count))
