@@ -36,23 +36,8 @@ IMAGES: Kinds = {
 MASKS: Kinds = {**IMAGES, b"GIF8": GifImageFile}
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (
-    *(
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".webm",
-        ".mkv",
-        ".avi",
-        ".gif",
-        ".apng",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".vob",
-    ),
-    *(".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
+    *(".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".apng", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
+    *(".vob", ".flv", ".wmv", ".asf", ".ogv", ".mxf", ".3gp", ".y4m"),
 )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from aot_jax.io.images import PNG, write_image
 from aot_jax.io.mask_sets.meaning import decide
 from aot_jax.io.mask_sets.stored import CLEAR, DAVIS_PALETTE, MaskError, check_size, read_image
-from aot_jax.io.mask_sets.survey import SOFT, survey_mask
+from aot_jax.io.mask_sets.survey import NOT_A_MASK, survey_mask
 from aot_jax.typing import Size
 
 __all__ = ["DAVIS_PALETTE", "MaskError", "binarise", "is_binary_0_255", "read_mask", "write_mask"]
@@ -48,7 +48,7 @@ def read_mask(path: str | Path, size: Size | None = None) -> np.ndarray:
     check_size(stored, size, path)
     survey = survey_mask(stored, str(path))
     if survey.flat:
-        raise MaskError(f"{path}: {len(survey.counts)} values, and edges that are blends: it {SOFT}")
+        raise MaskError(f"{path}: {len(survey.counts)} values, and edges that are blends: it {NOT_A_MASK}")
     if stored.kind == "colour" or CLEAR in survey.counts:
         return decide([survey]).ids(stored, survey, str(path))
     if stored.kind == "grey" and is_binary_0_255(stored.values):

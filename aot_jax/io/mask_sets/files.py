@@ -10,17 +10,8 @@ from aot_jax.io.series import natural
 
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # suffixes by priority: a folder's first kind
-NO_MASKS = {
-    "classes",
-    "readme",
-    "notes",
-    "train",
-    "val",
-    "test",
-    "labels",
-    "labelmap",
-}  # stems of files that annotation tools put next to masks
+KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # the first of them in a folder are its masks
+NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap")  # stems of files beside masks
 HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # names of mask folders, in any case
 
 

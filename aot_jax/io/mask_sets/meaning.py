@@ -12,7 +12,16 @@ import numpy as np
 
 from aot_jax.io.mask_sets.edges import merge_flat, nearest, snap
 from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
-from aot_jax.io.mask_sets.survey import DAVIS_CODES, MAX_LEVELS, SOFT, Survey, add_up, colour_name, paint_palettes, runs
+from aot_jax.io.mask_sets.survey import (
+    DAVIS_CODES,
+    MAX_LEVELS,
+    NOT_A_MASK,
+    Survey,
+    add_up,
+    colour_name,
+    paint_palettes,
+    runs,
+)
 from aot_jax.typing import VOID
 
 MOST_SHADES = 8  # most objects drawn in even steps of grey up to white
@@ -24,14 +33,14 @@ PAPER = 0.75  # smallest share of the border that white must cover to be backgro
 
 @dataclass(frozen=True)
 class Meaning:
-    """Mapping from values to ids."""
+    """Mapping from values, or from colours, to ids."""
 
     table: Mapping[int, int]  # value or colour -> id; 0 background, `VOID` void
     by_colour: bool  # keys of `table` are colours
-    void: int | None = None  # id of void pixels, if any
+    void: int | None = None  # `VOID` if any pixel is void
     flat: tuple[int, ...] = ()  # colours that soft edges are snapped to
     notes: tuple[str, ...] = ()
-    ignores_alpha: bool = False
+    ignores_alpha: bool = False  # all pixels of all masks are transparent, so alpha says nothing
     colours: Mapping[int, int] = field(default_factory=dict)  # colour -> id, if each colour is one id
 
     def ids(self, stored: Stored, survey: Survey, name: str) -> np.ndarray:
@@ -55,7 +64,7 @@ class Meaning:
 
 
 def are_ids(surveys: Sequence[Survey]) -> bool:
-    """Tell whether masks hold ids, so that colours or soft edges do not fit among them."""
+    """Tell whether masks hold ids other than 0 and white, which leave no place for masks with soft edges."""
     if not surveys or any(survey.kind == "colour" for survey in surveys) or paint_palettes(surveys):
         return False
     return bool({value for survey in surveys for value in survey.counts} - {0, CLEAR, VOID, WHITE_16})
@@ -66,15 +75,15 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
 
     Args:
         surveys: surveys of the masks, in the order of the video.
-        known: colour -> id of another set of masks of the same video.
+        known: colour -> id in another set of masks of the same video.
 
     Raises:
-        MaskError: too many colours, none of them background.
+        MaskError: more colours than a mask may have, and none of them is background.
     """
     ignores_alpha = all(survey.hidden for survey in surveys)
     seen = [survey for survey in surveys if ignores_alpha or not survey.hidden]
     notes = []
-    if any(survey.cut for survey in seen):
+    if any(survey.soft_alpha for survey in seen):
         notes.append("soft edges of the alpha channel are cut at half")
     if soft := sum(bool(survey.flat) for survey in seen):
         meaning = _colours(seen, True, known)
@@ -97,6 +106,7 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
 
 
 def _numbers(surveys: Sequence[Survey]) -> Meaning:
+    """Decide what numbers mean: they are ids, except white, void and shades of grey."""
     used = {value for survey in surveys for value in survey.counts} - {CLEAR}
     clear = any(CLEAR in survey.counts for survey in surveys)
     table = {value: value for value in used} | {0: 0, CLEAR: 0}
@@ -138,13 +148,14 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
 
 
 def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | None) -> Meaning:
+    """Decide what colours mean; `soft` tells whether any mask has soft edges, the rest is as in `decide`."""
     flat: dict[int, int] = {}
     if soft:  # hard masks give exact colours; soft ones only add what no hard mask has
         exact = [{survey.colours[v] for v in survey.counts if v != CLEAR} for survey in surveys if not survey.flat]
         flat = merge_flat(add_up(survey.flat for survey in surveys), set().union(*exact))
 
-    def settled(counts: Mapping[int, int], survey: Survey) -> Counter[int]:
-        """Count the pixels of each colour after snapping soft edges, in the order of values."""
+    def by_colour(counts: Mapping[int, int], survey: Survey) -> Counter[int]:
+        """Turn pixels of each value into pixels of each colour after snapping soft edges, in the order of values."""
         values = sorted(counts)
         codes = [CLEAR if value == CLEAR else survey.colours[value] for value in values]
         if survey.flat:
@@ -157,9 +168,9 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
     counts: Counter[int] = Counter()  # keeps the order of first appearance
     border: Counter[int] = Counter()
     for survey in surveys:
-        counts.update(settled(survey.counts, survey))
-        border.update(settled(survey.border, survey))
-    free = max((known or {}).values(), default=0)
+        counts.update(by_colour(survey.counts, survey))
+        border.update(by_colour(survey.border, survey))
+    last = max((known or {}).values(), default=0)  # largest id in use
     known = {code: i for code, i in (known or {}).items() if code in counts}
     background = {code for code, i in known.items() if i == 0}
     notes: list[str] = []
@@ -168,12 +179,12 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
     codes = [code for code in counts if code not in background and code != CLEAR]
     davis = background <= {BLACK} and all(code in DAVIS_CODES for code in codes)
     table = ({code: DAVIS_CODES[code] for code in codes} if davis else {}) | known
-    free, numbered = max(free, *table.values(), 0), []
+    last, numbered = max(last, *table.values(), 0), []
     for code in codes:
         if code not in table:
-            free += 1
-            table[code] = free
-            numbered.append(f"{free} {colour_name(code)}")
+            last += 1
+            table[code] = last
+            numbered.append(f"{last} {colour_name(code)}")
     if len(numbered) > 1:
         notes.append(f"colours are numbered: {_listed(numbered)}")
     colours = table | dict.fromkeys(background, 0)
@@ -199,7 +210,7 @@ def _background(counts: Counter[int], border: Counter[int]) -> tuple[set[int], l
     if border[top] > edge / 2 and counts[top] == max(counts.values()):
         return {top}, [f"no pixel is black: {colour_name(top)}, which covers the border, is background"]
     if len(counts) > MAX_LEVELS:
-        raise MaskError(f"{len(counts)} colours, none of them background: it {SOFT}")
+        raise MaskError(f"{len(counts)} colours, none of them background: it {NOT_A_MASK}")
     return set(), ["no pixel is black, so none is background: every colour is an object"]
 
 

@@ -14,7 +14,7 @@ from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
 from aot_jax.io.mask_sets.names import Entry, Frames, place
 from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
-from aot_jax.io.mask_sets.survey import DAVIS_CODES, SOFT, Survey, survey_mask
+from aot_jax.io.mask_sets.survey import DAVIS_CODES, NOT_A_MASK, Survey, survey_mask
 from aot_jax.typing import Size
 
 Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -117,7 +117,9 @@ class Masks(Mapping[str, np.ndarray]):
         soft = [name for name, survey in self._surveys.items() if survey.flat]
         if soft and are_ids([survey for survey in self._surveys.values() if not survey.flat]):
             for name in soft:
-                self._bad[name] = MaskError(f"{name}: its edges are soft, unlike those of the other masks: it {SOFT}")
+                self._bad[name] = MaskError(
+                    f"{name}: its edges are soft, unlike those of the other masks: it {NOT_A_MASK}"
+                )
                 del self._surveys[name]
             if not keep_going:
                 raise self._bad[soft[0]]

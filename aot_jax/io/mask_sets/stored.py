@@ -1,4 +1,4 @@
-"""Read the raw values of one mask file: ids, grey levels, palette indices or colours, not yet interpreted."""
+"""Read what a mask file stores: ids, grey levels, palette indices or colours, whose meaning is not yet decided."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ def _davis_palette() -> np.ndarray:
 
 DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
-Kind = Literal["ids", "grey", "palette", "colour"]
+Kind = Literal["ids", "grey", "palette", "colour"]  # what values are; "ids" have no colours, "grey" has 8 bits
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stored:
     palette: np.ndarray | None = None  # (n,) int32 colours by index; only for kind "palette"
     soft: bool = False  # alpha has values between transparent and opaque
     lossy: bool = False  # from a JPEG
-    hidden: bool = False  # all pixels are transparent; `values` ignores alpha
+    hidden: bool = False  # all pixels are transparent, and `values` what lies below
 
     @property
     def size(self) -> Size:
@@ -141,6 +141,7 @@ def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
 
 
 def _from_palette(image: Image.Image) -> Stored:
+    """Return the palette indices of an image, with or without alpha."""
     rgb = np.array(image.getpalette("RGB") or [0, 0, 0], np.int32).reshape(-1, 3)
     if image.mode == "PA":
         pixels = np.asarray(image)
@@ -158,7 +159,7 @@ def _from_palette(image: Image.Image) -> Stored:
 
 
 def _cleared(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """Set transparent pixels to `CLEAR`, unless all are: what that means is decided over the whole set."""
+    """Set transparent pixels to `CLEAR`, unless all are: see `Stored.hidden`."""
     if alpha is None:
         return values
     clear = alpha < OPAQUE

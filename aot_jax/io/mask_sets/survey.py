@@ -1,4 +1,4 @@
-"""Survey one mask: pixel counts and colours of its values, and whether its edges are soft."""
+"""Survey a mask: what is kept of it to decide, over all masks of a video, what its values mean."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ MAX_LEVELS = 64  # most grey levels of an 8-bit mask; a picture has more
 MAX_COLOURS = 256  # most colours of an RGB mask, including background
 MAX_IDS = 4096  # most ids of a 16-bit mask; a depth map or picture has more
 FEW_VALUES = 3  # most values of a mask that is not dithered, or most indices of a palette without soft edges
-SOFT = (
+NOT_A_MASK = (
     "looks antialiased or dithered, or is a picture; export the mask without smoothing, dithering or lossy compression "
     "(resize with nearest neighbour), or, if these are ids, save it as a palette PNG"
 )
@@ -24,15 +24,15 @@ DAVIS_CODES = {int(r) << 16 | int(g) << 8 | int(b): i for i, (r, g, b) in enumer
 
 @dataclass(frozen=True)
 class Survey:
-    """Statistics of one mask."""
+    """Statistics of one mask; for values, colours and kinds see `Stored`."""
 
     kind: Kind
     size: Size
     counts: Mapping[int, int]  # value -> pixels
     border: Mapping[int, int]  # value -> pixels on the border of the image
-    colours: Mapping[int, int]  # value -> colour
-    flat: Mapping[int, int]  # flat colour -> pixels; empty if edges are hard
-    cut: bool  # alpha has soft edges
+    colours: Mapping[int, int]  # value -> colour, except `CLEAR`
+    flat: Mapping[int, int]  # flat colour -> interior pixels (see `edges`); empty if edges are hard
+    soft_alpha: bool  # alpha has values between transparent and opaque
     hidden: bool  # all pixels are transparent
     lossy: bool = False  # from a JPEG
     dithered: bool = False  # ids change from pixel to pixel
@@ -50,7 +50,7 @@ def survey_mask(stored: Stored, name: str) -> Survey:
     """
     values = stored.values
     counts = _tally(values)
-    edge = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+    border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     used = np.array([value for value in counts if value != CLEAR], np.int32)
     colours = dict(zip(used.tolist(), stored.colour_of(used).tolist(), strict=True))
     flat: Mapping[int, int] = {}
@@ -60,40 +60,51 @@ def survey_mask(stored: Stored, name: str) -> Survey:
     most = {"grey": MAX_LEVELS, "colour": MAX_COLOURS, "palette": 256, "ids": MAX_IDS}[stored.kind]
     if len(used) > most and not flat:
         what = {"grey": "grey levels", "colour": "colours"}.get(stored.kind, "values")
-        raise MaskError(f"{name}: {len(used)} {what} are more than the {most} that a mask may have: it {SOFT}")
+        raise MaskError(f"{name}: {len(used)} {what} are more than the {most} that a mask may have: it {NOT_A_MASK}")
     dithered = len(used) > FEW_VALUES and not flat and is_dithered(values)
     if dithered and in_colours:
-        raise MaskError(f"{name}: its {len(used)} colours change from pixel to pixel: it {SOFT}")
-    cut = stored.soft and not stored.hidden
+        raise MaskError(f"{name}: its {len(used)} colours change from pixel to pixel: it {NOT_A_MASK}")
     return Survey(
-        stored.kind, stored.size, counts, _tally(edge), colours, flat, cut, stored.hidden, stored.lossy, dithered
+        kind=stored.kind,
+        size=stored.size,
+        counts=counts,
+        border=_tally(border),
+        colours=colours,
+        flat=flat,
+        soft_alpha=stored.soft and not stored.hidden,
+        hidden=stored.hidden,
+        lossy=stored.lossy,
+        dithered=dithered,
     )
 
 
 def paint_palettes(surveys: Sequence[Survey]) -> bool:
-    """Tell whether palettes come from paint programs, so that colours identify objects and indices do not."""
+    """Tell whether palettes come from paint programs, so that colours identify objects and indices do not.
+
+    Such programs order a palette as they like: a colour has different indices in different files, or another index than
+    0 is background.
+    """
     palettes = [survey for survey in surveys if survey.kind == "palette"]
     index_of: dict[int, int] = {}
     for survey in palettes:
-        colours = {value: code for value, code in survey.colours.items() if value != CLEAR}
-        if len(set(colours.values())) < len(colours):
-            return False  # colours are not distinct
-        for value, code in colours.items():
+        if len(set(survey.colours.values())) < len(survey.colours):
+            return False  # two indices have the same colour
+        for value, code in survey.colours.items():
             if index_of.setdefault(code, value) != value:
                 return True  # one colour at different indices
-    if any(survey.counts.get(CLEAR) and 0 in survey.counts for survey in palettes):
-        return any(not _is_dark(survey.colours[0]) for survey in palettes if 0 in survey.colours)
-    named_black = any(_is_dark(code) and value for survey in palettes for value, code in survey.colours.items())
     zero = [survey.colours[0] for survey in palettes if 0 in survey.colours]
-    if zero and all(_is_dark(code) for code in zero):
+    black = all(map(_is_dark, zero))
+    if zero and any(CLEAR in survey.counts and 0 in survey.counts for survey in palettes):
+        return not black
+    if zero and black:
         return False
-    if named_black:  # index 0 has another colour, or is not used
-        around = add_up(survey.border for survey in palettes)
-        return not zero or around[0] <= around.total() / 2
-    around, counts = add_up(survey.border for survey in palettes), add_up(survey.counts for survey in palettes)
-    top = max(around, key=lambda value: around[value], default=0)
+    border = add_up(survey.border for survey in palettes)
+    if any(_is_dark(code) and value for survey in palettes for value, code in survey.colours.items()):
+        return not zero or border[0] <= border.total() / 2  # black, but at another index
+    counts = add_up(survey.counts for survey in palettes)
+    top = max(border, key=lambda value: border[value], default=0)
     odd = bool(zero) or any(survey.colours.get(top) == WHITE for survey in palettes)
-    return top > 0 and odd and around[top] > around.total() / 2 and counts[top] == max(counts.values())
+    return top > 0 and odd and border[top] > border.total() / 2 and counts[top] == max(counts.values())
 
 
 def _odd_palette(colours: Mapping[int, int]) -> bool:
