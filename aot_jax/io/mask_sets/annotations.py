@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from aot_jax.io.mask_sets.coco import coco_drawings, segment_drawing, video_drawings
-from aot_jax.io.mask_sets.drawings import MAX_SHAPES, NO_OBJECT, Drawing, Shape
+from aot_jax.io.mask_sets.drawings import MAX_SHAPES, NO_OBJECT, Drawing, Shape, stated_size
 from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import fill
 from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
@@ -74,10 +74,8 @@ def _from_json(data: Any, path: Path, frames: Frames | None, notes: list[str]) -
 
 def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
     """Read a labelme file: a group of shapes is one object, as is each other shape; labels match them across frames."""
-    height, width = data.get("imageHeight"), data.get("imageWidth")
-    size = (int(height), int(width)) if height and width else None
     shapes: list[Shape] = []
-    seen: Counter[str] = Counter()
+    seen: Counter[str] = Counter()  # shapes with each label and no group
     skipped: Counter[str] = Counter()
     for item in data["shapes"]:
         kind, label, group = item.get("shape_type") or "polygon", str(item["label"]), item.get("group_id")
@@ -90,14 +88,15 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
             skipped[kind] += 1
             continue
         seen[label] += group is None
-        key = f"{label} #{group}" if group is not None else f"{label} {seen[label]}"
-        key = label if label in NO_OBJECT else key
+        part = f"#{group}" if group is not None else seen[label]
+        key = label if label in NO_OBJECT else f"{label} {part}"
         shapes.append(Shape(key, label, draw))
     if skipped:
         notes.append(
             f"{path}: {', '.join(f'{n} {kind}s' for kind, n in skipped.items())} have no area and are left out"
         )
     image = str(data.get("imagePath") or path.name).replace("\\", "/")
+    size = stated_size(data.get("imageHeight"), data.get("imageWidth"))
     return Drawing(str(path), Path(image).stem, tuple(shapes), size)
 
 
@@ -129,7 +128,7 @@ def _yolo(text: str, path: Path, several: bool) -> Drawing:
     """Read lines of a class and a polygon or box, in fractions of width and height.
 
     A class is one object if data.yaml in this folder or its parent names it "object N", as exports of this project do,
-    or if there are several files. In a single file every line is an object.
+    or if there are `several` files. In a single file every line is an object.
     """
     names = _class_names(path)
     shapes = []
@@ -179,4 +178,5 @@ def _fill_one(polygon: np.ndarray, size: Size) -> np.ndarray:
 
 
 def _fill_scaled(polygon: np.ndarray, size: Size) -> np.ndarray:
+    """Fill a polygon given in fractions of width and height."""
     return fill([polygon * np.array(size[::-1])], size)

@@ -1,6 +1,6 @@
-"""Read masks from NumPy files, stacks and animations: ids, one object, or a layer for each object or frame."""
+"""Read masks from NumPy files, stacks and animations: a mask, or a layer for each object or frame."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors,
 from aot_jax.io.mask_sets.names import Entry, Frames, frame_count
 from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_values
 from aot_jax.io.npz import read_npz
-from aot_jax.typing import Size
+from aot_jax.typing import VOID, Size
 
 SUM_TOLERANCE = 0.01  # largest deviation from 1 of the sum of a pixel's probabilities, which may have 16 bits
 
@@ -55,12 +55,11 @@ def stack_entries(path: Path, frames: Frames | None, notes: list[str]) -> list[E
             pages.append(stored_values(upright(image.copy()), head, path))
     if len({page.size for page in pages}) > 1:
         raise MaskError(f"{path}: its {number} pictures are not of one size; split it")
-    count = frame_count(frames)
-    if number == count:
+    if number == frame_count(frames):
         return _entries_of_frames(path, pages, notes)
     if any(page.kind == "colour" for page in pages):
-        of = f", and the video has {count} frames" if count else ""
-        raise MaskError(f"{path}: holds {number} pictures in colour{of}; split it, or give one for each frame")
+        needed = _frames_of_video(frames)
+        raise MaskError(f"{path}: holds {number} pictures in colour{needed}; split it, or give one for each frame")
     return layer_entries(path, np.stack([page.values for page in pages]), frames, None, notes)
 
 
@@ -80,6 +79,10 @@ def layer_entries(
         MaskError: it is none of these.
     """
     shape = array.shape
+
+    def single(load: Callable[[], Stored]) -> list[Entry]:
+        return [Entry(str(path), path.stem, load)]
+
     if array.ndim == 4 and shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
@@ -87,24 +90,23 @@ def layer_entries(
     in_colour = array.ndim == 3 and array.dtype == np.uint8 and array.shape[2] in (3, 4) and array.shape[0] > 4
     if in_colour and array.size <= 4 * MAX_PIXELS and array.max() > 1:
         image = Image.fromarray(np.ascontiguousarray(array))
-        return [Entry(str(path), path.stem, lambda: stored_values(image, b"", path))]
+        return single(lambda: stored_values(image, b"", path))
     if array.ndim == 3 and array.shape[:2] == size != array.shape[1:]:
         array = np.moveaxis(array, 2, 0)
     if array.ndim == 2 and array.size <= MAX_PIXELS:
-        return [Entry(str(path), path.stem, lambda: Stored(_ids(array, path, notes), "ids"))]
+        return single(lambda: Stored(_ids(array, path, notes), "ids"))
     if array.ndim != 3 or not array.size or array[0].size > MAX_PIXELS:
         raise MaskError(f"{path}: is an array of shape {shape}; a mask is (height, width), or (objects, height, width)")
-    count = frame_count(frames)
-    if len(array) == count:
+    if len(array) == frame_count(frames):
         return _entries_of_frames(path, array, notes)
-    if len(array) > 254 or (array.dtype.kind != "f" and any(np.unique(layer).size > 2 for layer in array)):
-        of = f", and the video has {count} frames" if count else ""
+    if len(array) >= VOID or (array.dtype.kind != "f" and any(np.unique(layer).size > 2 for layer in array)):
         raise MaskError(
-            f"{path}: {len(array)} layers that are neither one object each nor one frame each{of}; give (height, width)"
+            f"{path}: {len(array)} layers that are neither one object each nor one frame each"
+            f"{_frames_of_video(frames)}; give (height, width)"
         )
     if _starts_with_background(array):
         notes.append(f"{path}: its {len(array)} layers add up to 1: background, then objects 1 to {len(array) - 1}")
-        return [Entry(str(path), path.stem, lambda: Stored(array.argmax(0).astype(np.int32), "ids"))]
+        return single(lambda: Stored(array.argmax(0).astype(np.int32), "ids"))
     notes.append(f"{path}: its {len(array)} layers are taken for objects 1 to {len(array)}, the last on top")
 
     def load() -> Stored:
@@ -113,17 +115,19 @@ def layer_entries(
             labels[_ids(layer, path, notes) > 0] = i
         return Stored(labels, "ids")
 
-    return [Entry(str(path), path.stem, load)]
+    return single(load)
+
+
+def _frames_of_video(frames: Frames | None) -> str:
+    count = frame_count(frames)
+    return f", and the video has {count} frames" if count else ""
 
 
 def _starts_with_background(layers: np.ndarray) -> bool:
     """Tell whether layers are one-hot or probabilities of which the first, on most of the border, is background."""
-    full = 1 if layers.dtype.kind in "bf" else int(layers.max())
-    if (
-        len(layers) < 2
-        or not full
-        or not (np.abs(layers.sum(0, dtype=np.float64) - full) <= SUM_TOLERANCE * full).all()
-    ):
+    full = 1 if layers.dtype.kind in "bf" else int(layers.max())  # value of a layer where it is certain
+    deviation = np.abs(layers.sum(0, dtype=np.float64) - full)
+    if len(layers) < 2 or not full or not (deviation <= SUM_TOLERANCE * full).all():
         return False
     first = layers.argmax(0) == 0
     border = np.concatenate([first[0], first[-1], first[:, 0], first[:, -1]])
@@ -142,6 +146,7 @@ def _entries_of_frames(path: Path, layers: Sequence[Stored] | np.ndarray, notes:
 
 
 def _ids(array: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
+    """Return an array as int32 ids; probabilities are cut at 0.5. Raises MaskError if it holds neither."""
     values = np.asarray(array)
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aot_jax.io.mask_sets.drawings import Drawing, Shape
+from aot_jax.io.mask_sets.drawings import Drawing, Shape, stated_size
 from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import decode_runs, fill
 from aot_jax.io.mask_sets.stored import MaskError
@@ -25,9 +25,8 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
         MaskError: several images without `track_id`, one with two annotations of a category.
         LookupError, TypeError, ValueError: not a COCO file.
     """
-    images = {image["id"]: image for image in data["images"]}
-    names = {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
-    found: dict[Any, list[Mapping[str, Any]]] = {}
+    images, names = {image["id"]: image for image in data["images"]}, _category_names(data)
+    found: dict[Any, list[Mapping[str, Any]]] = {}  # image id -> its annotations
     for annotation in data["annotations"]:
         if annotation["image_id"] in images and (annotation.get("segmentation") or annotation.get("bbox")):
             found.setdefault(annotation["image_id"], []).append(annotation)
@@ -58,8 +57,7 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
             stated = track if isinstance(track, int) else None
             shapes.append(Shape(key, name, partial(_draw, _outline(annotation)), stated))
         file = str(image.get("file_name", number))
-        height, width = image.get("height"), image.get("width")
-        size = (int(height), int(width)) if height and width else None
+        size = stated_size(image.get("height"), image.get("width"))
         drawings.append(Drawing(f"{path}: {file}", Path(file.replace("\\", "/")).stem, tuple(shapes), size))
     return drawings
 
@@ -79,7 +77,7 @@ def video_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None) -
             f"{path}: holds {len(data['videos'])} videos, and not one of this name; give a file of this one"
         )
     video = videos[0]
-    names = {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
+    names = _category_names(data)
     objects = [annotation for annotation in data["annotations"] if annotation["video_id"] == video["id"]]
     drawings = []
     for t, file in enumerate(video["file_names"]):
@@ -94,7 +92,12 @@ def video_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None) -
     return drawings
 
 
+def _category_names(data: Mapping[str, Any]) -> dict[Any, str]:
+    return {category["id"]: str(category.get("name", category["id"])) for category in data.get("categories", ())}
+
+
 def _of_video(numbers: list[Any], images: Mapping[Any, Mapping[str, Any]], frames: Frames | None) -> list[Any]:
+    """Return the ids of the images that are frames of the video: in its folder, else by name; else all."""
     if frames is None:
         return numbers
     files = {number: Path(str(images[number].get("file_name", "")).replace("\\", "/")) for number in numbers}
@@ -123,11 +126,13 @@ def _outline(annotation: Mapping[str, Any]) -> Any:
 
 
 def _track(annotation: Mapping[str, Any]) -> Any:
+    """Return the `track_id` of an annotation; None if it has none."""
     attributes = annotation.get("attributes")
     return annotation.get("track_id", attributes.get("track_id") if isinstance(attributes, dict) else None)
 
 
 def _draw(segmentation: Any, size: Size) -> np.ndarray:
+    """Draw run lengths or polygons: (h, w) bool. Raises ValueError if it is neither."""
     if isinstance(segmentation, dict):
         if list(segmentation.get("size", size)) != list(size):
             raise ValueError(f"its size is {segmentation.get('size')}, its image's {list(size)}")

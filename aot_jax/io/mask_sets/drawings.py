@@ -1,7 +1,9 @@
 """Turn shapes into masks of ids, with one id for an object over the whole video."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,11 @@ class Drawing:
     size: Size | None = None  # (h, w) stated by the file
 
 
+def stated_size(height: Any, width: Any) -> Size | None:
+    """Return the size that a file states for its image; None if it states none."""
+    return (int(height), int(width)) if height and width else None
+
+
 def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[str]) -> list[Entry]:
     """Return drawings as masks, with objects numbered over all of them.
 
@@ -47,54 +54,66 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
     Raises:
         MaskError: a size is unknown, empty or too large, or ids of objects reach that of void areas.
     """
-    ids = dict(NO_OBJECT)
-    names: dict[int, str] = {}
-    sizes: list[Size] = []
-    told: set[str] = set()
-    stated = all(shape.id is not None and shape.id > 0 for drawing in drawings for shape in drawing.shapes)
-    for drawing in drawings:
-        of = drawing.size or size
-        if of is None:
-            raise MaskError(f"{drawing.name}: says nothing of its image's size; give the frames too")
-        if min(of) < 1 or of[0] * of[1] > MAX_PIXELS:
-            raise MaskError(f"{drawing.name}: its image is {of[1]}x{of[0]}, empty or more than {MAX_PIXELS} pixels")
-        sizes.append(of)
-        for shape in drawing.shapes:
-            if shape.key not in NO_OBJECT:
-                number = shape.id if stated and shape.id is not None else ids.setdefault(shape.key, len(names) + 1)
-                ids[shape.key] = number
-                names.setdefault(number, shape.name)
-    if VOID in names and any(shape.key == IGNORED for drawing in drawings for shape in drawing.shapes):
-        raise MaskError(f"{drawings[0].name}: {VOID} objects or more leave no id for {IGNORED}; draw fewer")
-    if not names:
-        ids[IGNORED] = 0  # 255 alone would be an object
-    if names and not stated:
+    ids, names, are_stated = _number_objects(drawings)
+    if names and not are_stated:
         listed = ", ".join(f"{i} {name}" for i, name in list(names.items())[:SHOWN])
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         notes.append(f"{drawings[0].name}: objects are numbered as drawn: {listed}{more}")
+    told: set[str] = set()
+    return [
+        Entry(drawing.name, drawing.stem, partial(_draw, drawing, _size_of(drawing, size), ids, names, notes, told))
+        for drawing in drawings
+    ]
 
-    def loader(drawing: Drawing, of: Size) -> Callable[[], Stored]:
-        def load() -> Stored:
-            labels, overlap = np.zeros(of, np.int32), False
-            for shape in drawing.shapes:
-                try:
-                    inside, number = shape.draw(of), ids[shape.key]
-                    others = inside & (labels != number) & (labels != 0) & (labels != ids[IGNORED])
-                    overlap = overlap or (number in names and bool(others.any()))
-                    labels[inside] = number
-                except ValueError as error:
-                    raise MaskError(f"{drawing.name}: a shape of {shape.name} cannot be drawn: {error}") from None
-            seen = set(np.unique(labels).tolist())
-            found = ["objects overlap: the one drawn last is on top"] if overlap else []
-            found += [
-                f"object {number}, {names[number]}, has no pixel: it has no area in the image, or others cover it"
-                for number in dict.fromkeys(ids[shape.key] for shape in drawing.shapes)
-                if number in names and number not in seen
-            ]
-            notes.extend(f"{drawing.name}: {text}" for text in found if text not in told)
-            told.update(found)
-            return Stored(labels, "ids")
 
-        return load
+def _number_objects(drawings: Sequence[Drawing]) -> tuple[dict[str, int], dict[int, str], bool]:
+    """Return the id of each key, the name of each object's id, and whether these are the ids that the files state."""
+    ids = dict(NO_OBJECT)
+    names: dict[int, str] = {}
+    shapes = [shape for drawing in drawings for shape in drawing.shapes]
+    are_stated = all(shape.id is not None and shape.id > 0 for shape in shapes)
+    for shape in shapes:
+        if shape.key not in NO_OBJECT:
+            number = shape.id if are_stated and shape.id is not None else ids.setdefault(shape.key, len(names) + 1)
+            ids[shape.key] = number
+            names.setdefault(number, shape.name)
+    if VOID in names and any(shape.key == IGNORED for shape in shapes):
+        raise MaskError(f"{drawings[0].name}: {VOID} objects or more leave no id for {IGNORED}; draw fewer")
+    if not names:
+        ids[IGNORED] = 0  # 255 alone would be an object
+    return ids, names, are_stated
 
-    return [Entry(drawing.name, drawing.stem, loader(drawing, of)) for drawing, of in zip(drawings, sizes, strict=True)]
+
+def _size_of(drawing: Drawing, size: Size | None) -> Size:
+    """Return the size of a drawing's mask, `size` if it states none."""
+    size = drawing.size or size
+    if size is None:
+        raise MaskError(f"{drawing.name}: says nothing of its image's size; give the frames too")
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise MaskError(f"{drawing.name}: its image is {size[1]}x{size[0]}, empty or more than {MAX_PIXELS} pixels")
+    return size
+
+
+def _draw(
+    drawing: Drawing, size: Size, ids: Mapping[str, int], names: Mapping[int, str], notes: list[str], told: set[str]
+) -> Stored:
+    """Draw the shapes of a frame, the last on top; add to `notes` what is odd and not yet in `told`."""
+    labels, overlap = np.zeros(size, np.int32), False
+    for shape in drawing.shapes:
+        try:
+            inside, number = shape.draw(size), ids[shape.key]
+        except ValueError as error:
+            raise MaskError(f"{drawing.name}: a shape of {shape.name} cannot be drawn: {error}") from None
+        others = inside & (labels != number) & (labels != 0) & (labels != ids[IGNORED])
+        overlap = overlap or (number in names and bool(others.any()))
+        labels[inside] = number
+    seen = set(np.unique(labels).tolist())
+    found = ["objects overlap: the one drawn last is on top"] if overlap else []
+    found += [
+        f"object {number}, {names[number]}, has no pixel: it has no area in the image, or others cover it"
+        for number in dict.fromkeys(ids[shape.key] for shape in drawing.shapes)
+        if number in names and number not in seen
+    ]
+    notes.extend(f"{drawing.name}: {text}" for text in found if text not in told)
+    told.update(found)
+    return Stored(labels, "ids")
