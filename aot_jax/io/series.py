@@ -1,10 +1,14 @@
-"""Choose the images of a folder that are frames of a video, and check that their names define an order."""
+"""Choose the images of a folder that are frames of a video, and check that their names define an order.
+
+Images whose names differ in numbers only are a series; the frames are one or several series.
+"""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,36 +23,50 @@ FEW_COLOURS = 64  # most colours of a mask; a photograph has more
 ROLLOVER = 9999  # last file number of a camera before it starts again
 
 
+class _Look(NamedTuple):
+    """What tells images of one kind from others."""
+
+    size: tuple[int, int]  # width, height
+    in_colour: bool
+    few_colours: bool  # as a mask
+
+    def is_photograph(self) -> bool:
+        """Tell whether the image is no mask or depth map."""
+        return self.in_colour and not self.few_colours
+
+
 def natural(name: str) -> list[str | int]:
     """Split a name into alternating text and numbers: a sort key that compares numbers by value."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split("([0-9]+)", name.casefold()))]
 
 
 def choose_frames(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Leave out images that are not frames: masks, depth maps, thumbnails.
+    """Leave out series that are not frames: masks, depth maps, thumbnails.
 
-    They are recognised by a word in their names, or by another name pattern combined with another look: few colours,
-    grey where frames have colour, another size.
+    They are recognised by a word in their names, or by looking unlike the longest series: few colours, grey where
+    frames have colour, another size.
 
     Returns:
-        The frames, and one line for each kind left out.
+        The frames, and one line for each series left out.
     """
     series: dict[str, list[Path]] = {}
     for path in images:
         series.setdefault(_pattern(path) + path.suffix.lower(), []).append(path)
     if len(series) < 2:
         return list(images), []
-    other = {name: bool(OTHER_WORDS & set(re.findall("[a-z]+", name.rpartition(".")[0]))) for name in series}
-    if all(other.values()):
+    other = {  # whether a series is no frames
+        name: bool(OTHER_WORDS & set(re.findall("[a-z]+", name.rpartition(".")[0]))) for name in series
+    }
+    if all(other.values()):  # then the words tell nothing apart
         other = dict.fromkeys(series, False)
     kept = [name for name in series if not other[name]]
     main = max(kept, key=lambda name: len(series[name]))
     if len(kept) > 1:
-        rivals = [name for name in kept if len(series[name]) == len(series[main])]
+        longest = [name for name in kept if len(series[name]) == len(series[main])]
         looks = {name: _look(series[name][0]) for name in kept}
-        main = min(rivals, key=lambda name: (looks[name] or ())[1:] != (True, False))
+        main = next((name for name in longest if (look := looks[name]) and look.is_photograph()), longest[0])
         for name in kept:
-            other[name] = name != main and _is_other(looks[name], looks[main])
+            other[name] = name != main and _differs(looks[name], looks[main])
     notes = [
         f"{_some(paths)}: no frame, and left out, beside {len(series[main])} images like {min(series[main]).name}"
         for name, paths in series.items()
@@ -87,34 +105,36 @@ def order_note(frames: Sequence[Path]) -> str | None:
 
 
 def _rolls_over(numbers: list[int]) -> bool:
+    """Tell whether sorted numbers are those of a camera that went on from `ROLLOVER` with 1."""
     gap = max(after - before for before, after in pairwise(numbers))
     return numbers[-1] == ROLLOVER and gap > ROLLOVER // 2
 
 
 def _pattern(path: Path) -> str:
+    """Return the name of a series: that of the file, with # for numbers."""
     return re.sub("[0-9]+", "#", path.stem.casefold())
 
 
-def _look(path: Path) -> tuple[tuple[int, int], bool, bool] | None:
-    """Return an image's size (w, h), whether it has colour, and whether it has few colours; None if unreadable."""
+def _look(path: Path) -> _Look | None:
+    """Return the look of an image; None if it cannot be read."""
     try:
         with explain_errors(path, ValueError), path.open("rb") as stream:
             opened, _ = open_image(stream, path, IMAGES, ValueError)
             if opened.mode not in ("RGB", "RGBA", "CMYK", "YCbCr"):
-                return opened.size, False, opened.mode in ("P", "1")
+                return _Look(opened.size, False, opened.mode in ("P", "1"))
         pixels = np.asarray(decode_image(path, IMAGES, ValueError)[0].convert("RGB")).astype(np.int32)
     except ValueError:
         return None
     codes = (pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]).ravel()
-    edges = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]
-    return opened.size, True, np.unique(edges).size <= FEW_COLOURS
+    starts_of_runs = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]  # fewer to sort
+    return _Look(opened.size, True, np.unique(starts_of_runs).size <= FEW_COLOURS)
 
 
-def _is_other(look: tuple | None, main: tuple | None) -> bool:
+def _differs(look: _Look | None, main: _Look | None) -> bool:
+    """Tell whether images of the look `look` are no frames if those of the look `main` are."""
     if look is None or main is None:
         return False
-    size, colours, few = look
-    return size != main[0] or (main[1] and not main[2] and (few or not colours))
+    return look.size != main.size or (main.is_photograph() and not look.is_photograph())
 
 
 def _some(paths: Sequence[Path]) -> str:

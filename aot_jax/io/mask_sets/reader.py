@@ -21,11 +21,14 @@ Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 
 class Masks(Mapping[str, np.ndarray]):
-    """The masks of a video, decoded on access.
+    """The masks of a video, decoded on access: get them from `read_masks`, which explains the arguments.
 
     `masks[frame]` is an array (h, w) int32 of ids, 0 background. A frame is its name without suffix, its path or its
     number (without frames: the mask's number). `masks.get(frame)` is None for a frame without a mask. Names are in the
     order of the video.
+
+    Args:
+        entries: the masks of each frame by its name; several if each shows one object.
 
     Attributes:
         ids: ids of all objects, ascending.
@@ -44,10 +47,11 @@ class Masks(Mapping[str, np.ndarray]):
         keep_going: bool = False,
         notes: Iterable[str] = (),  # read at the end: loading may add some
     ) -> None:
-        self._entries, self._frames, self._size, self._void_as = entries, frames, size, void
-        self._surveys: dict[str, Survey] = {}
+        self._entries, self._frames, self._size, self._id_of_void = entries, frames, size, void
+        self._surveys: dict[str, Survey] = {}  # by name of the entry, as are the errors
         self._bad: dict[str, MaskError] = {}
-        for entry in (entry for several in entries.values() for entry in several):
+        every = [entry for several in entries.values() for entry in several]
+        for entry in every:
             try:
                 stored = self._load(entry)
                 self._surveys[entry.name] = survey_mask(stored, entry.name)
@@ -55,16 +59,17 @@ class Masks(Mapping[str, np.ndarray]):
                 if not keep_going:
                     raise
                 self._bad[entry.name] = error
-        self._refuse_odd_edges(keep_going)
+        self._refuse_soft_among_ids(keep_going)
         surveys = list(self._surveys.values())
         try:
             self._meaning = decide(surveys, like.colours if like else None) if surveys else Meaning({}, False)
         except MaskError as error:
-            raise MaskError(f"{self._place()}: {error}") from None
-        parts = [entry.id for several in entries.values() for entry in several]
-        found = set(self._meaning.table.values()) - {0, self._meaning.void}
-        self.ids: tuple[int, ...] = tuple(sorted({i for i in parts if i} | (found if None in parts else set())))
-        self.notes: tuple[str, ...] = (*notes, *(f"{self._place()}: {note}" for note in self._meaning.notes))
+            raise MaskError(f"{self._name_of_set()}: {error}") from None
+        ids = {entry.id for entry in every if entry.id}
+        if any(entry.id is None for entry in every):
+            ids |= set(self._meaning.table.values()) - {0, self._meaning.void}
+        self.ids: tuple[int, ...] = tuple(sorted(ids))
+        self.notes: tuple[str, ...] = (*notes, *(f"{self._name_of_set()}: {note}" for note in self._meaning.notes))
         self.void = self._meaning.void
         self.colours: Mapping[int, int] = self._meaning.colours
         empty = [name for name, survey in self._surveys.items() if self.void and survey.holds_white_alone()]
@@ -112,7 +117,7 @@ class Masks(Mapping[str, np.ndarray]):
         """Return the name of a frame's mask for messages: its file, or the first of several."""
         return self._entries[self._name(frame)][0].name
 
-    def _refuse_odd_edges(self, keep_going: bool) -> None:
+    def _refuse_soft_among_ids(self, keep_going: bool) -> None:
         """Refuse masks with soft edges if the other masks hold ids."""
         soft = [name for name, survey in self._surveys.items() if survey.flat]
         if soft and are_ids([survey for survey in self._surveys.values() if not survey.flat]):
@@ -138,16 +143,16 @@ class Masks(Mapping[str, np.ndarray]):
         if entry.name in self._bad:
             raise self._bad[entry.name]
         ids = self._meaning.ids(self._load(entry), self._surveys[entry.name], entry.name)
-        return (
-            ids if self.void is None or self._void_as == self.void else np.where(ids == self.void, self._void_as, ids)
-        )
+        if self.void is None or self._id_of_void == self.void:
+            return ids
+        return np.where(ids == self.void, self._id_of_void, ids)
 
     def _load(self, entry: Entry) -> Stored:
         stored = entry.load()
         check_size(stored, self._size, entry.name)
         return stored
 
-    def _place(self) -> str:
+    def _name_of_set(self) -> str:
         """Return the name of the set for messages: its only file, or its folder."""
         names = [Path(entry.name) for several in self._entries.values() for entry in several]
         return str(names[0] if len(names) == 1 else names[0].parent)
