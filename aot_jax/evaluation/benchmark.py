@@ -13,13 +13,14 @@ from ml_collections import ConfigDict
 from aot_jax.errors import ReportedError
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
-from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
+from aot_jax.evaluation.run import FinishedVideos, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.score import SetScores
 from aot_jax.evaluation.splits import Split, load_split
 from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
 from aot_jax.runs import DISK_FULL, Run, RunError
 from aot_jax.settings import deciding
+from aot_jax.start.hosts import any_host
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
 
@@ -208,9 +209,9 @@ def _together(work: Callable[[], T]) -> T:
     try:
         result = work()
     except Exception:
-        any_failed(True)
+        any_host(True)
         raise
-    if any_failed(False):
+    if any_host(False):
         raise HostError("another host has stopped with an error, see its own output; the same command continues")
     return result
 

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from aot_jax.evaluation import splits
@@ -175,10 +173,3 @@ def copy_to_devices(model: Model, videos: int, devices: int | None = None) -> li
     """
     chosen = jax.local_devices()[: max(1, min(videos, devices or videos))]
     return [Model(model.module, jax.device_put(model.params, device), model.config) for device in chosen]
-
-
-def any_failed(failed: bool) -> bool:
-    """Tell whether any host has failed. All hosts must call this; it waits for all."""
-    if jax.process_count() == 1:
-        return failed
-    return bool(multihost_utils.process_allgather(np.array(failed)).any())
