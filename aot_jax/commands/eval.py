@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from aot_jax.evaluation.benchmark import Options, Stopped, evaluate, format_outcome
+from aot_jax.evaluation.benchmark import EvaluationOptions, Stopped, evaluate, format_outcome
 from aot_jax.evaluation.splits import SPLITS
 from aot_jax.flags import above_zero, add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
-    options = Options(
+    options = EvaluationOptions(
         split=args.split,
         data=args.data,
         output=Path(args.output) if args.output else None,

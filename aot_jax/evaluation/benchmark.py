@@ -36,7 +36,7 @@ class Stopped(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """Options of an evaluation."""
 
     split: str
@@ -75,7 +75,7 @@ class Outcome:
         return tuple(dict.fromkeys((*tracked, *self.found.warnings)))
 
 
-def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
+def evaluate(options: EvaluationOptions, choice: NetworkChoice) -> Outcome | None:
     """Evaluate a network on a split.
 
     Args:
@@ -163,7 +163,7 @@ def run_and_score(
         return _together(score)
 
 
-def run_name(config: ConfigDict, options: Options, depth: int) -> str:
+def run_name(config: ConfigDict, options: EvaluationOptions, depth: int) -> str:
     """Return the folder name of a run: its config, depth and other options that are likely to be compared."""
     parts = [config.name, f"depth{depth}" if config.model.scalable else ""]
     parts += ["all_frames" if options.all_frames else "", "full" if options.resolution != "480p" else ""]
@@ -171,7 +171,7 @@ def run_name(config: ConfigDict, options: Options, depth: int) -> str:
     return "_".join(filter(None, parts))
 
 
-def describe(config: ConfigDict, checkpoint: Path | None, options: Options, depth: int) -> dict[str, object]:
+def describe(config: ConfigDict, checkpoint: Path | None, options: EvaluationOptions, depth: int) -> dict[str, object]:
     """Return the settings that determine a run's masks: network, weights and options."""
     settings: dict[str, object] = {"config": config.name, "checkpoint": "random weights"}
     chosen = asdict(options)

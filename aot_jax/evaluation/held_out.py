@@ -10,7 +10,7 @@ import numpy as np
 
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.files import write_text
 from aot_jax.io.frames import read_frame
@@ -131,7 +131,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
 def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float = 10) -> None:
     """Write an MP4 of the split's video with the most objects, overlaid with the masks in folder `masks`."""
 
-    def objects(sequence: Sequence) -> int:
+    def objects(sequence: SplitVideo) -> int:
         return len(np.unique(read_mask(sequence.first_mask)))
 
     sequence = max(split.sequences, key=objects)

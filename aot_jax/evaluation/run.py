@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 from tqdm import tqdm
 
-from aot_jax.evaluation import splits
 from aot_jax.evaluation.segment import segment
+from aot_jax.evaluation.splits import Split, SplitVideo
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.network import Model
@@ -37,7 +37,7 @@ class FinishedVideos:
         self._folder = (output / self.PATTERN).parent
         self._masks = masks
 
-    def get(self, sequence: splits.Sequence) -> Timing | None:
+    def get(self, sequence: SplitVideo) -> Timing | None:
         """Return the timing of a video if it is finished and all its masks exist, else None."""
         try:
             record = read_json(self._folder / f"{sequence.name}.json")
@@ -49,11 +49,11 @@ class FinishedVideos:
         complete = all(f"{frame.stem}.png" in there for frame in sequence.frames)
         return timing if complete and timing.all_frames == len(sequence.frames) else None
 
-    def add(self, sequence: splits.Sequence, timing: Timing) -> None:
+    def add(self, sequence: SplitVideo, timing: Timing) -> None:
         """Record a video as finished; its masks must be on disk."""
         write_json(self._folder / f"{sequence.name}.json", asdict(timing))
 
-    def wait_for(self, sequences: Iterable[splits.Sequence]) -> dict[str, Timing]:
+    def wait_for(self, sequences: Iterable[SplitVideo]) -> dict[str, Timing]:
         """Return the timings of all videos, waiting for those of other hosts.
 
         Raises:
@@ -74,10 +74,10 @@ class FinishedVideos:
 
 def run_split(
     trackers: Sequence[Sequence[FrameTracker]],
-    split: splits.Split,
+    split: Split,
     output: Path,
     finished: FinishedVideos | None = None,
-    sequences: Sequence[splits.Sequence] | None = None,
+    sequences: Sequence[SplitVideo] | None = None,
     progress: bool = True,
     title: str = "",
 ) -> dict[str, Timing]:
@@ -151,7 +151,7 @@ def run_split(
     return {sequence.name: timings[sequence.name] for sequence in sequences}
 
 
-def share_videos(sequences: Sequence[splits.Sequence], host: int, hosts: int) -> list[splits.Sequence]:
+def share_videos(sequences: Sequence[SplitVideo], host: int, hosts: int) -> list[SplitVideo]:
     """Return one host's share of videos, in order; longest first, each goes to the host with the fewest frames."""
     load = [0] * hosts
     own = set()
