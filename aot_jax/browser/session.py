@@ -22,6 +22,7 @@ from aot_jax.io.files import atomic_write
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.io.sources import Source
 from aot_jax.runs import RunError
+from aot_jax.video.track import mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
@@ -104,7 +105,7 @@ class Session:
 
     def mask_path(self, index: int) -> Path:
         """Return the path of a frame's mask."""
-        return self.folder / "masks" / f"{self.source.label(index)}.png"
+        return mask_path(self.folder, self.source, index)
 
     def given_path(self, index: int) -> Path:
         """Return the path of a frame's given mask."""
