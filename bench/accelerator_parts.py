@@ -28,9 +28,9 @@ from aot_jax.training.state import make_state
 from aot_jax.training.step import place, split
 from bench import train as training
 from bench.accelerator import PEERS, ROOT, TRAINED, Part, short
-from bench.clip import generate_clip, time_videos, track_videos
 from bench.inference import measure_peer
 from bench.measure import BenchError, machine
+from bench.video import generate_video, time_copies, track_copies
 
 DTYPES = ("bfloat16", "float32")
 REPEATS = 20  # timed runs of a program, for the median
@@ -78,8 +78,8 @@ def versions(part: Part) -> None:
 
 def speed(part: Part) -> None:
     """Record frames a second with 1 and 10 objects, for one video and several at once; then those of a `Tracker`."""
-    clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
-    clips = {1: clip.only(clip.ids[:1]), 10: clip}
+    video = generate_video(10, part.sizes.frames, *part.sizes.frame)
+    by_objects = {1: video.only(video.ids[:1]), 10: video}
     for networks, dtype in itertools.product(part.sizes.networks, DTYPES):
         start = time.monotonic()
         cases = [
@@ -91,27 +91,27 @@ def speed(part: Part) -> None:
         def build(case: dict) -> list[Tracker]:
             model = draw_model(case["config"], case["dtype"])
             trackers = [Tracker(model, case["depth"]) for _ in range(case["videos"])]
-            for _ in track_videos(trackers, clip):
+            for _ in track_copies(trackers, video):
                 pass  # compiles all programs
             return trackers
 
         for case, trackers in part.compile(build, cases):
-            for objects, own in clips.items():
-                found = time_videos(trackers, own)
+            for objects, own in by_objects.items():
+                found = time_copies(trackers, own)
                 part.record(**case, objects=objects, frames_per_second=found["frames_per_second"])
         if part.left < time.monotonic() - start:
             part.record(error=f"no time for what comes after {networks} in {dtype}")
             return
     for name, depth in part.sizes.networks[0]:
         tracker, seconds = Tracker(draw_model(name, DTYPES[0]), depth), []
-        for t, frame in enumerate(clip.frames):
+        for t, frame in enumerate(video.frames):
             start = time.perf_counter()
-            tracker.step(frame, clip.mask if t == 0 else None)
+            tracker.step(frame, video.mask if t == 0 else None)
             seconds.append(time.perf_counter() - start)
         case = {"config": name, "depth": depth, "dtype": DTYPES[0], "objects": 10}
         part.record(**case, videos="step by step", frames_per_second=1 / statistics.median(seconds))
         tracker.reset()
-        labels = tracker.stream(clip.frames, {0: clip.mask})
+        labels = tracker.stream(video.frames, {0: video.mask})
         next(labels)  # the reference
         start = time.perf_counter()
         count = sum(1 for _ in labels)
@@ -121,14 +121,14 @@ def speed(part: Part) -> None:
 def peer(part: Part) -> None:
     """Record the authors' frames a second on the same frames with 10 objects."""
     assert part.peer is not None
-    clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
+    video = generate_video(10, part.sizes.frames, *part.sizes.frame)
     for name in PEERS:
         if part.left < 0:
             return
         config = load_config(name)
         model = Model(make_model(config), {}, config)
         try:
-            found = measure_peer(part.peer, model, clip, config.model.depth, NoRulers())
+            found = measure_peer(part.peer, model, video, config.model.depth, NoRulers())
         except BenchError as error:
             part.record(config=name, error=str(error))
             continue

@@ -72,7 +72,7 @@ def time_tracking(
     rulers: Rulers,
     warm_up: int,
 ) -> dict[str, Any]:
-    """Track a clip with the authors' code; returns the seconds of each frame and of its parts, and how it ran.
+    """Track a video with the authors' code; returns the seconds of each frame and of its parts, and how it ran.
 
     Args:
         path: path of the code, see `find_code`.

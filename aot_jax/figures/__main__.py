@@ -16,7 +16,7 @@ import numpy as np
 from aot_jax.figures import speed
 from aot_jax.figures.attention import carried_masks, draw_maps
 from aot_jax.figures.page import FigureError, make_page, save_page
-from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_results, track_clip
+from aot_jax.figures.strips import choose_times, draw_strips, load_video, read_frames, read_results, track_labels
 from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.network import Model, NetworkChoice, find_network
 from aot_jax.start import reports_errors, run
@@ -158,21 +158,21 @@ def draw_attention(args: argparse.Namespace, overrides: Sequence[str]) -> "Figur
         raise FigureError(f"--frame is {args.frame}: attention reads a memory, which frame 1 is the first to have")
     if args.gap is not None and args.gap < 0:
         raise FigureError(f"--gap is {args.gap}: it is a number of frames, or 0 for the first frame alone")
-    clip = open_clip(args.video, args.mask)
+    video = load_video(args.video, args.mask)
     model = load_network(args, overrides, args.checkpoint)
-    return draw_maps(carried_masks(model, clip.frames(args.frame + 1), clip.mask, args.depth, args.gap))
+    return draw_maps(carried_masks(model, video.frames(args.frame + 1), video.mask, args.depth, args.gap))
 
 
 def draw_strips_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
     """Draw strips of folders of masks, and of a network at each depth."""
-    clip = open_clip(args.video, args.mask)
-    times = choose_times(args.times, clip.count)
-    frames = read_frames(clip, times)
-    rows = {title: read_results(folder, clip, times) for title, folder in titled(args.masks)}
+    video = load_video(args.video, args.mask)
+    times = choose_times(args.times, video.count)
+    frames = read_frames(video, times)
+    rows = {title: read_results(folder, video, times) for title, folder in titled(args.masks)}
     if args.checkpoint or args.config or args.random_weights or not rows:
         model = load_network(args, overrides, args.checkpoint)
         for depth in args.depth or [model.config.model.depth]:
-            rows[f"{model.config.name}, L' = {depth}"] = track_clip(model, clip, times, depth)
+            rows[f"{model.config.name}, L' = {depth}"] = track_labels(model, video, times, depth)
     return draw_strips(frames, times, rows)
 
 

@@ -29,7 +29,7 @@ HEIGHT, WIDTH = 160, 208  # pixels of that video, as in training
 
 
 @dataclass(frozen=True)
-class Clip:
+class FigureVideo:
     """A video that can be read several times, frame by frame."""
 
     name: str
@@ -54,7 +54,7 @@ class Clip:
             )
 
 
-def open_clip(video: Sequence[str | Path], mask: str | Path | None) -> Clip:
+def load_video(video: Sequence[str | Path], mask: str | Path | None) -> FigureVideo:
     """Open a video and read the mask of its first frame.
 
     Args:
@@ -70,11 +70,11 @@ def open_clip(video: Sequence[str | Path], mask: str | Path | None) -> Clip:
             raise FigureError(f"--mask {mask} is given without a video: name the video that it belongs to")
         plan = plan_video(SEED, 0, (3, 3), 1.0)
         images, masks = make_video(plan.seed, FRAMES, HEIGHT, WIDTH, plan.objects, plan.lookalikes)
-        return Clip("generated video", FRAMES, masks[0].astype(np.int32), "{:05d}".format, lambda: iter(images))
+        return FigureVideo("generated video", FRAMES, masks[0].astype(np.int32), "{:05d}".format, lambda: iter(images))
     if mask is None:
         raise FigureError(f"{video[0]}: the mask of its first frame is missing; give --mask FIRST.png")
     source = open_source(video)
-    return Clip(
+    return FigureVideo(
         str(video[0]),
         source.expected,
         read_masks(mask, source, frame=0)[0],
@@ -98,36 +98,36 @@ def choose_times(times: Sequence[int], count: int | None) -> list[int]:
     return np.unique(np.linspace(0, count - 1, COUNT).round().astype(int)).tolist()
 
 
-def read_frames(clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
+def read_frames(video: FigureVideo, times: Sequence[int]) -> list[np.ndarray]:
     """Read the frames at `times`, (h, w, 3) uint8 each."""
-    frames = {t: frame for t, frame in enumerate(clip.frames(max(times) + 1)) if t in times}
+    frames = {t: frame for t, frame in enumerate(video.frames(max(times) + 1)) if t in times}
     return [frames[t] for t in times]
 
 
-def track_clip(model: Model, clip: Clip, times: Sequence[int], depth: int | None = None) -> list[np.ndarray]:
-    """Track the objects of a clip's first mask; returns labels (h, w) of the frames at `times`.
+def track_labels(model: Model, video: FigureVideo, times: Sequence[int], depth: int | None = None) -> list[np.ndarray]:
+    """Track the objects of a video's first mask; returns labels (h, w) of the frames at `times`.
 
     Raises:
         TrackError: for a mask without objects, or a depth that the network does not have.
     """
     tracker = Tracker(model, depth)
     stop = max(times) + 1
-    frames = tqdm(clip.frames(stop), f"depth {tracker.depth}", stop, unit="frame", leave=False, disable=None)
+    frames = tqdm(video.frames(stop), f"depth {tracker.depth}", stop, unit="frame", leave=False, disable=None)
     labels = {}
     for t, frame in enumerate(frames):
-        own = tracker.step(frame, clip.mask if t == 0 else None)
+        own = tracker.step(frame, video.mask if t == 0 else None)
         if t in times:
             labels[t] = own
     return [labels[t] for t in times]
 
 
-def read_results(folder: str | Path, clip: Clip, times: Sequence[int]) -> list[np.ndarray]:
+def read_results(folder: str | Path, video: FigureVideo, times: Sequence[int]) -> list[np.ndarray]:
     """Read the masks of the frames at `times` from a folder; they are named like the frames.
 
     Raises:
         MaskError: for a mask that is missing or has another size.
     """
-    return [read_mask(Path(folder) / f"{clip.label(t)}.png", clip.mask.shape) for t in times]
+    return [read_mask(Path(folder) / f"{video.label(t)}.png", video.mask.shape) for t in times]
 
 
 def draw_strips(
