@@ -24,11 +24,11 @@ if __name__ == "__main__":  # before anything else is loaded
     use_huge_pages()
 
 from aot_jax.network import Model
-from aot_jax.preprocess import inference_size
 from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.tracker import Tracker
-from bench.measure import Rulers, format_table, numbers, run
-from bench.network import add_network_flags, check_depth, find_network
+from bench.measure import format_table, numbers, run
+from bench.network import add_network_flags, check_depth, find_network, input_size
+from bench.rulers import Rulers
 from bench.video import WARM_UP, add_video_flags, generate_video, load_video, time_frames, time_video
 
 SIZES = "240x432,360x640,480x854,720x1280"
@@ -101,11 +101,11 @@ def sizes(text: str) -> list[tuple[int, int]]:
 
 def by_pixels(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time a frame of each size, with only the reference in memory."""
-    rows, longest, aligned = [], model.config.inference.max_long_edge, model.config.model.align_corners
+    rows = []
     for size in args.sizes:
         video = generate_video(2, WARM_UP + args.frames, *size)
         seconds, _ = time_video(Tracker(model, depth, gap=0), video, rulers)
-        height, width = inference_size(*size, max_long_edge=longest, align_corners=aligned)
+        height, width = input_size(model.config, size)
         cells = -(-height // 16) * -(-width // 16)
         rows.append({"size": size, "pixels": height * width, "cells": cells, "seconds": statistics.median(seconds)})
     cells = [

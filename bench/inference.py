@@ -27,12 +27,13 @@ import jax
 import numpy as np
 
 from aot_jax.network import DTYPES, Model
-from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
+from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.tracker import Tracker
 from bench import peer
-from bench.measure import BenchError, Rulers, format_table, fresh_compilation, numbers, run
-from bench.network import add_network_flags, check_depth, find_network
+from bench.measure import BenchError, format_table, fresh_compilation, numbers, run
+from bench.network import add_network_flags, check_depth, find_network, input_size
 from bench.programs import STEP, time_parts
+from bench.rulers import Rulers
 from bench.video import WARM_UP, BenchVideo, add_video_flags, load_video, time_copies, time_frames, time_video
 
 ENOUGH = 10  # fewest frames for a reliable median
@@ -134,8 +135,7 @@ def measure_case(model: Model, video: BenchVideo, depth: int, rulers: Rulers) ->
 
 def measure_peer(path: Path, model: Model, video: BenchVideo, depth: int, rulers: Rulers) -> dict:
     """Time the authors' code on the same frames; see `peer.time_tracking`."""
-    align, longest = model.config.model.align_corners, model.config.inference.max_long_edge
-    size = inference_size(*video.size, max_long_edge=longest, align_corners=align)
+    size = input_size(model.config, video.size)
     images = [np.asarray(normalise(resize_cubic(frame, size)))[None] for frame in video.frames]
     mask = np.searchsorted(sorted([0, *video.ids]), resize_nearest(video.mask, size))
     return peer.time_tracking(path, model.config, depth, images, mask, video.size, rulers, WARM_UP)

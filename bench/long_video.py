@@ -24,11 +24,10 @@ if __name__ == "__main__":  # before anything else is loaded
     use_huge_pages()
 
 from aot_jax.network import Model
-from aot_jax.preprocess import inference_size
 from aot_jax.tracker import programs as frame_programs
 from aot_jax.tracker.tracker import Tracker
 from bench.measure import Compilations, format_table, rss, run
-from bench.network import add_network_flags, check_depth, find_network
+from bench.network import add_network_flags, check_depth, find_network, input_size
 from bench.video import generate_video, memory_frames
 
 CYCLE = 50  # frames of the generated video that is repeated
@@ -122,11 +121,7 @@ def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations
         rows.append(
             {
                 "size": size,
-                "input": inference_size(
-                    *size,
-                    max_long_edge=model.config.inference.max_long_edge,
-                    align_corners=model.config.model.align_corners,
-                ),
+                "input": input_size(model.config, size),
                 "network": sum(new[name] for name in network),
                 "small": new.total() - sum(new[name] for name in network),
                 "rss": rss(),

@@ -20,7 +20,7 @@ from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import encode, mask_unused, memorize, step
 from aot_jax.tracker.objects import resized_labels, split_groups
 from aot_jax.tracker.tracker import Tracker
-from bench.measure import Rulers
+from bench.rulers import Rulers
 from bench.video import BenchVideo, memory_frames
 
 REPEATS = 10  # timed runs of a part, for the median

@@ -16,7 +16,8 @@ from aot_jax.io.masks import read_mask
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
-from bench.measure import BenchError, Compilations, Rulers
+from bench.measure import BenchError, Compilations
+from bench.rulers import Rulers
 
 WARM_UP = 2  # frames after the reference that are not timed
 RULER_EVERY = 3  # frames between measurements of the unit

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from bench import inference, measure, video
+from bench import inference, rulers, video
 from bench.measure import BenchError
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ STEP = ("input", "encode", "segment", "labels", "masks", "memorize")
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(measure, "SIDE", 64)
+    monkeypatch.setattr(rulers, "SIDE", 64)
     monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)
 
 

@@ -14,7 +14,7 @@ from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import write_mask
 from aot_jax.ops import attention, local_attention
 from aot_jax.propagate import encode
-from bench import measure, video
+from bench import measure, rulers, video
 from bench.programs import count_flops
 
 X, W = np.ones((8, 16), np.float32), np.ones((16, 4), np.float32)
@@ -119,15 +119,15 @@ def test_compilations_are_counted_by_name():
 
 
 def test_units_and_the_matrix_rate(monkeypatch):
-    monkeypatch.setattr(measure, "SIDE", 64)
-    rulers = measure.Rulers()
+    monkeypatch.setattr(rulers, "SIDE", 64)
+    both = rulers.Rulers()
     for _ in range(3):
-        rulers.measure()
-    assert rulers.unit is rulers.matrix
-    assert rulers.units(3 * rulers.unit.median) == pytest.approx(3)
-    assert rulers.matrix.rate == pytest.approx(2 * 64**3 / rulers.unit.median)
-    assert rulers.record()["unit_seconds"] == rulers.unit.seconds
-    half = measure.Rulers(jnp.bfloat16)
+        both.measure()
+    assert both.unit is both.matrix
+    assert both.units(3 * both.unit.median) == pytest.approx(3)
+    assert both.matrix.rate == pytest.approx(2 * 64**3 / both.unit.median)
+    assert both.record()["unit_seconds"] == both.unit.seconds
+    half = rulers.Rulers(jnp.bfloat16)
     half.measure()
     assert half.matrix is not half.unit
     assert "bfloat16 at 64^3" in half.describe()
