@@ -179,6 +179,10 @@ class Session:
         self.status[index] = status
         self.say({"type": "frame", "index": index, "status": status})
 
+    def notice(self, text: str, level: str = "error") -> None:
+        """Show a text on the page; `level` is "error" or "info"."""
+        self.say({"type": "notice", "level": level, "text": text})
+
     def given(self) -> list[int]:
         """Return the numbers of frames with a given mask, ascending."""
         return [i for i, kind in enumerate(self.status) if kind in (GIVEN, CORRECTED)]

@@ -105,16 +105,16 @@ class Tracking:
         say({"type": "running", "running": True})
         try:
             if self._tracker is None:
-                say({"type": "notice", "level": "info", "text": "Compiling the network; the first frames take longer."})
+                self.session.notice("Compiling the network; the first frames take longer.", "info")
                 self._tracker = self._make_tracker()
             for way in ("forward", "backward") if direction == "both" else (direction,):
                 if not self._stop.is_set():
                     self._way(self._tracker, way, begin)
             text = "Stopped." if self._stop.is_set() else "Done."
         except (ReportedError, OSError) as error:
-            say({"type": "notice", "level": "error", "text": str(error)})
+            self.session.notice(str(error))
         except Exception as error:  # report any error to the page; the server keeps running
-            say({"type": "notice", "level": "error", "text": f"tracking ended with {type(error).__name__}: {error}"})
+            self.session.notice(f"tracking ended with {type(error).__name__}: {error}")
             self._tracker = None
         finally:
             self.session.save()
