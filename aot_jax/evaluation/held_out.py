@@ -1,6 +1,5 @@
 """Score a network on held-out videos during and after training, next to a baseline that copies the first mask."""
 
-import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,13 +11,13 @@ from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.io.datasets import DataError
-from aot_jax.io.files import write_text
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
 from aot_jax.network import Model, depths_of
+from aot_jax.runs import write_json
 from aot_jax.tracker.answer import Answer
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
@@ -123,7 +122,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    write_text(run / "scores.json", json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
+    write_json(run / "scores.json", {"split": split.name, "scores": figures})
     draw_video(split, folder / f"depth{depths_of(model.config)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
 
