@@ -12,10 +12,12 @@ from PIL import Image
 from aot_jax.checkpoint import save_params
 from aot_jax.figures import __main__ as command
 from aot_jax.figures import page, strips
-from aot_jax.figures.__main__ import bank_similarity, main
+from aot_jax.figures.__main__ import main
 from aot_jax.figures.attention import Carried, Maps
+from aot_jax.figures.bank import bank_similarity
 from aot_jax.figures.page import FigureError
-from aot_jax.figures.strips import FRAMES, choose_times, load_video
+from aot_jax.figures.strips import choose_times
+from aot_jax.figures.video import FRAMES, load_video
 from aot_jax.io.masks import write_mask
 
 needs_matplotlib = pytest.mark.skipif(
