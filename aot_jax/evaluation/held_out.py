@@ -114,7 +114,7 @@ def format_comparison(rows: dict[str, Summary], split: Split) -> str:
     return "\n".join(lines)
 
 
-def finish(model: Model, split: Split, run: Path) -> str:
+def report_run(model: Model, split: Split, run: Path) -> str:
     """Score a finished run at every depth, next to the baseline, and draw a video; return a text to print.
 
     Writes `run`/scores.json, `run`/tracked.mp4 and the masks in `run`/evaluation.
