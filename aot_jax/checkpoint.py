@@ -10,9 +10,8 @@ FILE.sha256         checksum of that file, checked if present
 import hashlib
 import json
 import logging
-import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,14 +88,9 @@ def save_params(
     path = Path(path).absolute()
     if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
         raise CheckpointError(f"{path} exists already: choose another folder, or delete it first")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot write the checkpoint {path}: {error}; free some space, or name another folder"
-        ) from error
-    try:
+        temporary.mkdir(parents=True)
         # Only this process writes, even in a run of several.
         own = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(
@@ -106,7 +100,6 @@ def save_params(
             checkpointer.save(temporary / "params", jax.device_get(params))
         description = {"config": json.loads(config.to_json_best_effort()), "source": source}
         (temporary / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        temporary.chmod(0o777 & ~_umask())
         replaced = temporary / "replaced"
         if path.exists():
             path.rename(replaced)
@@ -123,12 +116,6 @@ def save_params(
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -204,15 +191,15 @@ def _read_average(path: Path, target: Params) -> Params:
 
 
 def _read_file(path: Path, target: Params) -> Params:
-    data, beside = path.read_bytes(), path.with_suffix(".sha256")
+    data, checksum = path.read_bytes(), path.with_suffix(".sha256")
     try:
-        wanted = beside.read_text(encoding="utf-8").split()[0] if beside.exists() else ""
+        wanted = checksum.read_text(encoding="utf-8").split()[0] if checksum.exists() else ""
         if wanted and hashlib.sha256(data).hexdigest() != wanted:
-            raise CheckpointError(f"{path} is damaged: its SHA-256 is not that of {beside.name}; copy it again")
+            raise CheckpointError(f"{path} is damaged: its SHA-256 is not that of {checksum.name}; copy it again")
         stored = load(data)
+    except CheckpointError:
+        raise
     except (OSError, SafetensorError, ValueError, KeyError, IndexError) as error:
-        if isinstance(error, CheckpointError):
-            raise
         raise CheckpointError(f"{path} cannot be read: {error!r}; copy it again, or name another") from error
     stored = unflatten_dict(stored, sep="/")
     _check_shapes(path, stored, target)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.measure import format_table
+from bench.measure import LONGEST, format_table, one_line
 from bench.peer import HELP
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,15 +75,10 @@ class Part(NamedTuple):
             try:
                 return case, build(case)
             except Exception as error:  # out of memory or unsupported by the compiler: the other cases go on
-                self.record(**case, error=short(error))
+                self.record(**case, error=one_line(error))
 
         with ThreadPoolExecutor(WORKERS) as pool:
             return [built for built in pool.map(attempt, cases) if built is not None]
-
-
-def short(error: BaseException) -> str:
-    """Return an error as one short line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def write_table(out: Path) -> None:
@@ -163,7 +158,7 @@ def run_part(part: Part, flags: list[str]) -> None:
             return
     if code:
         last = (path.read_text().strip().splitlines() or ["?"])[-1]
-        part.record(error=f"exit code {code}: {last[:300]}")
+        part.record(error=f"exit code {code}: {last[:LONGEST]}")
     print(f"{part.name}: {time.monotonic() - start:.0f} s", flush=True)
 
 

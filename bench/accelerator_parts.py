@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,23 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.config import load_config
-from aot_jax.models.pyramid import ConvUp
 from aot_jax.network import Model, make_model, param_shapes
 from aot_jax.ops import attention
 from aot_jax.ops import forms as ops_forms
-from aot_jax.ops.convolution import depthwise_conv, same_conv
-from aot_jax.ops.local_attention import attend_tiles
-from aot_jax.ops.patches import embed_patches
 from aot_jax.preprocess import inference_size
 from aot_jax.propagate import begin, step
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.training.state import make_state
 from aot_jax.training.step import place, split
 from bench import train as training
-from bench.accelerator import PEERS, ROOT, TRAINED, Part, short
-from bench.clip import generate_clip, time_videos, track_videos
+from bench.accelerator import PEERS, ROOT, TRAINED, Part
+from bench.form_cases import cases_of_forms
 from bench.inference import measure_peer
-from bench.measure import BenchError, machine
+from bench.measure import BenchError, machine, one_line
+from bench.video import generate_video, time_copies, track_copies
 
 DTYPES = ("bfloat16", "float32")
 REPEATS = 20  # timed runs of a program, for the median
@@ -78,8 +75,8 @@ def versions(part: Part) -> None:
 
 def speed(part: Part) -> None:
     """Record frames a second with 1 and 10 objects, for one video and several at once; then those of a `Tracker`."""
-    clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
-    clips = {1: clip.only(clip.ids[:1]), 10: clip}
+    video = generate_video(10, part.sizes.frames, *part.sizes.frame)
+    by_objects = {1: video.only(video.ids[:1]), 10: video}
     for networks, dtype in itertools.product(part.sizes.networks, DTYPES):
         start = time.monotonic()
         cases = [
@@ -91,27 +88,27 @@ def speed(part: Part) -> None:
         def build(case: dict) -> list[Tracker]:
             model = draw_model(case["config"], case["dtype"])
             trackers = [Tracker(model, case["depth"]) for _ in range(case["videos"])]
-            for _ in track_videos(trackers, clip):
+            for _ in track_copies(trackers, video):
                 pass  # compiles all programs
             return trackers
 
         for case, trackers in part.compile(build, cases):
-            for objects, own in clips.items():
-                found = time_videos(trackers, own)
+            for objects, own in by_objects.items():
+                found = time_copies(trackers, own)
                 part.record(**case, objects=objects, frames_per_second=found["frames_per_second"])
         if part.left < time.monotonic() - start:
             part.record(error=f"no time for what comes after {networks} in {dtype}")
             return
     for name, depth in part.sizes.networks[0]:
         tracker, seconds = Tracker(draw_model(name, DTYPES[0]), depth), []
-        for t, frame in enumerate(clip.frames):
+        for t, frame in enumerate(video.frames):
             start = time.perf_counter()
-            tracker.step(frame, clip.mask if t == 0 else None)
+            tracker.step(frame, video.mask if t == 0 else None)
             seconds.append(time.perf_counter() - start)
         case = {"config": name, "depth": depth, "dtype": DTYPES[0], "objects": 10}
         part.record(**case, videos="step by step", frames_per_second=1 / statistics.median(seconds))
         tracker.reset()
-        labels = tracker.stream(clip.frames, {0: clip.mask})
+        labels = tracker.stream(video.frames, {0: video.mask})
         next(labels)  # the reference
         start = time.perf_counter()
         count = sum(1 for _ in labels)
@@ -121,14 +118,14 @@ def speed(part: Part) -> None:
 def peer(part: Part) -> None:
     """Record the authors' frames a second on the same frames with 10 objects."""
     assert part.peer is not None
-    clip = generate_clip(10, part.sizes.frames, *part.sizes.frame)
+    video = generate_video(10, part.sizes.frames, *part.sizes.frame)
     for name in PEERS:
         if part.left < 0:
             return
         config = load_config(name)
         model = Model(make_model(config), {}, config)
         try:
-            found = measure_peer(part.peer, model, clip, config.model.depth, NoRulers())
+            found = measure_peer(part.peer, model, video, config.model.depth, NoRulers())
         except BenchError as error:
             part.record(config=name, error=str(error))
             continue
@@ -160,7 +157,7 @@ def train(part: Part) -> None:
                 state = place(make_state(jax.tree.map(jnp.copy, params), config))
                 found = training.time_updates(update, state, source(config), part.sizes.steps, None)
             except Exception as error:  # out of memory or no pipeline: the other cases go on
-                part.record(**case, data=data, error=short(error))
+                part.record(**case, data=data, error=one_line(error))
                 continue
             figures = {key: found[key] for key in ("waiting", "peak_mib")}
             part.record(**case, data=data, clips_per_second=part.sizes.batch / found["seconds"], **figures)
@@ -213,39 +210,11 @@ def parity(part: Part) -> None:
         part.record(**case, worst_difference=worst)
 
 
-def cases_of_forms(part: Part, dtype: str) -> Iterator[tuple[str, Callable, list]]:
-    """Yield each form's name, function and operands, at a frame's sizes."""
-    height, width = (-(-n // 16) + 1 for n in part.sizes.frame)
-    random = np.random.default_rng(0)
-
-    def draw(*shape: int) -> jax.Array:
-        return jnp.asarray(random.standard_normal(shape, np.float32), dtype)
-
-    q, cells = draw(1, 8, height, width, 32), height * width
-    yield "attention", attention.attend, [draw(1, 8, cells, 32) for _ in range(3)]
-    frames = [draw(1, 8, 4, cells, 32) for _ in range(2)]
-    valid = jnp.array([[True, True, True, False]])
-    yield "fused", lambda *x: attention.attend_frames(*x, valid), [draw(1, 8, cells, 32), *frames]
-    present, offsets = jnp.ones((1, 1), bool), draw(1, 8, height, width, 15 * 15)
-    near = [q, draw(1, 8, 1, height, width, 32), draw(1, 8, 1, height, width, 32), offsets]
-    yield "windows", lambda q, k, v, r: attend_tiles(q, k, v, r, None, present, 15), near
-    yield "depthwise", depthwise_conv, [draw(1, height, width, 1024), draw(5, 5, 1024).astype(jnp.float32)]
-    fine = draw(1, 4 * height, 4 * width, 96)
-    yield "depthwise", depthwise_conv, [fine, draw(3, 3, 96).astype(jnp.float32)]
-    yield "kernels", same_conv, [draw(1, 2 * height, 2 * width, 128), draw(3, 3, 128, 128)]
-    up = ConvUp(128, align_corners=True, dtype=jnp.dtype(dtype))
-    held = [draw(3, 3, 256, 128), draw(128)]
-    maps = [draw(1, height, width, 256), draw(1, 2 * height - 1, 2 * width - 1, 32), draw(32, 256), draw(256)]
-    yield "pyramid", lambda k, b, *maps: up.apply({"params": {"kernel": k, "bias": b}}, *maps), [*held, *maps]
-    mask = jnp.asarray(random.integers(0, 11, (1, 16 * height - 15, 16 * width - 15)), jnp.int32)
-    yield "patches", lambda kernel: embed_patches(mask, kernel), [draw(17, 17, 11, 256)]
-
-
 def forms(part: Part) -> None:
     """Record the time of each form and of its alternative, forward and with gradients."""
     traced = []
     for dtype in DTYPES:
-        for i, (name, form, operands) in enumerate(cases_of_forms(part, dtype)):
+        for i, (name, form, operands) in enumerate(cases_of_forms(part.sizes.frame, dtype)):
 
             def gradients(*operands: Any, form: Callable = form) -> Any:
                 return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)

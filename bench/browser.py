@@ -1,8 +1,8 @@
-"""Measure the page of `track.py --browser` in headless Chromium: seeks, strokes, opening long and large clips, memory.
+"""Measure the page of `track.py --browser` in headless Chromium: seeks, strokes, opening long and large videos, memory.
 
     python -m bench.browser --config configs/aott.py
 
-All clips are generated. A seek decodes from the key frame before, so that its time depends on `--key_every`: cameras
+All videos are generated. A seek decodes from the key frame before, so that its time depends on `--key_every`: cameras
 write one every second or two, x264 every 250 frames unless told otherwise. While tracking runs the page does not draw:
 the picture is moved instead. Memory is the peak of the server, after seeks and tracked frames, less the peak of the
 plain command with as many frames tracked. Needs Linux and Chromium.
@@ -44,15 +44,15 @@ from bench.chromium import (
     spent,
     until,
 )
-from bench.clip import Clip, generate_clip
 from bench.measure import BenchError, format_table, run
 from bench.network import add_network_flags, find_network
+from bench.video import BenchVideo, generate_video
 
 OPTIONS = {"crf": "23", "preset": "veryfast"}  # with B-frames, as videos of the web have them
 LONG_EDGE = 480  # of the network's input: the page is measured here, not the network
-PICTURES = 40  # distinct frames of every clip, repeated forward and backward
-RATE = 30  # frames a second of the clips
-SIZE = (480, 854)  # of the clip whose seeks and strokes are measured
+PICTURES = 40  # distinct frames of every video, repeated forward and backward
+RATE = 30  # frames a second of the videos
+SIZE = (480, 854)  # of the video whose seeks and strokes are measured
 SEEK, STROKE, OPEN, MEMORY = 150.0, 50.0, 2.0, 500.0  # bars: ms at the 95th percentile, frames/s, s, MiB
 
 
@@ -64,13 +64,15 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python -m bench.browser --config configs/aott.py --seeks 40",
     )
     add_network_flags(parser, "configs/aott.py")
-    parser.add_argument("--frames", type=int, default=600, metavar="N", help="of the 480p clip (default: %(default)s)")
-    parser.add_argument("--long", type=int, default=10_000, metavar="N", help="of the long clip (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=600, metavar="N", help="of the 480p video (default: %(default)s)")
+    parser.add_argument(
+        "--long", type=int, default=10_000, metavar="N", help="of the long video (default: %(default)s)"
+    )
     parser.add_argument(
         "--key_every", type=int, default=60, metavar="N", help="most frames between key frames (default: %(default)s)"
     )
     parser.add_argument("--seeks", type=int, default=40, metavar="N", help="(default: %(default)s)")
-    tracked = "frames tracked for the memory of the long and the 4K clip (default: %(default)s)"
+    tracked = "frames tracked for the memory of the long and the 4K video (default: %(default)s)"
     parser.add_argument("--tracked", type=int, default=5, metavar="N", help=tracked)
     return parser
 
@@ -96,8 +98,8 @@ def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
         str(LONG_EDGE),
         *overrides,
     ]
-    picture = generate_clip(2, PICTURES, *SIZE)
-    clips = {
+    picture = generate_video(2, PICTURES, *SIZE)
+    videos = {
         "480p": (SIZE, args.frames),
         "long": ((180, 320), args.long),
         "4K": ((2160, 3840), PICTURES),
@@ -105,15 +107,15 @@ def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
     figures: dict = {"config": network.config.name, "chromium": version(), "key_every": args.key_every, "open": []}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         browser = launch(driver)
-        for name, (size, count) in clips.items():
+        for name, (size, count) in videos.items():
             print(f"{name}: {count} frames of {size[1]}x{size[0]} …", file=sys.stderr, flush=True)
             place = Path(folder, name)
-            given = [*write_clip(place, picture, size, count, args.key_every), *flags]
+            given = [*write_video(place, picture, size, count, args.key_every), *flags]
             command = Command(place, *given)
             try:
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
                 page.set_default_timeout(1000 * PATIENCE)
-                row = open_clip(command, page, name, size, count)
+                row = open_page(command, page, name, size, count)
                 if name == "480p":
                     figures["feel"] = measure_feel(page, size, args.seeks, count, command.process.pid)
                 else:
@@ -132,8 +134,8 @@ def version() -> str:
     return subprocess.run([str(CHROMIUM), "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def write_clip(folder: Path, picture: Clip, size: Sequence[int], count: int, key_every: int) -> list[str]:
-    """Write a clip and the mask of its first frame; returns the arguments that give both to `track.py`."""
+def write_video(folder: Path, picture: BenchVideo, size: Sequence[int], count: int, key_every: int) -> list[str]:
+    """Write a video and the mask of its first frame; returns the arguments that give both to `track.py`."""
     folder.mkdir()
     shape = size[1], size[0]
     frames = [cv2.resize(frame, shape, interpolation=cv2.INTER_AREA) for frame in picture.frames]
@@ -147,7 +149,7 @@ def write_clip(folder: Path, picture: Clip, size: Sequence[int], count: int, key
     return [str(folder / "clip.mp4"), "--mask", str(folder / "first.png")]
 
 
-def open_clip(command: Command, page: Any, name: str, size: Sequence[int], count: int) -> dict:
+def open_page(command: Command, page: Any, name: str, size: Sequence[int], count: int) -> dict:
     """Open the page; returns the seconds until the server answered and until the page showed its first frame."""
     page.goto(command.address)
     shown = page.evaluate(FIRST_FRAME) / 1000
@@ -239,7 +241,7 @@ def format_feel(rows: list[dict]) -> str:
 
 
 def format_open(rows: list[dict]) -> str:
-    """Format the rows of opening and memory; the first clip shows what any clip takes."""
+    """Format the rows of opening and memory; the first video shows what any video takes."""
     first = rows[0]
     table: list[list] = [["bar", None, None, None, OPEN, None, None, MEMORY]]
     for row in rows:

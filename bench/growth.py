@@ -24,12 +24,12 @@ if __name__ == "__main__":  # before anything else is loaded
     use_huge_pages()
 
 from aot_jax.network import Model
-from aot_jax.preprocess import inference_size
 from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.tracker import Tracker
-from bench.clip import WARM_UP, add_clip_flags, generate_clip, load_clip, time_clip, time_frames
-from bench.measure import Rulers, format_table, numbers, run
-from bench.network import add_network_flags, check_depth, find_network
+from bench.measure import format_table, numbers, run
+from bench.network import add_network_flags, check_depth, find_network, input_size
+from bench.rulers import Rulers
+from bench.video import WARM_UP, add_video_flags, generate_video, load_video, time_frames, time_video
 
 SIZES = "240x432,360x640,480x854,720x1280"
 MEMORY = [1, 2, 4, 8, 16]
@@ -55,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--objects", type=numbers, help="objects (default: 1,2,5,10,20,44, or as many as the mask of --video has)"
     )
     parser.add_argument("--length", type=int, default=200, help="frames at capacity (default: %(default)s)")
-    add_clip_flags(parser, frames=10, height=240, width=432)
+    add_video_flags(parser, frames=10, height=240, width=432)
     return parser
 
 
@@ -71,7 +71,7 @@ def measure_growth(args: argparse.Namespace, overrides: list[str]) -> dict:
     if args.video is None:
         args.objects = args.objects or OBJECTS
     elif args.objects is None:
-        most = len(load_clip(args).ids)
+        most = len(load_video(args).ids)
         args.objects = sorted({min(count, most) for count in OBJECTS})
     model = network.load()
     rulers = Rulers(model.module.dtype)
@@ -101,11 +101,11 @@ def sizes(text: str) -> list[tuple[int, int]]:
 
 def by_pixels(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time a frame of each size, with only the reference in memory."""
-    rows, longest, aligned = [], model.config.inference.max_long_edge, model.config.model.align_corners
+    rows = []
     for size in args.sizes:
-        clip = generate_clip(2, WARM_UP + args.frames, *size)
-        seconds, _ = time_clip(Tracker(model, depth, gap=0), clip, rulers)
-        height, width = inference_size(*size, max_long_edge=longest, align_corners=aligned)
+        video = generate_video(2, WARM_UP + args.frames, *size)
+        seconds, _ = time_video(Tracker(model, depth, gap=0), video, rulers)
+        height, width = input_size(model.config, size)
         cells = -(-height // 16) * -(-width // 16)
         rows.append({"size": size, "pixels": height * width, "cells": cells, "seconds": statistics.median(seconds)})
     cells = [
@@ -117,12 +117,12 @@ def by_pixels(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
 
 def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time a frame for each number of memory frames, with memory full."""
-    clip, rows, cells = generate_clip(2, 10, args.height, args.width), [], []
+    video, rows, cells = generate_video(2, 10, args.height, args.width), [], []
     for most in args.memory:
         # For one frame keep only the reference: with a gap a tracker holds at least one more.
         tracker = Tracker(model, depth, gap=1 if most > 1 else 0, max_frames=most)
-        tracker.step(clip.frames[0], clip.mask)
-        onward = clip.onward()
+        tracker.step(video.frames[0], video.mask)
+        onward = video.onward()
         for frame in itertools.islice(onward, most + WARM_UP):
             tracker.step(frame)
         seconds, seen = time_frames(tracker, itertools.islice(onward, args.frames), rulers, warm_up=0)
@@ -138,10 +138,10 @@ def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
 
 def by_number(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
     """Time the frames of a long video once its memory is full."""
-    clip = generate_clip(2, 20, args.height, args.width)
+    video = generate_video(2, 20, args.height, args.width)
     tracker = Tracker(model, depth, gap=1, max_frames=CAPACITY)
-    tracker.step(clip.frames[0], clip.mask)
-    onward, rows, number = clip.onward(), [], CAPACITY + WARM_UP
+    tracker.step(video.frames[0], video.mask)
+    onward, rows, number = video.onward(), [], CAPACITY + WARM_UP
     for frame in itertools.islice(onward, number):
         tracker.step(frame)
     for _ in range(STRETCHES):
@@ -160,19 +160,19 @@ def by_objects(model: Model, depth: int, args: argparse.Namespace, rulers: Ruler
     All cases run in order and then in reverse, so that a drift of the machine's speed affects all of them equally.
     """
     args.frames += WARM_UP
-    clips = [load_clip(args, count) for count in args.objects]
-    share, last = model.config.model.identities, clips[-1]
+    videos = [load_video(args, count) for count in args.objects]
+    share, last = model.config.model.identities, videos[-1]
     parts = [last.ids[i : i + share] for i in range(0, len(last.ids), share)]
-    runs = [*clips, *(last.only(ids) for ids in parts if len(parts) > 1)]
+    runs = [*videos, *(last.only(ids) for ids in parts if len(parts) > 1)]
     times: list[list[float]] = [[] for _ in runs]
-    for clip, seconds in (*zip(runs, times, strict=True), *zip(runs[::-1], times[::-1], strict=True)):
-        seconds.extend(time_clip(Tracker(model, depth, gap=0), clip, rulers)[0])
+    for video, seconds in (*zip(runs, times, strict=True), *zip(runs[::-1], times[::-1], strict=True)):
+        seconds.extend(time_video(Tracker(model, depth, gap=0), video, rulers)[0])
     medians = [statistics.median(seconds) for seconds in times]
     rows = [
-        {"objects": len(clip.ids), "groups": group_count(len(clip.ids), share), "seconds": seconds}
-        for clip, seconds in zip(clips, medians, strict=False)
+        {"objects": len(video.ids), "groups": group_count(len(video.ids), share), "seconds": seconds}
+        for video, seconds in zip(videos, medians, strict=False)
     ]
-    figures = {"clip": last.name, "frame": last.size, "rows": rows, "separate": medians[len(clips) :]}
+    figures = {"clip": last.name, "frame": last.size, "rows": rows, "separate": medians[len(videos) :]}
     height, width = last.size
     text = f"Objects at {height}x{width} ({last.name}), one memory frame:\n" + _table(
         ("objects", "groups"), rows, [[row["objects"], row["groups"]] for row in rows], rulers

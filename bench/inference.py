@@ -2,8 +2,8 @@
 
     python -m bench.inference --config configs/aott.py --height 480 --width 854 --frames 30
 
-There is one table for each depth and number of objects. `step` is `Tracker.step`, the median of the clip's frames. The
-other rows are its parts, each compiled and timed separately with the memory of the frame in the middle of the clip:
+There is one table for each depth and number of objects. `step` is `Tracker.step`, the median of the video's frames. The
+other rows are its parts, each compiled and timed separately with the memory of the frame in the middle of the video:
 `input` uploads, resizes and normalises a frame; `segment` is `propagate` and `decode` as one program, as the tracker
 runs them; `output` fetches the labels and maps them to the user's ids. GFLOP counts every iteration of the loops. The
 floor is GFLOP divided by the rate of matrix products measured in this run.
@@ -27,13 +27,14 @@ import jax
 import numpy as np
 
 from aot_jax.network import DTYPES, Model
-from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
+from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.tracker import Tracker
 from bench import peer
-from bench.clip import WARM_UP, Clip, add_clip_flags, load_clip, time_clip, time_frames, time_videos
-from bench.measure import BenchError, Rulers, format_table, fresh_compilation, numbers, run
-from bench.network import add_network_flags, check_depth, find_network
+from bench.measure import BenchError, format_table, fresh_compilation, numbers, run
+from bench.network import add_network_flags, check_depth, find_network, input_size
 from bench.programs import STEP, time_parts
+from bench.rulers import Rulers
+from bench.video import WARM_UP, BenchVideo, add_video_flags, load_video, time_copies, time_frames, time_video
 
 ENOUGH = 10  # fewest frames for a reliable median
 HEADERS = ("", "compile s", "ms", "frames/s", "units", "GFLOP", "floor ms", "over floor")
@@ -54,9 +55,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
     parser.add_argument(
-        "--batch", type=int, metavar="N", help="also track N copies of the clip at once, for throughput"
+        "--batch", type=int, metavar="N", help="also track N copies of the video at once, for throughput"
     )
-    add_clip_flags(parser, frames=30)
+    add_video_flags(parser, frames=30)
     return parser
 
 
@@ -69,47 +70,47 @@ def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
     """Measure and print every case that the flags select."""
     network = find_network(args, overrides)
     depths = [check_depth(network.config, depth) for depth in args.depth or [None]]
-    clips = [pick_clip(args, objects) for objects in args.objects or [None]]
+    videos = [pick_video(args, objects) for objects in args.objects or [None]]
     model = network.load(args.dtype)
     rulers = Rulers(model.module.dtype)
     figures: dict = {"config": model.config.name, "cases": []}
     with fresh_compilation():
-        for depth, clip in itertools.product(depths, clips):
-            case = measure_case(model, clip, depth, rulers)
+        for depth, video in itertools.product(depths, videos):
+            case = measure_case(model, video, depth, rulers)
             figures["cases"].append(case)
             if args.batch:
                 trackers = [Tracker(model, depth) for _ in range(args.batch)]
-                case["batch"] = {"alone": time_videos(trackers[:1], clip), "at_once": time_videos(trackers, clip)}
+                case["batch"] = {"alone": time_copies(trackers[:1], video), "at_once": time_copies(trackers, video)}
             print("\n" + format_case(case, rulers), flush=True)
             if args.peer and "error" not in figures:
                 try:
-                    case["peer"] = measure_peer(args.peer, model, clip, depth, rulers)
+                    case["peer"] = measure_peer(args.peer, model, video, depth, rulers)
                     print(peer.describe(case["peer"], "frame", case["programs"]["step"]["seconds"], rulers), flush=True)
                 except BenchError as error:
                     figures["error"] = str(error)
     return figures
 
 
-def pick_clip(args: argparse.Namespace, objects: int | None) -> Clip:
-    """Return the clip with this number of objects; None: two, or one if the mask has only one.
+def pick_video(args: argparse.Namespace, objects: int | None) -> BenchVideo:
+    """Return the video with this number of objects; None: two, or one if the mask has only one.
 
     Raises:
-        BenchError: if the clip has fewer objects, or is too short to time.
+        BenchError: if the video has fewer objects, or is too short to time.
     """
     if objects is None:
-        objects = 2 if args.video is None else min(2, len(load_clip(args).ids))
-    clip = load_clip(args, objects)
-    if len(clip.frames) <= WARM_UP + 1:
-        raise BenchError(f"{len(clip.frames) - 1} frames are too few: the first {WARM_UP} only warm up")
-    return clip
+        objects = 2 if args.video is None else min(2, len(load_video(args).ids))
+    video = load_video(args, objects)
+    if len(video.frames) <= WARM_UP + 1:
+        raise BenchError(f"{len(video.frames) - 1} frames are too few: the first {WARM_UP} only warm up")
+    return video
 
 
-def measure_case(model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
-    """Time the tracking of a clip and, at its middle, each program; returns all results, times in seconds."""
-    tracker, middle = Tracker(model, depth), 1 + (len(clip.frames) - 1 + WARM_UP) // 2
-    step, seen = time_clip(tracker, clip, rulers, middle)
-    programs = time_parts(tracker, clip, rulers)
-    later, seen_later = time_frames(tracker, clip.frames[middle:], rulers, warm_up=0)
+def measure_case(model: Model, video: BenchVideo, depth: int, rulers: Rulers) -> dict:
+    """Time the tracking of a video and, at its middle, each program; returns all results, times in seconds."""
+    tracker, middle = Tracker(model, depth), 1 + (len(video.frames) - 1 + WARM_UP) // 2
+    step, seen = time_video(tracker, video, rulers, middle)
+    programs = time_parts(tracker, video, rulers)
+    later, seen_later = time_frames(tracker, video.frames[middle:], rulers, warm_up=0)
     step, seen = [*step, *later], [*seen, *seen_later]
     programs["step"] = {"seconds": statistics.median(step)}
     programs["step"] |= {key: sum(programs[name][key] for name in STEP) for key in ("compile", "flops")}
@@ -120,9 +121,9 @@ def measure_case(model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
         "config": model.config.name,
         "depth": depth,
         "dtype": jax.numpy.dtype(model.module.dtype).name,
-        "clip": clip.name,
-        "frame": clip.size,
-        "objects": len(clip.ids),
+        "clip": video.name,
+        "frame": video.size,
+        "objects": len(video.ids),
         "gap": model.config.memory.gap,
         "memory_frames": {"median": statistics.median(seen), "least": min(seen), "most": max(seen)},
         "frames": len(step),
@@ -132,13 +133,12 @@ def measure_case(model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
     }
 
 
-def measure_peer(path: Path, model: Model, clip: Clip, depth: int, rulers: Rulers) -> dict:
+def measure_peer(path: Path, model: Model, video: BenchVideo, depth: int, rulers: Rulers) -> dict:
     """Time the authors' code on the same frames; see `peer.time_tracking`."""
-    align, longest = model.config.model.align_corners, model.config.inference.max_long_edge
-    size = inference_size(*clip.size, max_long_edge=longest, align_corners=align)
-    images = [np.asarray(normalise(resize_cubic(frame, size)))[None] for frame in clip.frames]
-    mask = np.searchsorted(sorted([0, *clip.ids]), resize_nearest(clip.mask, size))
-    return peer.time_tracking(path, model.config, depth, images, mask, clip.size, rulers, WARM_UP)
+    size = input_size(model.config, video.size)
+    images = [np.asarray(normalise(resize_cubic(frame, size)))[None] for frame in video.frames]
+    mask = np.searchsorted(sorted([0, *video.ids]), resize_nearest(video.mask, size))
+    return peer.time_tracking(path, model.config, depth, images, mask, video.size, rulers, WARM_UP)
 
 
 def format_case(case: dict, rulers: Rulers) -> str:

@@ -2,7 +2,7 @@
 
     python -m bench.long_video --frames 10000
 
-First one long video (a generated clip, forward and backward) with limited memory frames: every 500 frames the process's
+First one long video (a generated one, forward and backward) with limited memory frames: every 500 frames the process's
 memory, frames a second, and the programs compiled so far. Then videos of many sizes: programs with the network depend
 only on its input size, a multiple of 16 (plus 1 for networks that align corners), which bounds their number; small
 programs for resizing depend on the frame's size.
@@ -24,14 +24,13 @@ if __name__ == "__main__":  # before anything else is loaded
     use_huge_pages()
 
 from aot_jax.network import Model
-from aot_jax.preprocess import inference_size
 from aot_jax.tracker import programs as frame_programs
 from aot_jax.tracker.tracker import Tracker
-from bench.clip import generate_clip, memory_frames
 from bench.measure import Compilations, format_table, rss, run
-from bench.network import add_network_flags, check_depth, find_network
+from bench.network import add_network_flags, check_depth, find_network, input_size
+from bench.video import generate_video, memory_frames
 
-CLIP = 50  # frames of the generated clip that is repeated
+CYCLE = 50  # frames of the generated video that is repeated
 SHORT = 3  # frames after the reference in each video of many sizes
 
 
@@ -80,10 +79,10 @@ def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:
 
 def track_long(model: Model, depth: int, args: argparse.Namespace, compilations: Compilations) -> list[dict]:
     """Track one long video; returns a row for each `--every` frames."""
-    clip = generate_clip(2, min(CLIP, args.frames), args.height, args.width)
+    video = generate_video(2, min(CYCLE, args.frames), args.height, args.width)
     tracker = Tracker(model, depth, max_frames=args.max_frames)
-    tracker.step(clip.frames[0], clip.mask)
-    onward, rows, done = clip.onward(), [], 0
+    tracker.step(video.frames[0], video.mask)
+    onward, rows, done = video.onward(), [], 0
     while done < args.frames:
         count = min(args.every, args.frames - done)
         compiling, start = compilations.seconds, time.perf_counter()
@@ -112,21 +111,17 @@ def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations
     network = {name for name, program in programs.items() if "params" in inspect.signature(program).parameters}
     for i in range(args.sizes):
         size = args.height + 2 * i, args.width + 3 * i
-        clip = generate_clip(2, SHORT, *size)
+        video = generate_video(2, SHORT, *size)
         before = compilations.names.copy()
         tracker = Tracker(model, depth, gap=0)
-        tracker.step(clip.frames[0], clip.mask)
-        for frame in clip.frames[1:]:
+        tracker.step(video.frames[0], video.mask)
+        for frame in video.frames[1:]:
             tracker.step(frame)
         new = compilations.names - before
         rows.append(
             {
                 "size": size,
-                "input": inference_size(
-                    *size,
-                    max_long_edge=model.config.inference.max_long_edge,
-                    align_corners=model.config.model.align_corners,
-                ),
+                "input": input_size(model.config, size),
                 "network": sum(new[name] for name in network),
                 "small": new.total() - sum(new[name] for name in network),
                 "rss": rss(),

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 from aot_jax import network
 from aot_jax.config import ConfigError
 from aot_jax.network import FoundNetwork, NetworkChoice, make_model
+from aot_jax.preprocess import inference_size
+from aot_jax.typing import Size
 
 
 def add_network_flags(parser: argparse.ArgumentParser, default: str) -> None:
@@ -36,6 +38,12 @@ def find_network(args: argparse.Namespace, overrides: Sequence[str]) -> FoundNet
         found = replace(found, why="times do not depend on them")
     print(found, flush=True)
     return found
+
+
+def input_size(config: ConfigDict, size: Size) -> Size:
+    """Return the size of the network's input for frames of a size."""
+    inference = config.inference
+    return inference_size(*size, max_long_edge=inference.max_long_edge, align_corners=config.model.align_corners)
 
 
 def check_depth(config: ConfigDict, depth: int | None) -> int:

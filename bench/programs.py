@@ -20,8 +20,8 @@ from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import encode, mask_unused, memorize, step
 from aot_jax.tracker.objects import resized_labels, split_groups
 from aot_jax.tracker.tracker import Tracker
-from bench.clip import Clip, memory_frames
-from bench.measure import Rulers
+from bench.rulers import Rulers
+from bench.video import BenchVideo, memory_frames
 
 REPEATS = 10  # timed runs of a part, for the median
 STEP = ("input", "encode", "segment", "labels", "masks", "memorize")  # programs of a whole step
@@ -155,8 +155,8 @@ class Parts:
         return result
 
 
-def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[str, Any]]:
-    """Time each program that a tracker of `clip` runs for its next frame, and the two parts of `segment`."""
+def time_parts(tracker: Tracker, video: BenchVideo, rulers: Rulers) -> dict[str, dict[str, Any]]:
+    """Time each program that a tracker of `video` runs for its next frame, and the two parts of `segment`."""
     model, depth, stream, state = tracker.model, tracker.depth, tracker.streams[0], tracker.states[0]
     module, params, aligned = model.module, model.params, model.config.model.align_corners
     size, memory = stream.view.size, jax.tree.map(jnp.copy, state.memory)
@@ -166,7 +166,7 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
     def apply(method: str, *args: Any) -> Any:
         return module.apply({"params": args[0]}, *args[1:], method=method)
 
-    image = parts.run("input", lambda frame: normalise(resize_cubic(frame, size))[None], clip.frames[1])
+    image = parts.run("input", lambda frame: normalise(resize_cubic(frame, size))[None], video.frames[1])
     features = parts.run("encode", functools.partial(encode, module), params, image)
     outputs, _ = parts.run(
         "propagate",
@@ -185,7 +185,7 @@ def time_parts(tracker: Tracker, clip: Clip, rulers: Rulers) -> dict[str, dict[s
     )
     labels = parts.run(
         "labels",
-        lambda logits, used: resized_labels(mask_unused(logits, used), clip.size, aligned),
+        lambda logits, used: resized_labels(mask_unused(logits, used), video.size, aligned),
         logits,
         slots.used(),
     )

@@ -31,13 +31,14 @@ from aot_jax.config import load_config
 from aot_jax.flags import add_config_flags
 from aot_jax.io.generated import make_video
 from aot_jax.network import check_crop, make_model
-from aot_jax.preprocess import MEAN, STD
+from aot_jax.preprocess import normalise
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place, split
 from aot_jax.typing import Params
 from bench import peer
-from bench.measure import BenchError, Compilations, Rulers, format_table, fresh_compilation, peak_rss, run
+from bench.measure import BenchError, Compilations, format_table, fresh_compilation, peak_rss, run
+from bench.rulers import Rulers
 from data_pipeline.pipeline import make_batches
 
 WARM_UP = 2  # updates that are not timed
@@ -169,7 +170,7 @@ def time_updates(
 
 def normalised(batch: Batch) -> Batch:
     """Return a batch with normalised float32 images."""
-    return batch | {"images": ((batch["images"] / 255 - MEAN) / STD).astype(np.float32)}
+    return batch | {"images": normalise(batch["images"]).astype(np.float32)}
 
 
 def format_training(config: ConfigDict, figures: dict, rulers: Rulers) -> str:

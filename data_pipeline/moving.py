@@ -29,8 +29,8 @@ _INSTANCE_TRIES = 4  # images tried for an object that is large enough
 
 
 @dataclass(frozen=True)
-class Path:
-    """A smooth path; time t counts frames."""
+class Motion:
+    """A smooth path of an object or of the window; time t counts frames."""
 
     place: np.ndarray  # (2,) centre at t = 0, output pixels
     velocity: np.ndarray  # (2,) output pixels a frame
@@ -73,17 +73,17 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
     """
     ranges = data.moving
     masks, own = renumber(mask[None], large_ids(mask, 0), VOID - 1 - 2 * ranges.objects[1], random)
-    window = _window_path(random, mask.shape, data)
-    pasted: list[tuple[Instance, Path]] = []
+    window = _window_motion(random, mask.shape, data)
+    pasted: list[tuple[Instance, Motion]] = []
     for _ in range(random.integers(ranges.objects[0], ranges.objects[1] + 1)):
         if (instance := _cut(draw, random, ranges)) is None:
             continue
-        pasted.append((instance, _object_path(random, instance, window.zoom, pasted, data)))
+        pasted.append((instance, _object_motion(random, instance, window.zoom, pasted, data)))
         if random.random() < ranges.lookalikes:
             twin = _recoloured(instance, random, ranges.lookalike_colour)
             # Nearly the same size, and a path that meets the first: otherwise size or place would tell them apart.
-            path = _object_path(random, twin, window.zoom, pasted, data, near=pasted[-1][1])
-            pasted.append((twin, path))
+            motion = _object_motion(random, twin, window.zoom, pasted, data, near=pasted[-1][1])
+            pasted.append((twin, motion))
     order = random.permutation(len(pasted))  # back to front
     shutter = random.uniform(*ranges.shutter) if random.random() < ranges.blur else 0.0
     colour = draw_colour(random, data, static=False)
@@ -96,8 +96,8 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
         labels[t] = affine(source, masks[0], matrix, shift, data.fill, view)
         _blur(view, window, t, shutter)
         for k in order:
-            instance, path = pasted[k]
-            _paste(view, labels[t], instance, path, t, shutter, own + 1 + int(k))
+            instance, motion = pasted[k]
+            _paste(view, labels[t], instance, motion, t, shutter, own + 1 + int(k))
         to_bytes(colour(view) if colour else clip(view), images[t])
     keep = large_ids(labels[0], data.min_object_pixels)
     return Clip(images, *renumber(labels, keep, data.max_objects, random, shuffle=True))
@@ -127,13 +127,13 @@ def _recoloured(instance: Instance, random: np.random.Generator, amount: float) 
     return Instance(instance.colours * factors.astype(np.float32), instance.size)
 
 
-def _window_path(random: np.random.Generator, shape: tuple[int, ...], data: ConfigDict) -> Path:
+def _window_motion(random: np.random.Generator, shape: tuple[int, ...], data: ConfigDict) -> Motion:
     """Draw the window's motion over the background, as the path of the image's centre in output pixels."""
     ranges, size, last = data.moving, np.array(shape, float), data.frames - 1
     zoom = data.crop / (random.uniform(*ranges.window) * size.min())
     velocity = _heading(random) * random.uniform(0, ranges.pan) * data.crop
     acceleration = _heading(random) * random.uniform(0, ranges.bend) * np.hypot(*velocity)
-    path = Path(
+    motion = Motion(
         np.zeros(2),
         velocity,
         acceleration,
@@ -148,24 +148,24 @@ def _window_path(random: np.random.Generator, shape: tuple[int, ...], data: Conf
     half = data.crop / 2 * np.array([[1, 1], [1, -1]])
     low, high = np.full(2, -np.inf), np.full(2, np.inf)
     for t in (0, last / 2, last):
-        inverse = path.inverse(t)
+        inverse = motion.inverse(t)
         room = size / 2 - np.abs(half @ inverse.T).max(axis=0)
-        away = inverse @ path.at(t)  # shift by the motion, in source pixels
+        away = inverse @ motion.at(t)  # shift by the motion, in source pixels
         low, high = np.maximum(low, away - room), np.minimum(high, away + room)
     middle, room = (low + high) / 2, np.maximum(high - low, 0) / 2
     start = middle + room * random.uniform(-1, 1, 2)
-    return replace(path, place=data.crop / 2 - np.linalg.solve(path.inverse(0), start))
+    return replace(motion, place=data.crop / 2 - np.linalg.solve(motion.inverse(0), start))
 
 
-def _object_path(
+def _object_motion(
     random: np.random.Generator,
     instance: Instance,
     background: float,
-    others: list[tuple[Instance, Path]],
+    others: list[tuple[Instance, Motion]],
     data: ConfigDict,
-    near: Path | None = None,
-) -> Path:
-    """Draw an object's path; `near`: a path whose zoom it nearly shares and which it meets."""
+    near: Motion | None = None,
+) -> Motion:
+    """Draw an object's motion; `near`: a motion whose zoom it nearly shares and whose path it meets."""
     ranges, last = data.moving, data.frames - 1
     share = math.exp(random.uniform(*np.log(ranges.size)))
     zoom = min(share * data.crop / instance.size, ranges.enlarge * background)
@@ -179,7 +179,7 @@ def _object_path(
         other = near or others[random.integers(len(others))][1]
         way = other.at(last / 2) - place
         heading, speed = way / max(np.hypot(*way), 1e-6), min(max(2 * np.hypot(*way) / last, speed / 2), 1.5 * speed)
-    return Path(
+    return Motion(
         place,
         heading * speed,
         _heading(random) * random.uniform(0, ranges.bend) * speed,
@@ -198,20 +198,20 @@ def _heading(random: np.random.Generator) -> np.ndarray:
 
 
 def _paste(
-    view: np.ndarray, labels: np.ndarray, instance: Instance, path: Path, t: int, shutter: float, number: int
+    view: np.ndarray, labels: np.ndarray, instance: Instance, motion: Motion, t: int, shutter: float, number: int
 ) -> None:
     """Paint an object at time t over view (s, s, 3) float32 and labels (s, s) uint8, in place."""
-    size, matrix = np.array(instance.colours.shape[:2]) / 2, path.inverse(t)
-    reach = np.abs(np.linalg.inv(matrix)) @ size + shutter * np.abs(path.at(t + 1) - path.at(t)) + 1
-    low = np.maximum(np.floor(path.at(t) - reach), 0).astype(int)
-    high = np.minimum(np.ceil(path.at(t) + reach), labels.shape).astype(int)
+    size, matrix = np.array(instance.colours.shape[:2]) / 2, motion.inverse(t)
+    reach = np.abs(np.linalg.inv(matrix)) @ size + shutter * np.abs(motion.at(t + 1) - motion.at(t)) + 1
+    low = np.maximum(np.floor(motion.at(t) - reach), 0).astype(int)
+    high = np.minimum(np.ceil(motion.at(t) + reach), labels.shape).astype(int)
     if (high - low < 2).any():
         return
-    shift = size + matrix @ (low - path.at(t))
+    shift = size + matrix @ (low - motion.at(t))
     cut = cv2.warpAffine(
         instance.colours, centred(matrix, shift), (int(high[1] - low[1]), int(high[0] - low[0])), flags=_CUBIC
     )
-    _blur(cut, path, t, shutter)
+    _blur(cut, motion, t, shutter)
     clip(cut)
     box = slice(low[0], high[0]), slice(low[1], high[1])
     here = view[box]
@@ -220,9 +220,9 @@ def _paste(
     labels[box][cut[..., 3] > 127.5] = number
 
 
-def _blur(image: np.ndarray, path: Path, t: int, shutter: float) -> None:
-    """Apply motion blur along a path in place; `shutter`: the share of a frame's time that it is open."""
-    way = (path.at(t + 0.5) - path.at(t - 0.5)) * shutter
+def _blur(image: np.ndarray, motion: Motion, t: int, shutter: float) -> None:
+    """Apply motion blur in place; `shutter`: the share of a frame's time that it is open."""
+    way = (motion.at(t + 0.5) - motion.at(t - 0.5)) * shutter
     if np.hypot(*way) < 2:
         return
     reach = math.ceil(max(np.abs(way)) / 2)

@@ -8,17 +8,17 @@ an interrupted preparation leaves no half-written set.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from aot_jax.io import datasets
 from aot_jax.io.datasets import DataError
@@ -91,7 +91,7 @@ def prepare(
     target = folder / f"{name}-{split}-{mark}"
     if raw and what:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder / ".lock"):
+        with FileLock(folder / ".lock"):  # one process at a time prepares
             prepared = scan(name, split, what, folder / f"raw-{target.name}", on_bad_file)
     else:
         builder = _builder(name, what, data_dir=str(target), on_bad_file=on_bad_file)
@@ -144,7 +144,7 @@ def _write(builder: Any, size: int) -> None:
             f"{target.parent}: {free / 2**30:.1f} GiB free, preparation needs {2.1 * size / 2**30:.1f}; "
             "name another disk with --config.data.prepared"
         )
-    with _lock(target.parent / ".lock"):
+    with FileLock(target.parent / ".lock"):
         if target.is_dir():
             return  # another process wrote it while this one waited
         for stale in target.parent.glob(f"{target.name}.incomplete*"):
@@ -206,11 +206,3 @@ def _fingerprint(source: datasets.Dataset, on_bad_file: str) -> tuple[str, int]:
 
 def _digest(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(["2", *lines]).encode()).hexdigest()[:12]
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process at a time prepare, on this machine or on a shared disk that supports locks."""
-    with path.open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -26,11 +26,9 @@ jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kept_programs(tmp_path_factory, worker_id):
-    """Cache compiled programs, for all of pytest's processes: many tests build the same networks."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+def kept_programs(pytestconfig):
+    """Cache compiled programs, for all of pytest's processes and later runs: many tests build the same networks."""
+    jax.config.update("jax_compilation_cache_dir", str(pytestconfig.cache.mkdir("compiled")))
     # Small programs are not worth it: with a size limit, every entry written makes JAX read the times of all others.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # a size limit turns on locking

@@ -51,7 +51,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     source = open_source(options.video, options.fps, warn, no_frames=options.masks)
     network = find_network(options.network)
     print(network, flush=True)
-    output = Path(options.output or Path("results") / "track" / source.name)
+    output = options.folder(source.name)
     output.mkdir(parents=True, exist_ok=True)
 
     def make_tracker() -> Tracker:

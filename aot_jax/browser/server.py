@@ -1,10 +1,10 @@
-"""Server of the page: a Starlette app with one WebSocket, behind a token in the address.
+"""Server of the page: a Starlette app, behind a token in the address.
 
-`guard.py` refuses unauthorised requests. Frames are requested by number; no path from the page reaches the file system.
+`connection.py` exchanges messages with the page, `guard.py` refuses unauthorised requests. Frames are requested by
+number; no path from the page reaches the file system.
 """
 
 import asyncio
-import contextlib
 import gzip
 import json
 import zlib
@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from aot_jax.browser.connection import Connection
 from aot_jax.browser.cutout import cut_out
 from aot_jax.browser.guard import HEADERS, Guard, parsing
 from aot_jax.browser.session import Session, SessionError
@@ -34,7 +34,6 @@ PAGE = (
     *("tools.js", "view.js", "style.css", "icon.svg"),
 )
 TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-HELD = "Another browser window has this video open. Close it there, then reload this page."
 EXPECTED = (ReportedError, OSError)  # errors shown on the page
 
 
@@ -67,11 +66,8 @@ class Server:
         self.session, self.tracking = session, tracking
         self._start, self._network, self._formats, self._load, self._export = start, network, formats, load, export
         self._zip: Any = None
-        self._socket: WebSocket | None = None
-        self._client = ""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        session.say = self._say
+        self._connection = Connection(self._act)
+        session.say = self._connection.say
         base = f"/{session.token}"
         routes = [
             Route("/", self._index),
@@ -82,7 +78,7 @@ class Server:
             Route(f"{base}/load/{{index:int}}", self._answer(self._load_files), methods=["POST"]),
             Route(f"{base}/export", self._answer(self._write), methods=["POST"]),
             Route(f"{base}/zip", self._answer(self._send_zip)),
-            WebSocketRoute(f"{base}/ws", self._talk),
+            WebSocketRoute(f"{base}/ws", self._connection.talk),
         ]
         self.app: ASGIApp = Guard(Starlette(routes=routes), session.token, host)
 
@@ -201,50 +197,18 @@ class Server:
             raise SessionError(f"a mask of {len(data)} pixels does not fit frames of {width}x{height}; reload the page")
         return np.frombuffer(data, np.uint8)
 
-    def _say(self, message: dict[str, Any]) -> None:
-        """Queue a message for the page; may be called from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._waiting.put_nowait, message)
-
-    async def _talk(self, socket: WebSocket) -> None:
-        await socket.accept()
-        client = socket.query_params.get("client", "")
-        if self._socket is not None and client != self._client:
-            await socket.close(code=4409, reason=HELD)
-            return
-        if self._socket is not None:  # the same window reconnects
-            await self._close(self._socket)
-        self._socket, self._client, self._loop = socket, client, asyncio.get_running_loop()
-        self._waiting = asyncio.Queue()
-        sender = asyncio.create_task(self._send(socket))
-        try:
-            while True:
-                message = json.loads(await socket.receive_text())
-                try:
-                    self._act(message)
-                except (SessionError, KeyError, TypeError, ValueError) as error:
-                    self._say({"type": "notice", "level": "error", "text": str(error)})
-        except (WebSocketDisconnect, RuntimeError, json.JSONDecodeError):
-            pass
-        finally:
-            sender.cancel()
-            if self._socket is socket:
-                self._socket = None
-
-    async def _close(self, socket: WebSocket) -> None:
-        with contextlib.suppress(RuntimeError):  # closed already
-            await socket.close(code=1001)
-
-    async def _send(self, socket: WebSocket) -> None:
-        waiting = self._waiting
-        while True:
-            await socket.send_text(json.dumps(await waiting.get()))
-
     def _act(self, message: dict[str, Any]) -> None:
+        """Do what a message of the page asks for; an error is shown there."""
+        try:
+            self._do(message)
+        except (SessionError, KeyError, TypeError, ValueError) as error:
+            self.session.notice(str(error))
+
+    def _do(self, message: dict[str, Any]) -> None:
         session, tracking = self.session, self.tracking
         kind = message["type"]
         if kind == "hello":
-            self._say(self.state())
+            session.say(self.state())
         elif kind == "track":
             tracking.start(message["direction"], int(message["frame"]))
         elif kind == "stop":
@@ -267,7 +231,7 @@ class Server:
         try:
             self.session.remove(id_)
         except EXPECTED as error:
-            self._say({"type": "notice", "level": "error", "text": str(error)})
+            self.session.notice(str(error))
 
     def state(self) -> dict[str, Any]:
         """Return the message that initialises the page."""

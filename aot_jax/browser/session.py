@@ -22,6 +22,7 @@ from aot_jax.io.files import atomic_write
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.io.sources import Source
 from aot_jax.runs import RunError
+from aot_jax.video.track import mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
@@ -104,7 +105,7 @@ class Session:
 
     def mask_path(self, index: int) -> Path:
         """Return the path of a frame's mask."""
-        return self.folder / "masks" / f"{self.source.label(index)}.png"
+        return mask_path(self.folder, self.source, index)
 
     def given_path(self, index: int) -> Path:
         """Return the path of a frame's given mask."""
@@ -177,6 +178,10 @@ class Session:
         """Set the status of a frame and send it to the page."""
         self.status[index] = status
         self.say({"type": "frame", "index": index, "status": status})
+
+    def notice(self, text: str, level: str = "error") -> None:
+        """Show a text on the page; `level` is "error" or "info"."""
+        self.say({"type": "notice", "level": level, "text": text})
 
     def given(self) -> list[int]:
         """Return the numbers of frames with a given mask, ascending."""

@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from aot_jax.browser.session import NOTHING, Session, SessionError
 from aot_jax.errors import ReportedError
 from aot_jax.io.sources import read_ahead
 from aot_jax.io.video_reader import Frame
+from aot_jax.metrics import object_ids
 from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker
 
@@ -105,16 +104,16 @@ class Tracking:
         say({"type": "running", "running": True})
         try:
             if self._tracker is None:
-                say({"type": "notice", "level": "info", "text": "Compiling the network; the first frames take longer."})
+                self.session.notice("Compiling the network; the first frames take longer.", "info")
                 self._tracker = self._make_tracker()
             for way in ("forward", "backward") if direction == "both" else (direction,):
                 if not self._stop.is_set():
                     self._way(self._tracker, way, begin)
             text = "Stopped." if self._stop.is_set() else "Done."
         except (ReportedError, OSError) as error:
-            say({"type": "notice", "level": "error", "text": str(error)})
+            self.session.notice(str(error))
         except Exception as error:  # report any error to the page; the server keeps running
-            say({"type": "notice", "level": "error", "text": f"tracking ended with {type(error).__name__}: {error}"})
+            self.session.notice(f"tracking ended with {type(error).__name__}: {error}")
             self._tracker = None
         finally:
             self.session.save()
@@ -129,7 +128,7 @@ class Tracking:
         known: set[int] = set()
         for index in behind[-REFERENCES:] if forward else behind[:REFERENCES][::-1]:
             labels = session.labels(index)
-            known |= _ids(labels)
+            known.update(object_ids(labels))
             tracker.step(session.frames.pixels(index), labels)
         started, speed, done = time.perf_counter(), 0.0, 0
         total = (len(session.status) - begin if forward else begin + 1) or 1
@@ -144,10 +143,10 @@ class Tracking:
             if own is not None and own.any():
                 # The given mask is complete: objects that it lacks are absent in this frame.
                 tracker.step(frame.pixels, own, replace=True)
-                known |= _ids(own)
+                known.update(object_ids(own))
             else:
                 labels = tracker.step(frame.pixels, depth=self._depth_now())
-                session.track(last, labels, lost=bool(known - _ids(labels)))
+                session.track(last, labels, lost=not known.issubset(object_ids(labels)))
             now = time.perf_counter()
             seconds, started, done = now - started, now, done + 1
             if self._pace is not None and own is None:
@@ -165,7 +164,3 @@ class Tracking:
         if forward:
             return self.session.frames.from_frame(begin)
         return self.session.source.backward(begin + 1)
-
-
-def _ids(labels: np.ndarray) -> set[int]:
-    return set(np.unique(labels).tolist()) - {0}

@@ -8,9 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from aot_jax.evaluation.benchmark import Options, Stopped, evaluate, format_outcome
+from aot_jax.evaluation.benchmark import EvaluationOptions, Stopped, evaluate, format_outcome
 from aot_jax.evaluation.splits import SPLITS
-from aot_jax.flags import add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
+from aot_jax.flags import above_zero, add_distributed_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.network import DTYPES
 from aot_jax.start import reports_errors
 from aot_jax.start.hosts import join_hosts
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--resolution", choices=("480p", "Full-Resolution"), default="480p", help="resolution of DAVIS (default: 480p)"
     )
     multi_scale = "average over these scales of the input (none given: 1.2 1.3 1.4)"
-    parser.add_argument("--multi_scale", type=scale, nargs="*", metavar="SCALE", help=multi_scale)
+    parser.add_argument("--multi_scale", type=above_zero, nargs="*", metavar="SCALE", help=multi_scale)
     parser.add_argument("--flip", action="store_true", help="average over mirrored frames too")
     edge = "longest edge of the network's input; 0: no limit (default: the config's)"
     parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
     args, overrides = parse_args(make_parser(), argv)
-    options = Options(
+    options = EvaluationOptions(
         split=args.split,
         data=args.data,
         output=Path(args.output) if args.output else None,
@@ -81,10 +81,3 @@ def main(argv: list[str] | None = None) -> int:
         print("".join(f"warning: {warning}\n" for warning in outcome.warnings), end="", file=sys.stderr)
         print(format_outcome(outcome))
     return 0
-
-
-def scale(text: str) -> float:
-    """Parse a scale of test-time augmentation; an argparse type."""
-    if not 0 < float(text) < 10:
-        raise argparse.ArgumentTypeError(f"{text} is no scale; give a number such as 1.3")
-    return float(text)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from aot_jax.config import load_config
-from aot_jax.evaluation.held_out import finish, load_sets, score_sets
+from aot_jax.evaluation.held_out import load_sets, report_run, score_sets
 from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
 from aot_jax.start import reports_errors
 from aot_jax.start.hosts import join_hosts
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         evaluate = functools.partial(score_sets, sets) if sets else None
         model = train(config, batches, evaluate, args.allow_config_change)
         if sets and config.train.final_scores and jax.process_index() == 0:
-            print(finish(model, next(iter(sets.values())), Path(config.train.output) / config.name))
+            print(report_run(model, next(iter(sets.values())), Path(config.train.output) / config.name))
     except KeyboardInterrupt:
         print("stopped; the same command continues from the newest checkpoint", file=sys.stderr)
         return 130

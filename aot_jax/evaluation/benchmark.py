@@ -13,13 +13,14 @@ from ml_collections import ConfigDict
 from aot_jax.errors import ReportedError
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.report import Timings, format_scores, format_speed, write_archive, write_results
-from aot_jax.evaluation.run import FinishedVideos, any_failed, copy_to_devices, run_split, share_videos
+from aot_jax.evaluation.run import FinishedVideos, copy_to_devices, run_split, share_videos
 from aot_jax.evaluation.score import SetScores
 from aot_jax.evaluation.splits import Split, load_split
 from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
 from aot_jax.runs import DISK_FULL, Run, RunError
 from aot_jax.settings import deciding
+from aot_jax.start.hosts import any_host
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
 
@@ -35,7 +36,7 @@ class Stopped(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """Options of an evaluation."""
 
     split: str
@@ -74,7 +75,7 @@ class Outcome:
         return tuple(dict.fromkeys((*tracked, *self.found.warnings)))
 
 
-def evaluate(options: Options, choice: NetworkChoice) -> Outcome | None:
+def evaluate(options: EvaluationOptions, choice: NetworkChoice) -> Outcome | None:
     """Evaluate a network on a split.
 
     Args:
@@ -162,7 +163,7 @@ def run_and_score(
         return _together(score)
 
 
-def run_name(config: ConfigDict, options: Options, depth: int) -> str:
+def run_name(config: ConfigDict, options: EvaluationOptions, depth: int) -> str:
     """Return the folder name of a run: its config, depth and other options that are likely to be compared."""
     parts = [config.name, f"depth{depth}" if config.model.scalable else ""]
     parts += ["all_frames" if options.all_frames else "", "full" if options.resolution != "480p" else ""]
@@ -170,7 +171,7 @@ def run_name(config: ConfigDict, options: Options, depth: int) -> str:
     return "_".join(filter(None, parts))
 
 
-def describe(config: ConfigDict, checkpoint: Path | None, options: Options, depth: int) -> dict[str, object]:
+def describe(config: ConfigDict, checkpoint: Path | None, options: EvaluationOptions, depth: int) -> dict[str, object]:
     """Return the settings that determine a run's masks: network, weights and options."""
     settings: dict[str, object] = {"config": config.name, "checkpoint": "random weights"}
     chosen = asdict(options)
@@ -208,9 +209,9 @@ def _together(work: Callable[[], T]) -> T:
     try:
         result = work()
     except Exception:
-        any_failed(True)
+        any_host(True)
         raise
-    if any_failed(False):
+    if any_host(False):
         raise HostError("another host has stopped with an error, see its own output; the same command continues")
     return result
 

@@ -1,6 +1,5 @@
 """Score a network on held-out videos during and after training, next to a baseline that copies the first mask."""
 
-import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,15 +9,15 @@ import numpy as np
 
 from aot_jax.evaluation.ground_truth import score_split
 from aot_jax.evaluation.run import run_split
-from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.io.datasets import DataError
-from aot_jax.io.files import write_text
 from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.metrics import Summary, summarise
 from aot_jax.network import Model, depths_of
+from aot_jax.runs import write_json
 from aot_jax.tracker.answer import Answer
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
@@ -115,7 +114,7 @@ def format_comparison(rows: dict[str, Summary], split: Split) -> str:
     return "\n".join(lines)
 
 
-def finish(model: Model, split: Split, run: Path) -> str:
+def report_run(model: Model, split: Split, run: Path) -> str:
     """Score a finished run at every depth, next to the baseline, and draw a video; return a text to print.
 
     Writes `run`/scores.json, `run`/tracked.mp4 and the masks in `run`/evaluation.
@@ -123,7 +122,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
     figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    write_text(run / "scores.json", json.dumps({"split": split.name, "scores": figures}, indent=2) + "\n")
+    write_json(run / "scores.json", {"split": split.name, "scores": figures})
     draw_video(split, folder / f"depth{depths_of(model.config)[-1]}", run / "tracked.mp4")
     return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
 
@@ -131,7 +130,7 @@ def finish(model: Model, split: Split, run: Path) -> str:
 def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float = 10) -> None:
     """Write an MP4 of the split's video with the most objects, overlaid with the masks in folder `masks`."""
 
-    def objects(sequence: Sequence) -> int:
+    def objects(sequence: SplitVideo) -> int:
         return len(np.unique(read_mask(sequence.first_mask)))
 
     sequence = max(split.sequences, key=objects)

@@ -1,7 +1,6 @@
 """Report scores as a table, CSV and JSON, and pack masks for a benchmark's server."""
 
 import csv
-import json
 import math
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -9,8 +8,9 @@ from pathlib import Path
 
 from aot_jax.evaluation.splits import Split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
-from aot_jax.io.files import atomic_write, write_text
+from aot_jax.io.files import atomic_write
 from aot_jax.metrics import Scores, Summary, summarise
+from aot_jax.runs import write_json
 
 Timings = Mapping[str, Timing]
 HEADER = ("sequence", "object", "J", "F", "J&F")
@@ -125,7 +125,7 @@ def write_results(
             name: {str(i): {"J": score.J_mean, "F": score.F_mean} for i, score in objects.items()}
             for name, objects in scores.items()
         }
-    write_text(output / "scores.json", json.dumps(content, indent=2) + "\n")
+    write_json(output / "scores.json", content)
 
 
 def write_archive(split: Split, output: Path) -> Path:

@@ -9,12 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from aot_jax.evaluation import splits
 from aot_jax.evaluation.segment import segment
+from aot_jax.evaluation.splits import Split, SplitVideo
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.network import Model
@@ -39,7 +37,7 @@ class FinishedVideos:
         self._folder = (output / self.PATTERN).parent
         self._masks = masks
 
-    def get(self, sequence: splits.Sequence) -> Timing | None:
+    def get(self, sequence: SplitVideo) -> Timing | None:
         """Return the timing of a video if it is finished and all its masks exist, else None."""
         try:
             record = read_json(self._folder / f"{sequence.name}.json")
@@ -51,11 +49,11 @@ class FinishedVideos:
         complete = all(f"{frame.stem}.png" in there for frame in sequence.frames)
         return timing if complete and timing.all_frames == len(sequence.frames) else None
 
-    def add(self, sequence: splits.Sequence, timing: Timing) -> None:
+    def add(self, sequence: SplitVideo, timing: Timing) -> None:
         """Record a video as finished; its masks must be on disk."""
         write_json(self._folder / f"{sequence.name}.json", asdict(timing))
 
-    def wait_for(self, sequences: Iterable[splits.Sequence]) -> dict[str, Timing]:
+    def wait_for(self, sequences: Iterable[SplitVideo]) -> dict[str, Timing]:
         """Return the timings of all videos, waiting for those of other hosts.
 
         Raises:
@@ -76,10 +74,10 @@ class FinishedVideos:
 
 def run_split(
     trackers: Sequence[Sequence[FrameTracker]],
-    split: splits.Split,
+    split: Split,
     output: Path,
     finished: FinishedVideos | None = None,
-    sequences: Sequence[splits.Sequence] | None = None,
+    sequences: Sequence[SplitVideo] | None = None,
     progress: bool = True,
     title: str = "",
 ) -> dict[str, Timing]:
@@ -153,7 +151,7 @@ def run_split(
     return {sequence.name: timings[sequence.name] for sequence in sequences}
 
 
-def share_videos(sequences: Sequence[splits.Sequence], host: int, hosts: int) -> list[splits.Sequence]:
+def share_videos(sequences: Sequence[SplitVideo], host: int, hosts: int) -> list[SplitVideo]:
     """Return one host's share of videos, in order; longest first, each goes to the host with the fewest frames."""
     load = [0] * hosts
     own = set()
@@ -175,10 +173,3 @@ def copy_to_devices(model: Model, videos: int, devices: int | None = None) -> li
     """
     chosen = jax.local_devices()[: max(1, min(videos, devices or videos))]
     return [Model(model.module, jax.device_put(model.params, device), model.config) for device in chosen]
-
-
-def any_failed(failed: bool) -> bool:
-    """Tell whether any host has failed. All hosts must call this; it waits for all."""
-    if jax.process_count() == 1:
-        return failed
-    return bool(multihost_utils.process_allgather(np.array(failed)).any())

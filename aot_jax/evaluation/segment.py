@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aot_jax.evaluation.splits import Sequence
+from aot_jax.evaluation.splits import SplitVideo
 from aot_jax.evaluation.timing import CompileCount, Timing
 from aot_jax.io.files import clear_remains
 from aot_jax.io.frames import FrameError, read_frame
@@ -31,7 +31,7 @@ class GivenMasks:
         binary: merge all objects into one.
     """
 
-    def __init__(self, sequence: Sequence, binary: bool) -> None:
+    def __init__(self, sequence: SplitVideo, binary: bool) -> None:
         self._sequence = sequence
         self._binary = binary
         numbers = {frame.stem: t for t, frame in enumerate(sequence.frames)}
@@ -94,7 +94,7 @@ class VideoRun:
     """
 
     def __init__(
-        self, tracker: FrameTracker, sequence: Sequence, binary: bool, write: Callable[[Path, np.ndarray], None]
+        self, tracker: FrameTracker, sequence: SplitVideo, binary: bool, write: Callable[[Path, np.ndarray], None]
     ) -> None:
         tracker.reset()
         self.tracker, self.sequence = tracker, sequence
@@ -144,13 +144,13 @@ class VideoRun:
 
 def segment(
     trackers: Iterable[FrameTracker],
-    todo: deque[Sequence],
+    todo: deque[SplitVideo],
     folder: Path,
     writer: MaskWriter,
     binary: bool,
     tick: Callable[[], None],
     stop: threading.Event,
-) -> Iterator[tuple[Sequence, Timing]]:
+) -> Iterator[tuple[SplitVideo, Timing]]:
     """Segment videos on one device, as many at once as there are trackers, and write palette PNGs.
 
     After an error no new video starts; those under way are finished.
@@ -174,7 +174,7 @@ def segment(
     """
     idle, videos, errors = list(trackers), list[VideoRun](), list[Exception]()
 
-    def open_video(sequence: Sequence) -> VideoRun:
+    def open_video(sequence: SplitVideo) -> VideoRun:
         own = folder / sequence.name
         clear_remains(own)
 
@@ -209,7 +209,7 @@ def segment(
         raise errors[0]
 
 
-def _take(todo: deque[Sequence]) -> Sequence | None:
+def _take(todo: deque[SplitVideo]) -> SplitVideo | None:
     try:
         return todo.popleft()
     except IndexError:  # another thread may have taken the last one

@@ -15,7 +15,7 @@ SPLITS = (*DAVIS, *YOUTUBE, "mose", *LVOS, "vost", "generated", "folder")
 
 
 @dataclass(frozen=True)
-class Sequence:
+class SplitVideo:
     """One video of a split."""
 
     name: str
@@ -42,7 +42,7 @@ class Split:
     """A set of videos and how they are scored."""
 
     name: str
-    sequences: tuple[Sequence, ...]
+    sequences: tuple[SplitVideo, ...]
     annotations: Path  # folder with a folder of masks for each sequence, the ground truth if there is any
     binary: bool = False  # merge all objects into one (DAVIS 2016)
     scoring: str = "davis"  # davis: objects of the first frame; objects: each after its first frame; ranges: from it on
@@ -115,7 +115,7 @@ def load_split(name: str, data: str | Path | None = None, resolution: str = "480
     return Split(name, sequences, truth, scoring=scoring)
 
 
-def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -> Sequence:
+def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -> SplitVideo:
     """Turn a listed video into a sequence and check its files.
 
     Args:
@@ -158,4 +158,4 @@ def _sequence(video: Video, first_only: bool = False, all_wanted: bool = True) -
                 f"{video.masks / thing.frames[0]}.png: no such mask, but object {i} of {video.name} first appears "
                 "there; unpack the set again"
             )
-    return Sequence(video.name, frames, given, video.objects, wanted, video.notes, annotated)
+    return SplitVideo(video.name, frames, given, video.objects, wanted, video.notes, annotated)

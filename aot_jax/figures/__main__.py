@@ -7,20 +7,19 @@ python -m aot_jax.figures attention my_video --mask first.png --frame 10 --check
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from aot_jax.figures import speed
 from aot_jax.figures.attention import carried_masks, draw_maps
-from aot_jax.figures.page import FigureError, make_page, save_page
-from aot_jax.figures.strips import choose_times, draw_strips, open_clip, read_frames, read_results, track_clip
+from aot_jax.figures.bank import bank_similarity, draw_bank
+from aot_jax.figures.page import FigureError, save_page
+from aot_jax.figures.strips import choose_times, draw_strips, read_frames, read_results, track_labels
+from aot_jax.figures.video import load_video
 from aot_jax.flags import add_network_flags, parse_args
 from aot_jax.network import Model, NetworkChoice, find_network
 from aot_jax.start import reports_errors, run
-from aot_jax.typing import Params
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,40 +100,6 @@ def _add_video_flags(parser: argparse.ArgumentParser) -> None:
     add_network_flags(parser)
 
 
-def bank_similarity(params: Params) -> np.ndarray:
-    """Compute the cosine similarity between the identification vectors of a network.
-
-    An identity's vector is the embedding of a patch that its object fills: the sum of its sub-identities.
-
-    Args:
-        params: parameters of the network, with `identity_bank/kernel` (side, side, M + 1, c).
-
-    Returns:
-        (M, M) float64 in -1 .. 1, without background.
-    """
-    kernel = np.asarray(params["identity_bank"]["kernel"], np.float64)
-    vectors = kernel.sum(axis=(0, 1))[1:]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors @ vectors.T
-
-
-def draw_bank(similarities: Mapping[str, np.ndarray]) -> "Figure":
-    """Draw matrices of similarities (M, M) side by side, each under its name; darker is more similar."""
-    figure, panels = make_page(1, len(similarities), 3.2, 3.2)
-    low = min(0.0, *(float(similarity.min()) for similarity in similarities.values()))
-    for axes, (name, similarity) in zip(panels[0], similarities.items(), strict=True):
-        count = len(similarity)
-        picture = axes.imshow(similarity, cmap="Blues", vmin=low, vmax=1.0)
-        ticks = np.arange(0, count, max(1, count // 10))
-        axes.set_xticks(ticks, ticks + 1)
-        axes.set_yticks(ticks, ticks + 1)
-        axes.set_title(f"{name}, M = {count}")
-        axes.set_xlabel("identity")
-    panels[0][0].set_ylabel("identity")
-    figure.colorbar(picture, ax=list(panels[0]), label="cosine similarity", shrink=0.8)
-    return figure
-
-
 def load_network(args: argparse.Namespace, overrides: Sequence[str], checkpoint: str | None) -> Model:
     """Load the network that the flags name."""
     network = find_network(NetworkChoice(args.config, checkpoint, args.random_weights, tuple(overrides)))
@@ -158,21 +123,21 @@ def draw_attention(args: argparse.Namespace, overrides: Sequence[str]) -> "Figur
         raise FigureError(f"--frame is {args.frame}: attention reads a memory, which frame 1 is the first to have")
     if args.gap is not None and args.gap < 0:
         raise FigureError(f"--gap is {args.gap}: it is a number of frames, or 0 for the first frame alone")
-    clip = open_clip(args.video, args.mask)
+    video = load_video(args.video, args.mask)
     model = load_network(args, overrides, args.checkpoint)
-    return draw_maps(carried_masks(model, clip.frames(args.frame + 1), clip.mask, args.depth, args.gap))
+    return draw_maps(carried_masks(model, video.frames(args.frame + 1), video.mask, args.depth, args.gap))
 
 
 def draw_strips_of(args: argparse.Namespace, overrides: Sequence[str]) -> "Figure":
     """Draw strips of folders of masks, and of a network at each depth."""
-    clip = open_clip(args.video, args.mask)
-    times = choose_times(args.times, clip.count)
-    frames = read_frames(clip, times)
-    rows = {title: read_results(folder, clip, times) for title, folder in titled(args.masks)}
+    video = load_video(args.video, args.mask)
+    times = choose_times(args.times, video.count)
+    frames = read_frames(video, times)
+    rows = {title: read_results(folder, video, times) for title, folder in titled(args.masks)}
     if args.checkpoint or args.config or args.random_weights or not rows:
         model = load_network(args, overrides, args.checkpoint)
         for depth in args.depth or [model.config.model.depth]:
-            rows[f"{model.config.name}, L' = {depth}"] = track_clip(model, clip, times, depth)
+            rows[f"{model.config.name}, L' = {depth}"] = track_labels(model, video, times, depth)
     return draw_strips(frames, times, rows)
 
 

@@ -19,6 +19,7 @@ from aot_jax import propagate
 from aot_jax.figures.page import FigureError, hide_axes, make_page, show_frame
 from aot_jax.io.masks import DAVIS_PALETTE
 from aot_jax.memory import EMPTY, Memory
+from aot_jax.metrics import object_ids
 from aot_jax.models.aot import AOT
 from aot_jax.models.attention import LongTermAttention
 from aot_jax.models.local_attention import ShortTermAttention
@@ -164,7 +165,7 @@ def carried_masks(
     previous, current = next(frames, None), next(frames, None)
     if previous is None or current is None:
         raise FigureError("attention is looked at from the second frame on: give two frames or more")
-    slots = Slots(model.config.model.identities).take(np.unique(mask[mask != 0]).tolist())
+    slots = Slots(model.config.model.identities).take(object_ids(mask))
     if not slots.of:
         raise FigureError("the first mask has no object, every pixel is 0: give the objects ids above 0")
     (stream,) = make_options(model, depth, gap).open_streams(model, (mask.shape[0], mask.shape[1]))

@@ -24,6 +24,15 @@ def join_hosts(asked: bool, coordinator: str | None, processes: int | None, proc
         jax.distributed.initialize(coordinator, processes, process)
 
 
+def any_host(answer: bool) -> bool:
+    """Tell whether the answer of any process is True. All processes must call this; it waits for all."""
+    import jax
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    return answer if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.array(answer)).any())
+
+
 class StopSignal:
     """Context manager in which SIGTERM or Ctrl-C only sets `asked`, so that a loop can save and stop.
 
@@ -47,12 +56,8 @@ class StopSignal:
     def agreed(self, now: bool) -> bool:
         """Return whether all processes stop at this step; several exchange their answers only with `now`."""
         import jax
-        import numpy as np
-        from jax.experimental import multihost_utils
 
-        if jax.process_count() == 1:
-            return self.asked is not None
-        return now and bool(multihost_utils.process_allgather(np.array(self.asked is not None)).any())
+        return (now or jax.process_count() == 1) and any_host(self.asked is not None)
 
     def __enter__(self) -> "StopSignal":
         with contextlib.suppress(ValueError):

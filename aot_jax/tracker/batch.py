@@ -85,7 +85,7 @@ def _advance(videos: Sequence[Next]) -> list[Answer]:
         return [videos[0].tracker.submit(videos[0].frame)]
     trackers, frames, _ = zip(*videos, strict=True)
     (stream,), network = trackers[0].streams, (trackers[0].model.module, trackers[0].model.params)
-    memories, index, keep = zip(*(own.streams[0].make_room(own.states[0]) for own in trackers), strict=True)
+    memories, index, keep = zip(*(own.streams[0].prepare_write(own.states[0]) for own in trackers), strict=True)
     # One capacity for all, for good: programs are then compiled for few shapes.
     capacity = max(memory.capacity for memory in memories)
     memories = tuple(own if own.capacity == capacity else programs.grow(own, capacity=capacity) for own in memories)

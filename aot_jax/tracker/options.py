@@ -25,13 +25,11 @@ class TrackerOptions:
 
     def open_streams(self, model: Model, size: Size) -> Streams:
         """Return the streams of a video of frames of a size."""
-        height, width = size
-        output = (self.output_height, -(-width * self.output_height // height)) if self.output_height else size
         return tuple(
             open_stream(
                 model,
                 size,
-                output,
+                output_size(size, self.output_height),
                 depth=self.depth,
                 gap=self.gap,
                 max_frames=self.max_frames,
@@ -50,6 +48,11 @@ class TrackerOptions:
             raise TrackError(
                 f"depth is {depth}, but this tracker runs at {allowed}; it was made with depth={self.depth}"
             )
+
+
+def output_size(size: Size, height: int | None) -> Size:
+    """Return the size of labels of a height for frames of a size, in pixels; None or 0: the frames' own."""
+    return (height, -(-size[1] * height // size[0])) if height else size
 
 
 def make_options(

@@ -75,7 +75,7 @@ class Stream:
         self, state: StreamState, frame: np.ndarray, used: np.ndarray, depth: int | None = None
     ) -> tuple[StreamState, Array]:
         """Segment a frame at a depth (None: full) and memorise the result; returns labels (h, w) in slots too."""
-        memory, index, keep = self.make_room(state)
+        memory, index, keep = self.prepare_write(state)
         logits, frame_kv = self.segment(memory, frame, None, depth)
         labels = self.labels(logits, used)
         masks = self._masks(labels, state.groups)
@@ -157,7 +157,7 @@ class Stream:
     def _masks(self, labels: ArrayLike, groups: int) -> Array:
         return programs.split_labels(labels, self.view, groups, self.model.module.config.identities)
 
-    def make_room(self, state: StreamState) -> tuple[Memory, int, bool]:
+    def prepare_write(self, state: StreamState) -> tuple[Memory, int, bool]:
         """Return the memory for the next frame, its index, and whether long-term memory keeps it as predicted."""
         index = state.latest.index + 1
         keep = self.last_kept(state.references[-1].index, index) == index

@@ -78,9 +78,8 @@ def clip_loss(
         return losses.reshape(depths, batch), logits[-batch:].argmax(axis=-1)
 
     first = jax.tree.map(lambda x: x[0], features)
-    logits, frame_kv = propagate.step(
-        model, params, None, first, mask=masks[0], keys=index(frame_keys, 0), every_depth=True, **options
-    )
+    keys = None if frame_keys is None else frame_keys[0]
+    logits, frame_kv = propagate.step(model, params, None, first, mask=masks[0], keys=keys, every_depth=True, **options)
     reference_losses, reference_labels = losses_and_labels(logits, masks[0])
     capacity = 1 + (max(frames - 2, 0) // gap if gap else 0)
     memory = propagate.begin(model, params, frame_kv, masks[0], capacity, **options)
@@ -106,8 +105,3 @@ def clip_loss(
     auxiliary = auxiliary_weight(step, train.auxiliary * train.steps)
     total = by_frame[1:].mean() + auxiliary * by_frame[0].mean()
     return total, ClipResult(losses, labels)
-
-
-def index(x: Array | None, i: int) -> Array | None:
-    """Return x[i], or None for None."""
-    return None if x is None else x[i]

@@ -12,6 +12,7 @@ from aot_jax.network import Model
 from aot_jax.ops.attention import QUERY_BLOCK
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.objects import group_count
+from aot_jax.tracker.options import output_size
 from aot_jax.typing import Size
 from aot_jax.video.options import TrackOptions
 
@@ -37,9 +38,7 @@ def warnings(
         options: options of the run.
         folder: results folder; it exists.
     """
-    height, width = source.size
-    high = options.output_height or height
-    output = (high, -(-width * high // height))
+    output = output_size(source.size, options.output_height)
     frames = source.expected or MANY_FRAMES
     needed = memory_needed(model, source.size, output, depth, objects, frames, options.max_frames)
     state = state_needed(model, source.size, depth, objects, frames, options.max_frames)

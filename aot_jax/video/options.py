@@ -1,6 +1,7 @@
 """Options of a run of `track.py`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from aot_jax.network import NetworkChoice
 
@@ -35,3 +36,7 @@ class TrackOptions:
     overwrite: bool = False  # start again in a folder with results
     save_every: int = 100  # frames between saved states
     quiet: bool = False  # show no progress bar
+
+    def folder(self, name: str) -> Path:
+        """Return the results folder of a video with this name."""
+        return Path(self.output or Path("results") / "track" / name)

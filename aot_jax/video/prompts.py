@@ -10,6 +10,7 @@ import numpy as np
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import Source
+from aot_jax.metrics import object_ids
 from aot_jax.typing import Size
 
 
@@ -105,7 +106,7 @@ def _checked(prompts: Mapping[int, tuple[str, Callable[[], np.ndarray]]], warn: 
     empty = []
     for index, (name, load) in prompts.items():
         mask = load()
-        own = np.unique(mask[mask != 0]).tolist()
+        own = object_ids(mask)
         if not own:
             empty.append(name)
             continue

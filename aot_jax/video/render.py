@@ -68,7 +68,7 @@ def render(
     """
     if not overlay and not exports:
         return True
-    intervals: list[Fraction] = []
+    intervals: list[Fraction] = []  # the shortest and the longest between frames
     try:
         with ExitStack() as stack:
             writer = stack.enter_context(_writer(source, folder, warn)) if overlay else None
@@ -85,7 +85,8 @@ def render(
                     large = np.asarray(resize_nearest(labels, frame.pixels.shape[:2]))
                     writer.write(draw_overlay(frame.pixels, large, void=None), frame.time, frame.duration)
                 if before is not None:
-                    intervals = _extremes([*intervals, frame.time - before])
+                    intervals.append(frame.time - before)
+                    intervals = [min(intervals), max(intervals)]
                 before = frame.time
                 bar.update()
                 if stopped():
@@ -110,10 +111,6 @@ def render(
 def _writer(source: Source, folder: Path, warn: Callable[[str], None]) -> VideoWriter:
     sound = Sound(source.path, source.start, warn) if isinstance(source, VideoReader) else None
     return VideoWriter(folder / "overlay.mp4", source.rate, source.pixel_aspect, sound)
-
-
-def _extremes(values: list[Fraction]) -> list[Fraction]:
-    return [min(values), max(values)]
 
 
 def _at_size_of(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:

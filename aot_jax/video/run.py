@@ -35,7 +35,7 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
     network = find_network(options.network)
     if not options.quiet:
         print(network, flush=True)
-    folder = Path(options.output or Path("results") / "track" / source.name)
+    folder = options.folder(source.name)
     settings = run_settings(options, source, prompts, network)
     with Run(folder, settings, resume=options.resume, overwrite=options.overwrite, results=RESULTS) as run:
         read_progress(run)

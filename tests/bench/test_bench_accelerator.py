@@ -11,6 +11,7 @@ import pytest
 from aot_jax.ops.forms import NAMES
 from bench import accelerator, accelerator_parts
 from bench.accelerator import SHARES, TINY, Part, run_part
+from bench.form_cases import cases_of_forms
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +63,7 @@ def test_a_part_that_fails_or_is_too_slow_is_recorded(code, seconds, error, part
 
 def test_every_part_has_a_function_and_every_form_is_compared(part):
     assert all(callable(getattr(accelerator_parts, name)) for name in SHARES)
-    assert {name for name, _, _ in accelerator_parts.cases_of_forms(part, "float32")} == set(NAMES)
+    assert {name for name, _, _ in cases_of_forms(part.sizes.frame, "float32")} == set(NAMES)
 
 
 def test_the_script_runs_a_part_as_a_process(tmp_path):

@@ -6,7 +6,7 @@ import jax
 import pytest
 import tiny
 
-from bench import growth, long_video, measure
+from bench import growth, long_video, rulers
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ SIZE = ["--height", "36", "--width", "44"]  # frame size; the network's input is
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(measure, "SIDE", 64)
+    monkeypatch.setattr(rulers, "SIDE", 64)
     monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)
 
 

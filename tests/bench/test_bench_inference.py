@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from bench import clip, inference, measure
+from bench import inference, rulers, video
 from bench.measure import BenchError
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ STEP = ("input", "encode", "segment", "labels", "masks", "memorize")
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(measure, "SIDE", 64)
+    monkeypatch.setattr(rulers, "SIDE", 64)
     monkeypatch.setattr("aot_jax.network.init_params", tiny.draw)
 
 
@@ -67,11 +67,11 @@ def test_every_program_is_timed_beside_its_floor(tmp_path, capsys, monkeypatch):
 def test_the_peer_gets_the_frames_that_the_network_sees(monkeypatch):
     seen = []
     monkeypatch.setattr(inference.peer, "time_tracking", lambda *args: seen.append(args))
-    drawn = clip.generate_clip(2, 2, 49, 65)
-    drawn = clip.Clip("ids with a gap", drawn.frames, np.where(drawn.mask == 2, 9, drawn.mask))
+    drawn = video.generate_video(2, 2, 49, 65)
+    drawn = video.BenchVideo("ids with a gap", drawn.frames, np.where(drawn.mask == 2, 9, drawn.mask))
     inference.measure_peer(Path("checkout"), tiny.load(), drawn, 1, None)
     (_, config, depth, images, mask, output, _, warm_up) = seen[0]
-    assert (config.name, depth, output, warm_up) == ("aott", 1, (49, 65), clip.WARM_UP)
+    assert (config.name, depth, output, warm_up) == ("aott", 1, (49, 65), video.WARM_UP)
     assert [image.shape for image in images] == [(1, 49, 65, 3)] * 3
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     np.testing.assert_allclose(images[1][0] * deviation + mean, drawn.frames[1] / 255, atol=1e-5)

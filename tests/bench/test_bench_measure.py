@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: counts of arithmetic and of compilations, clips, tables, JSON."""
+"""Helpers of the benchmarks: counts of arithmetic and of compilations, videos, tables, JSON."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import write_mask
 from aot_jax.ops import attention, local_attention
 from aot_jax.propagate import encode
-from bench import clip, measure
+from bench import measure, rulers, video
 from bench.programs import count_flops
 
 X, W = np.ones((8, 16), np.float32), np.ones((16, 4), np.float32)
@@ -119,15 +119,15 @@ def test_compilations_are_counted_by_name():
 
 
 def test_units_and_the_matrix_rate(monkeypatch):
-    monkeypatch.setattr(measure, "SIDE", 64)
-    rulers = measure.Rulers()
+    monkeypatch.setattr(rulers, "SIDE", 64)
+    both = rulers.Rulers()
     for _ in range(3):
-        rulers.measure()
-    assert rulers.unit is rulers.matrix
-    assert rulers.units(3 * rulers.unit.median) == pytest.approx(3)
-    assert rulers.matrix.rate == pytest.approx(2 * 64**3 / rulers.unit.median)
-    assert rulers.record()["unit_seconds"] == rulers.unit.seconds
-    half = measure.Rulers(jnp.bfloat16)
+        both.measure()
+    assert both.unit is both.matrix
+    assert both.units(3 * both.unit.median) == pytest.approx(3)
+    assert both.matrix.rate == pytest.approx(2 * 64**3 / both.unit.median)
+    assert both.record()["unit_seconds"] == both.unit.seconds
+    half = rulers.Rulers(jnp.bfloat16)
     half.measure()
     assert half.matrix is not half.unit
     assert "bfloat16 at 64^3" in half.describe()
@@ -149,13 +149,13 @@ def test_tables_and_json(tmp_path):
             measure.numbers(text)
 
 
-def clip_args(**fields):
+def video_args(**fields):
     given = {"height": 40, "width": 56, "frames": 2, "video": None, "mask": None}
     return argparse.Namespace(**given | fields)
 
 
-def test_generated_and_real_clips(tmp_path):
-    drawn = clip.load_clip(clip_args(), 3)
+def test_generated_and_real_videos(tmp_path):
+    drawn = video.load_video(video_args(), 3)
     assert [frame.shape for frame in drawn.frames] == [(40, 56, 3)] * 3
     assert sorted(drawn.ids) == [1, 2, 3]
     for t, frame in enumerate(drawn.frames):
@@ -165,15 +165,15 @@ def test_generated_and_real_clips(tmp_path):
     labels = tiny.mask(40, 56, (4, 9))
     labels[0], labels[-1] = 9, 255
     write_mask(mask, labels)
-    real = clip.load_clip(clip_args(video=tmp_path, mask=mask, frames=9), 1)
+    real = video.load_video(video_args(video=tmp_path, mask=mask, frames=9), 1)
     assert len(real.frames) == 3
     assert real.ids == [9], "the larger one; void is none"
     with pytest.raises(measure.BenchError, match="has 2 objects, fewer than 3"):
-        clip.load_clip(clip_args(video=tmp_path, mask=mask), 3)
+        video.load_video(video_args(video=tmp_path, mask=mask), 3)
     with pytest.raises(measure.BenchError, match="go together"):
-        clip.load_clip(clip_args(video=tmp_path), 1)
+        video.load_video(video_args(video=tmp_path), 1)
     with pytest.raises(measure.BenchError, match="cannot draw"):
-        clip.load_clip(clip_args(height=8), 1)
+        video.load_video(video_args(height=8), 1)
 
 
 def test_nothing_is_read_from_the_cache_inside_fresh_compilation():

@@ -1,4 +1,4 @@
-"""bench/peer.py with a fake checkout and a fake PyTorch: its calls, their order, and its errors."""
+"""bench/peer.py and bench/authors.py with a fake checkout and a fake PyTorch: calls, their order, errors."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 import configs.common
 from aot_jax.config import load_config
-from bench import peer
+from bench import authors, peer
 from bench.measure import BenchError
 
 FILES = {
@@ -42,7 +42,7 @@ FILES = {
 
 
 class Tensor:
-    """A fake tensor with the methods that bench/peer.py uses."""
+    """A fake tensor with the methods that they use."""
 
     device = SimpleNamespace(type="cpu", __str__=lambda: "cpu")
     requires_grad = True
@@ -202,10 +202,10 @@ def test_a_wheel_is_found_unpacked_and_installed(calls, rulers, tmp_path, monkey
     package = write_code(tmp_path / "wheel" / "aot", "aot.")
     (package / "__init__.py").write_text("")
     for path in (package, package.parent):
-        assert peer.find_code(path) == (package.parent, "aot.")
+        assert authors.find_code(path) == (package.parent, "aot.")
         assert len(track(path, load_config("aott"), rulers)["seconds"]) == 2
     monkeypatch.syspath_prepend(package.parent)
-    assert peer.find_code(Path("aot")) == (package.parent, "aot.")
+    assert authors.find_code(Path("aot")) == (package.parent, "aot.")
 
 
 def test_an_update_is_made_as_the_authors_make_it(checkout, calls, rulers):
@@ -231,7 +231,7 @@ def test_the_stand_in_is_told(checkout, calls, rulers, monkeypatch):
 
 def test_the_stand_in_multiplies_cells_with_a_window():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    sampler = peer.stand_in(torch).SpatialCorrelationSampler(
+    sampler = authors.stand_in(torch).SpatialCorrelationSampler(
         kernel_size=1, patch_size=3, stride=1, padding=0, dilation=1, dilation_patch=1
     )
     x, y = np.random.default_rng(0).standard_normal((2, 2, 4, 5, 6)).astype(np.float32)

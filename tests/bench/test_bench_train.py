@@ -11,7 +11,7 @@ import pytest
 import tiny  # noqa: F401  registers the tiny encoder
 
 from aot_jax.config import load_config
-from bench import measure, train
+from bench import measure, rulers, train
 
 FIELDS = {"model.encoder": "tiny", "data.crop": 33, "data.frames": 2, "train.batch_size": 4}
 SMALL = [f"--config.{name}={value}" for name, value in FIELDS.items()]
@@ -21,7 +21,7 @@ WAIT = 0.05  # seconds that a batch takes
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """A small unit, and a fake update with the real one's arguments: the real one is tested, and compiles slowly."""
-    monkeypatch.setattr(measure, "SIDE", 64)
+    monkeypatch.setattr(rulers, "SIDE", 64)
     monkeypatch.setattr(train, "first_params", lambda own: {"kernel": jnp.ones(3)})
     monkeypatch.setattr(train, "make_state", lambda params, own: params)
     monkeypatch.setattr(train, "make_train_step", lambda model, own, params: update)

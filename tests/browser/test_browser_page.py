@@ -107,10 +107,16 @@ def test_undo_and_redo(page, command):
     wait_for(lambda: 2 in read_mask(mask_of(command, 0, "given")))
 
 
-def test_tracking_forward_shows_each_frame_on_the_timeline(page, command):
+def test_tracking_goes_on_while_the_page_is_loaded_anew(page, command):
     page.keyboard.press("t")
+    until(page, "!document.getElementById('stop').hidden")
+    page.reload()  # while the network compiles
+    until(page, "document.querySelectorAll('#objects li').length === 2")
+    assert page.is_visible("#stop")
     finished(page)
     assert all(mask_of(command, i).exists() for i in range(FRAMES))
+    assert not page.is_visible("#stop")
+    page.locator("#view").focus()
 
 
 def test_a_polygon_corrects_a_frame_and_only_what_follows_is_tracked_again(page, command):

@@ -12,10 +12,12 @@ from PIL import Image
 from aot_jax.checkpoint import save_params
 from aot_jax.figures import __main__ as command
 from aot_jax.figures import page, strips
-from aot_jax.figures.__main__ import bank_similarity, main
+from aot_jax.figures.__main__ import main
 from aot_jax.figures.attention import Carried, Maps
+from aot_jax.figures.bank import bank_similarity
 from aot_jax.figures.page import FigureError
-from aot_jax.figures.strips import FRAMES, choose_times, open_clip
+from aot_jax.figures.strips import choose_times
+from aot_jax.figures.video import FRAMES, load_video
 from aot_jax.io.masks import write_mask
 
 needs_matplotlib = pytest.mark.skipif(
@@ -190,11 +192,11 @@ def test_times_spread_over_the_video():
 
 
 def test_the_video_without_a_video():
-    clip = open_clip([], None)
-    assert clip.count == FRAMES
-    assert np.unique(clip.mask).tolist() == [0, 1, 2, 3]
-    first, second = ([*clip.frames(2)] for _ in range(2))
+    video = load_video([], None)
+    assert video.count == FRAMES
+    assert np.unique(video.mask).tolist() == [0, 1, 2, 3]
+    first, second = ([*video.frames(2)] for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert first[0].shape == (*clip.mask.shape, 3)
+    assert first[0].shape == (*video.mask.shape, 3)
     with pytest.raises(FigureError, match="frame 20 is wanted, but there are 20, numbered from 0"):
-        list(clip.frames(21))
+        list(video.frames(21))

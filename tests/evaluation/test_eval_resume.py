@@ -17,7 +17,7 @@ from miniature import COUNTS, Miniature, Oracle, patch_command
 from aot_jax import Tracker
 from aot_jax.commands import eval as command
 from aot_jax.evaluation.run import FinishedVideos, copy_to_devices, run_split, share_videos
-from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.evaluation.timing import Timing, end_to_end_fps, overall_fps
 from aot_jax.io.masks import write_mask
 from aot_jax.runs import RunError, lock
@@ -135,7 +135,7 @@ def test_a_folder_that_another_run_works_in_is_refused(made, tmp_path, monkeypat
 
 def test_hosts_share_the_videos():
     lengths = [50, 7, 30, 30, 1, 12, 9]
-    videos = [Sequence(f"v{i}", (Path("x.jpg"),) * n, {}) for i, n in enumerate(lengths)]
+    videos = [SplitVideo(f"v{i}", (Path("x.jpg"),) * n, {}) for i, n in enumerate(lengths)]
     shares = [share_videos(videos, host, 3) for host in range(3)]
     assert sorted(v.name for own in shares for v in own) == [v.name for v in videos]
     assert [sum(len(v.frames) for v in own) for own in shares] == [50, 43, 46]
@@ -203,4 +203,4 @@ def test_results_on_a_disk_that_is_not_shared_are_missed(tmp_path, monkeypatch):
     monkeypatch.setattr("aot_jax.evaluation.run.PATIENCE", 0.0)
     finished = FinishedVideos(tmp_path, tmp_path)
     with pytest.raises(RunError, match="give a folder that all hosts share with --output"):
-        finished.wait_for([Sequence("far", (Path("0.jpg"),), {})])
+        finished.wait_for([SplitVideo("far", (Path("0.jpg"),), {})])

@@ -13,7 +13,7 @@ from aot_jax.evaluation.ground_truth import score_folders, score_split
 from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
-from aot_jax.evaluation.splits import Sequence, Split, load_split
+from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.datasets import ListedObject
 from aot_jax.io.masks import read_mask, write_mask
@@ -82,7 +82,7 @@ def test_seen_and_unseen_are_averaged_apart(masks):
     truths, found, *_ = masks
     scores = {"a": score_sequence(truths, found), "b": score_sequence(truths, truths)}
     things = {1: ListedObject(STEMS, "dog"), 4: ListedObject(STEMS, "ghost")}
-    sequences = tuple(Sequence(name, (), {}, things) for name in "ab")
+    sequences = tuple(SplitVideo(name, (), {}, things) for name in "ab")
     parts = seen_and_unseen(Split("x", sequences, None, seen=frozenset({"dog"})), scores)
     for part, i in (("seen", 1), ("unseen", 4)):
         assert parts[part] == summarise({name: {i: scores[name][i]} for name in "ab"})

@@ -243,7 +243,7 @@ def test_options_reach_the_tracker(tmp_path, monkeypatch, capsys):
     assert (about["scales"], about["flip"], about["inference.dtype"]) == ([1.2, 1.3, 1.4], True, "bfloat16")
     assert command.main([*flags, "--multi_scale", "0.5", "1"]) == 0
     assert seen[-1] == (3, {"scales": (0.5, 1.0), "flip": False, "output_height": None})
-    for text in ("0", "-1", "480", "x"):
+    for text in ("0", "-1", "x"):
         with pytest.raises(SystemExit):
             command.main([*flags, "--multi_scale", text])
         assert "--multi_scale" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import tiny
 from PIL import Image
 
 from aot_jax.evaluation import held_out
-from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, finish, load_sets, score_model, score_sets
+from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, load_sets, report_run, score_model, score_sets
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import read_mask, write_mask
@@ -40,7 +40,7 @@ def split(tmp_path):
 
 def test_scores_and_video(split, tmp_path):
     model = tiny.load("aost", "model.depth=2", "inference.max_long_edge=0")
-    printed = finish(model, split, tmp_path / "run")
+    printed = report_run(model, split, tmp_path / "run")
     saved = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert saved["split"] == "generated"
     assert list(saved["scores"]) == [BASELINE, "depth 1", "depth 2"]

@@ -74,6 +74,7 @@ def test_depth_is_checked(model):
         ({"output_height": 0}, "output_height is 0; it is at least 1"),
         ({"max_objects": 0}, "max_objects is 0"),
         ({"scales": ()}, r"scales are \(\)"),
+        ({"scales": (480.0,)}, r"scales are \(480.0,\)"),
         ({"scales": (1.0, -1.0)}, "each is above 0"),
     ],
 )

@@ -13,6 +13,7 @@ from aot_jax.io.files import atomic_write, empty_folder
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.sources import ImageSource, Source
 from aot_jax.io.video_reader import Frame
+from aot_jax.metrics import object_ids
 
 IMAGES = "coco_images"  # folder for the frames of a video file
 
@@ -44,7 +45,7 @@ class CocoExport:
                 "frame_id": frame.index,
             }
         )
-        for i in np.unique(labels[labels != 0]).tolist():
+        for i in object_ids(labels):
             runs = encode(np.asfortranarray(labels == i, np.uint8))
             self._stream.write(",\n" if self._count else "\n")
             self._count += 1

@@ -34,9 +34,9 @@ class MattesExport:
         matte = (labels != 0).astype(np.uint8) * 255
         name = f"{self._source.label(frame.index)}.png"
         write_image(self._folder / "matte" / name, matte)
-        write_image(self._folder / "cutout" / name, cut_out(frame.pixels, matte, 0), compress_level=3)
+        write_image(self._folder / "cutout" / name, with_alpha(frame.pixels, matte, 0), compress_level=3)
         self._matte.write(np.stack([matte] * 3, axis=-1), frame.time, frame.duration)
-        self._cutout.write(cut_out(frame.pixels, matte, MARGIN), frame.time, frame.duration)
+        self._cutout.write(with_alpha(frame.pixels, matte, MARGIN), frame.time, frame.duration)
 
     def __enter__(self) -> "MattesExport":
         for kind in ("matte", "cutout"):
@@ -59,7 +59,7 @@ class ProresExport:
     def add(self, frame: Frame, labels: np.ndarray) -> None:
         """Write a frame (h, w, 3) uint8 and its labels (h, w) int32."""
         matte = (labels != 0).astype(np.uint8) * 255
-        self._writer.write(cut_out(frame.pixels, matte, MARGIN), frame.time, frame.duration)
+        self._writer.write(with_alpha(frame.pixels, matte, MARGIN), frame.time, frame.duration)
 
     def __enter__(self) -> "ProresExport":
         self._writer.__enter__()
@@ -69,7 +69,7 @@ class ProresExport:
         self._writer.__exit__(*raised)
 
 
-def cut_out(pixels: np.ndarray, matte: np.ndarray, margin: int) -> np.ndarray:
+def with_alpha(pixels: np.ndarray, matte: np.ndarray, margin: int) -> np.ndarray:
     """Return pixels (h, w, 3) with the matte (h, w) as alpha: (h, w, 4) uint8, black beyond `margin` pixels of it."""
     near = cv2.dilate(matte, np.ones((2 * margin + 1,) * 2, np.uint8)) if margin else matte
     return np.concatenate([np.where(near[..., None] > 0, pixels, 0), matte[..., None]], axis=-1).astype(np.uint8)

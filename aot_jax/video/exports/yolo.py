@@ -8,6 +8,7 @@ from aot_jax.io.files import empty_folder, write_text
 from aot_jax.io.frames import write_jpeg
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
+from aot_jax.metrics import object_ids
 from aot_jax.video.exports.polygons import outlines
 
 
@@ -28,7 +29,7 @@ class YoloExport:
         size = np.array(labels.shape[::-1])
         lines = [
             f"{self._classes[i]} " + " ".join(f"{x:.6g} {y:.6g}" for x, y in outline / size)
-            for i in np.unique(labels[labels != 0]).tolist()
+            for i in object_ids(labels)
             for outline in outlines(labels == i)
         ]
         label = self._source.label(frame.index)

@@ -1,4 +1,4 @@
-"""Clips for the benchmarks, generated or from files, and the timing of a tracker on their frames."""
+"""Videos for the benchmarks, generated or from files, and the timing of a tracker on their frames."""
 
 import argparse
 import itertools
@@ -16,14 +16,15 @@ from aot_jax.io.masks import read_mask
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
-from bench.measure import BenchError, Compilations, Rulers
+from bench.measure import BenchError, Compilations
+from bench.rulers import Rulers
 
 WARM_UP = 2  # frames after the reference that are not timed
 RULER_EVERY = 3  # frames between measurements of the unit
 
 
 @dataclass(frozen=True)
-class Clip:
+class BenchVideo:
     """A reference frame with its mask, and the frames that are timed."""
 
     name: str
@@ -46,13 +47,13 @@ class Clip:
         order = [*range(len(self.frames)), *range(len(self.frames) - 2, 0, -1)]
         return (self.frames[t] for t in itertools.islice(itertools.cycle(order), 1, None))
 
-    def only(self, ids: list[int]) -> "Clip":
-        """Return the clip with only these objects."""
-        return Clip(self.name, self.frames, np.where(np.isin(self.mask, ids), self.mask, 0))
+    def only(self, ids: list[int]) -> "BenchVideo":
+        """Return the video with only these objects."""
+        return BenchVideo(self.name, self.frames, np.where(np.isin(self.mask, ids), self.mask, 0))
 
 
-def generate_clip(objects: int, frames: int, height: int, width: int, seed: int = 0) -> Clip:
-    """Generate a clip like the quick start's videos, with `frames` frames after the reference.
+def generate_video(objects: int, frames: int, height: int, width: int, seed: int = 0) -> BenchVideo:
+    """Generate a video like the quick start's videos, with `frames` frames after the reference.
 
     Raises:
         BenchError: if not all objects are visible in the first frame, or the size is too small.
@@ -61,16 +62,16 @@ def generate_clip(objects: int, frames: int, height: int, width: int, seed: int 
         images, masks = make_video(seed, frames + 1, height, width, objects)
     except ValueError as error:
         raise BenchError(str(error)) from None
-    clip = Clip(f"generated, seed {seed}", list(images), masks[0].astype(np.int32))
-    if len(clip.ids) != objects:
+    video = BenchVideo(f"generated, seed {seed}", list(images), masks[0].astype(np.int32))
+    if len(video.ids) != objects:
         raise BenchError(
-            f"only {len(clip.ids)} of {objects} generated objects show in a frame of {width}x{height}: "
+            f"only {len(video.ids)} of {objects} generated objects show in a frame of {width}x{height}: "
             "take larger frames or fewer objects"
         )
-    return clip
+    return video
 
 
-def read_clip(folder: Path, mask: Path, frames: int) -> Clip:
+def read_video(folder: Path, mask: Path, frames: int) -> BenchVideo:
     """Read the first image of a folder, up to `frames` more, and the mask of the first.
 
     Raises:
@@ -80,40 +81,44 @@ def read_clip(folder: Path, mask: Path, frames: int) -> Clip:
     images = [read_frame(path) for path in list_frames(folder)[: frames + 1]]
     sizes = {image.shape[:2] for image in images}
     if len(images) < 2 or len(sizes) > 1:
-        raise BenchError(f"{folder} has {len(images)} frames of {len(sizes)} sizes; a clip has two or more of one size")
+        raise BenchError(
+            f"{folder} has {len(images)} frames of {len(sizes)} sizes; a video has two or more of one size"
+        )
     labels = read_mask(mask, images[0].shape[:2])
-    clip = Clip(str(folder), images, np.where(labels == VOID, 0, labels))
-    if not clip.ids:
+    video = BenchVideo(str(folder), images, np.where(labels == VOID, 0, labels))
+    if not video.ids:
         raise BenchError(f"{mask} has no object: every pixel is 0 or {VOID}")
-    return clip
+    return video
 
 
-def add_clip_flags(parser: argparse.ArgumentParser, frames: int, height: int = 480, width: int = 854) -> None:
+def add_video_flags(parser: argparse.ArgumentParser, frames: int, height: int = 480, width: int = 854) -> None:
     """Add `--height`, `--width`, `--frames`, `--video` and `--mask`."""
-    group = parser.add_argument_group("clip", "generated, as the quick start's videos are, unless --video is given")
+    group = parser.add_argument_group("video", "generated, as the quick start's videos are, unless --video is given")
     group.add_argument("--height", type=int, default=height, help="height of generated frames (default: %(default)s)")
     group.add_argument("--width", type=int, default=width, help="width of generated frames (default: %(default)s)")
     group.add_argument("--frames", type=int, default=frames, help="after the reference frame (default: %(default)s)")
-    group.add_argument("--video", type=Path, metavar="FOLDER", help="images of a real clip")
+    group.add_argument("--video", type=Path, metavar="FOLDER", help="images of a real video")
     group.add_argument("--mask", type=Path, metavar="PNG", help="mask of its first frame")
 
 
-def load_clip(args: argparse.Namespace, objects: int | None = None) -> Clip:
-    """Return the clip of the flags, with its `objects` largest objects; None: all (1 if generated).
+def load_video(args: argparse.Namespace, objects: int | None = None) -> BenchVideo:
+    """Return the video of the flags, with its `objects` largest objects; None: all (1 if generated).
 
     Raises:
-        BenchError: if the flags contradict each other, or the clip has too few objects.
+        BenchError: if the flags contradict each other, or the video has too few objects.
     """
     if (args.video is None) != (args.mask is None):
         raise BenchError("--video and --mask go together: a folder of images and the mask of the first")
     if args.frames < 1:
         raise BenchError(f"--frames is {args.frames}; it is at least 1")
     if args.video is None:
-        return generate_clip(objects or 1, args.frames, args.height, args.width)
-    clip = read_clip(args.video, args.mask, args.frames)
-    if objects is not None and objects > len(clip.ids):
-        raise BenchError(f"{args.mask} has {len(clip.ids)} objects, fewer than {objects}: ask for fewer with --objects")
-    return clip if objects is None else clip.only(clip.ids[:objects])
+        return generate_video(objects or 1, args.frames, args.height, args.width)
+    video = read_video(args.video, args.mask, args.frames)
+    if objects is not None and objects > len(video.ids):
+        raise BenchError(
+            f"{args.mask} has {len(video.ids)} objects, fewer than {objects}: ask for fewer with --objects"
+        )
+    return video if objects is None else video.only(video.ids[:objects])
 
 
 def memory_frames(tracker: Tracker) -> int:
@@ -121,10 +126,12 @@ def memory_frames(tracker: Tracker) -> int:
     return tracker.streams[0].stored(tracker.states[0])
 
 
-def time_clip(tracker: Tracker, clip: Clip, rulers: Rulers, stop: int | None = None) -> tuple[list[float], list[int]]:
-    """Track a clip from its reference up to frame `stop`; returns the same as `time_frames`."""
-    tracker.step(clip.frames[0], clip.mask)
-    return time_frames(tracker, clip.frames[1:stop], rulers)
+def time_video(
+    tracker: Tracker, video: BenchVideo, rulers: Rulers, stop: int | None = None
+) -> tuple[list[float], list[int]]:
+    """Track a video from its reference up to frame `stop`; returns the same as `time_frames`."""
+    tracker.step(video.frames[0], video.mask)
+    return time_frames(tracker, video.frames[1:stop], rulers)
 
 
 def time_frames(
@@ -157,14 +164,14 @@ def time_frames(
     return seconds, seen
 
 
-def track_videos(trackers: Sequence[Tracker], clip: Clip) -> Iterator[None]:
-    """Track a copy of a clip with each tracker, as `eval.py --videos_at_once` does; yields after each frame of all.
+def track_copies(trackers: Sequence[Tracker], video: BenchVideo) -> Iterator[None]:
+    """Track a copy of a video with each tracker, as `eval.py --videos_at_once` does; yields after each frame of all.
 
     A frame's labels are read while the device works on the next.
     """
     waiting: list = []
-    for t, frame in enumerate(clip.frames):
-        answers = advance_together([Next(tracker, frame, None if t else clip.mask) for tracker in trackers])
+    for t, frame in enumerate(video.frames):
+        answers = advance_together([Next(tracker, frame, None if t else video.mask) for tracker in trackers])
         for answer in waiting:
             answer.read()
         waiting = answers
@@ -173,8 +180,8 @@ def track_videos(trackers: Sequence[Tracker], clip: Clip) -> Iterator[None]:
         tracker.reset()
 
 
-def time_videos(trackers: Sequence[Tracker], clip: Clip) -> dict[str, float]:
-    """Time `track_videos`.
+def time_copies(trackers: Sequence[Tracker], video: BenchVideo) -> dict[str, float]:
+    """Time `track_copies`.
 
     Returns:
         `videos`; `seconds`, the median time of a frame of all videos, without the first `WARM_UP` and those during
@@ -186,11 +193,11 @@ def time_videos(trackers: Sequence[Tracker], clip: Clip) -> dict[str, float]:
     seconds = []
     with Compilations() as compilations:
         start, compiled = time.perf_counter(), 0
-        for t, _ in enumerate(track_videos(trackers, clip)):
+        for t, _ in enumerate(track_copies(trackers, video)):
             if t > WARM_UP and compilations.count == compiled:
                 seconds.append(time.perf_counter() - start)
             start, compiled = time.perf_counter(), compilations.count
     if not seconds:
-        raise BenchError(f"all of {len(clip.frames) - 1} frames waited for the compiler: take more")
+        raise BenchError(f"all of {len(video.frames) - 1} frames waited for the compiler: take more")
     median = statistics.median(seconds)
     return {"videos": len(trackers), "seconds": median, "frames_per_second": len(trackers) / median}
