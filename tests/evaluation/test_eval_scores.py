@@ -73,7 +73,7 @@ def test_given_masks_count_in_what_colours_mean(masks, tmp_path):
         Image.fromarray(colours[ids * (ids != (stem == "00001"))]).save(folder / f"{stem}.png")
     frames = tuple(tmp_path / f"{stem}.jpg" for stem in STEMS)
     things = {i: ListedObject(STEMS, "dog") for i in (1, 2)}
-    split = Split("x", (Sequence("truth", frames, {}, things),), tmp_path, scoring="objects")
+    split = Split("x", (SplitVideo("truth", frames, {}, things),), tmp_path, scoring="objects")
     scores = score_split(split, tmp_path / "out", workers=1).scores["truth"]
     assert {i: score.J.tolist() for i, score in scores.items()} == {1: [0, 1, 1, 1], 2: [1] * 4}
 
