@@ -195,7 +195,7 @@ def memory(part: Part) -> None:
 
 
 def parity(part: Part) -> None:
-    """Record the largest difference of logits from the authors' results in tests/figures."""
+    """Record the largest difference of logits from the authors' results in tests/reference."""
     sys.path.insert(0, str(ROOT / "tests"))
     import parity as cases
 

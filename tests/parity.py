@@ -1,6 +1,6 @@
 """Parity cases: results of the authors' PyTorch release, with the weights and clips that they were computed from.
 
-A case NAME is NAME.json (settings) and NAME.npz (results). `OWN` is the set in tests/figures; `FOLDERS`, named in
+A case NAME is NAME.json (settings) and NAME.npz (results). `OWN` is the set in tests/reference; `FOLDERS`, named in
 AOT_PARITY_DIR and separated by `:`, hold larger ones, each with real videos in its sibling folder `data`.
 """
 
@@ -19,7 +19,7 @@ from aot_jax.config import load_config
 from aot_jax.convert import from_torch, release_tensors
 from aot_jax.network import Model, make_model
 
-OWN = Path(__file__).resolve().parent / "figures"
+OWN = Path(__file__).resolve().parent / "reference"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GIVEN = os.environ.get("AOT_PARITY_DIR") or f"{SHARED / 'parity'}:{SHARED / 'parity_deaot'}"
 FOLDERS = [Path(folder) for folder in GIVEN.split(":") if folder]

@@ -1,4 +1,4 @@
-"""Parity with the authors' code: the cases in tests/figures and in the folders of AOT_PARITY_DIR."""
+"""Parity with the authors' code: the cases in tests/reference and in the folders of AOT_PARITY_DIR."""
 
 import json
 import re

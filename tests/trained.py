@@ -10,7 +10,7 @@ from flax.traverse_util import unflatten_dict
 from aot_jax.config import load_config
 from aot_jax.network import Model, make_model
 
-WEIGHTS = Path(__file__).parent / "figures" / "quickstart.npz"
+WEIGHTS = Path(__file__).parent / "reference" / "quickstart.npz"
 
 
 @functools.cache
