@@ -12,7 +12,8 @@ from aot_jax.io.masks import MaskError, read_mask, write_mask
 from aot_jax.io.sources import open_source
 from aot_jax.runs import Run, RunError
 from aot_jax.video.prompts import read_prompts
-from aot_jax.video.track import RESULTS, Progress, read_progress, save_progress, track
+from aot_jax.video.results import RESULTS, Progress, read_progress, save_progress
+from aot_jax.video.track import track
 
 SIZE = (24, 32)
 COUNT = 9
