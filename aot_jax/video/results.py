@@ -20,6 +20,7 @@ STAGES = ("forward", "backward", "done")
 RESULTS = (
     *("masks/*.png", "state-*", "overlay.mp4"),
     *("coco.json", "coco_images/*", "binary/*/*", "mattes/*.*", "mattes/*/*"),
+    *("DAVIS/*/480p/*/*.*", "DAVIS/ImageSets/2017/val.txt", "yolo/data.yaml", "yolo/*/*.*"),
 )
 
 
