@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
 from aot_jax.errors import ReportedError
+from aot_jax.io.masks import object_ids
 from aot_jax.io.sources import read_ahead
 from aot_jax.io.video_reader import Frame
-from aot_jax.metrics import object_ids
 from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, list_masks
 from aot_jax.io.mask_sets import Masks, read_masks
-from aot_jax.io.masks import MaskError
-from aot_jax.metrics import MetricsError, ObjectScore, Scores, object_ids, score_frame
+from aot_jax.io.masks import MaskError, object_ids
+from aot_jax.metrics import MetricsError, ObjectScore, Scores, score_frame
 from aot_jax.start.cores import available_cores
 from aot_jax.typing import VOID
 

@@ -14,9 +14,8 @@ from aot_jax.io.files import clear_remains
 from aot_jax.io.frames import FrameError, read_frame
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.mask_writer import MaskWriter
-from aot_jax.io.masks import MaskError, binarise
+from aot_jax.io.masks import MaskError, binarise, object_ids
 from aot_jax.io.sources import read_ahead
-from aot_jax.metrics import object_ids
 from aot_jax.tracker.answer import Answer
 from aot_jax.tracker.batch import FrameTracker, Next, advance_together
 from aot_jax.tracker.checks import TrackError

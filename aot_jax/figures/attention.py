@@ -17,9 +17,8 @@ from jax import lax
 
 from aot_jax import propagate
 from aot_jax.figures.page import FigureError, hide_axes, make_page, show_frame
-from aot_jax.io.masks import DAVIS_PALETTE
+from aot_jax.io.masks import DAVIS_PALETTE, object_ids
 from aot_jax.memory import EMPTY, Memory
-from aot_jax.metrics import object_ids
 from aot_jax.models.aot import AOT
 from aot_jax.models.attention import LongTermAttention
 from aot_jax.models.local_attention import ShortTermAttention

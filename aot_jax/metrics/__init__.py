@@ -16,6 +16,7 @@ from itertools import zip_longest
 import numpy as np
 
 from aot_jax.errors import ReportedError
+from aot_jax.io.masks import object_ids
 from aot_jax.typing import VOID
 
 TOLERANCE = 0.008  # largest distance between matching boundaries for F, as a fraction of the image's diagonal
@@ -264,15 +265,3 @@ def _near(
     x = points[1][:, None] - left
     start, stop = np.clip(x - half, 0, right - left), np.clip(x + half + 1, 0, right - left)
     return (counts[y, stop] > counts[y, start]).any(1)
-
-
-def object_ids(mask: np.ndarray) -> list[int]:
-    """List the ids above 0 in a mask, ascending.
-
-    Example:
-        >>> object_ids(np.array([[0, 300], [2, 2]]))
-        [2, 300]
-    """
-    countable = mask.dtype.kind in "iu" and mask.size and mask.min() >= 0 and mask.max() <= 65535
-    ids = np.flatnonzero(np.bincount(mask.ravel())) if countable else np.unique(mask)  # bincount is six times as fast
-    return [int(i) for i in ids if i > 0]

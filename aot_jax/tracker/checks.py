@@ -5,6 +5,7 @@ from collections.abc import Collection
 import numpy as np
 
 from aot_jax.errors import ReportedError
+from aot_jax.io.masks import object_ids
 from aot_jax.typing import Size
 
 
@@ -55,8 +56,7 @@ def check_mask(mask: np.ndarray, frame: np.ndarray, known: Collection[int], max_
         raise TrackError(
             f"ids in a mask are 0 .. 2147483647, but this one holds {mask.min()} .. {mask.max()}: renumber them"
         )
-    ids = np.unique(mask[mask != 0])
-    total = len(set(known) | set(ids.tolist()))
+    total = len(set(known) | set(object_ids(mask)))
     if total > max_objects:
         raise TrackError(
             f"the mask makes it {total} objects, but this tracker takes {max_objects}: if the mask was "

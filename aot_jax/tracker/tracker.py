@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aot_jax.io.masks import object_ids
 from aot_jax.network import Model
 from aot_jax.preprocess import resize_nearest
 from aot_jax.tracker.answer import Answer, one_late
@@ -151,7 +152,7 @@ class Tracker:
             run = depth or (self._pace.depth if self._pace else self.depth)
             self.states, labels = advance(self.streams, self.states, frame, self.slots.used(), run)
             return Answer(labels, self.slots)
-        given = np.unique(mask[mask != 0]).tolist()
+        given = object_ids(mask)
         slots, used = self.slots.take(given), self.slots.used()
         overlay = self._at_output(slots.from_ids(mask))
         corrected = self.slots.holding(self.ids if replace else given)
@@ -235,10 +236,10 @@ class Tracker:
         return np.asarray(average_probabilities(self.streams, self.states, self.slots.used()))[..., slots]
 
     def _begin(self, frame: np.ndarray, mask: np.ndarray) -> Answer:
-        ids = np.unique(mask[mask != 0])
-        if not ids.size:
+        ids = object_ids(mask)
+        if not ids:
             raise TrackError("the first mask has no object, every pixel is 0: give the objects ids above 0")
-        slots, self.streams = self.slots.take(ids.tolist()), self._options.open_streams(self.model, frame.shape[:2])
+        slots, self.streams = self.slots.take(ids), self._options.open_streams(self.model, frame.shape[:2])
         labels = slots.from_ids(mask)
         self.states = tuple(stream.begin(frame, labels, slots.groups) for stream in self.streams)
         self.slots = slots

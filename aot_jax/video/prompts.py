@@ -8,9 +8,8 @@ from functools import partial
 import numpy as np
 
 from aot_jax.io.mask_sets import read_masks
-from aot_jax.io.masks import MaskError
+from aot_jax.io.masks import MaskError, object_ids
 from aot_jax.io.sources import Source
-from aot_jax.metrics import object_ids
 from aot_jax.typing import Size
 
 

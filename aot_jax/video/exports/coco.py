@@ -11,9 +11,9 @@ from pycocotools.mask import area, encode, toBbox
 
 from aot_jax.io.files import atomic_write, empty_folder
 from aot_jax.io.frames import write_jpeg
+from aot_jax.io.masks import object_ids
 from aot_jax.io.sources import ImageSource, Source
 from aot_jax.io.video_reader import Frame
-from aot_jax.metrics import object_ids
 
 IMAGES = "coco_images"  # folder for the frames of a video file
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from aot_jax.io.files import empty_folder, write_text
 from aot_jax.io.frames import write_jpeg
+from aot_jax.io.masks import object_ids
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
-from aot_jax.metrics import object_ids
 from aot_jax.video.exports.polygons import outlines
 
 
