@@ -24,9 +24,10 @@ if __name__ == "__main__":  # before anything else is loaded
     use_huge_pages()
 
 from aot_jax.network import Model
+from aot_jax.start.compilations import Compilations
 from aot_jax.tracker import programs as frame_programs
 from aot_jax.tracker.tracker import Tracker
-from bench.measure import Compilations, format_table, rss, run
+from bench.measure import format_table, rss, run
 from bench.network import add_network_flags, check_depth, find_network, input_size
 from bench.video import generate_video, memory_frames
 

@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: counts of compilations, memory, the machine, tables, JSON, running a command."""
+"""Helpers of the benchmarks: memory, the machine, tables, JSON, running a command."""
 
 import argparse
 import contextlib
@@ -10,7 +10,6 @@ import resource
 import shlex
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 
 from aot_jax.errors import ReportedError
-from aot_jax.evaluation.timing import COMPILED
 from aot_jax.flags import parse_args
 from aot_jax.start.cores import available_cores
 
@@ -28,32 +26,6 @@ LONGEST = 300  # most characters shown of an error
 
 class BenchError(ReportedError):
     """Input that a benchmark cannot use."""
-
-
-class Compilations(contextlib.AbstractContextManager):
-    """Counts the programs that XLA compiles inside the context; `names` maps each name to its count."""
-
-    def __init__(self) -> None:
-        self.names: Counter[str] = Counter()
-        self.seconds = 0.0
-
-    @property
-    def count(self) -> int:
-        """Return the number of programs so far."""
-        return self.names.total()
-
-    def _take(self, event: str, seconds: float, **details: object) -> None:
-        if event == COMPILED:
-            name = str(details.get("fun_name", "?"))
-            self.names[name.removeprefix("jit(").removesuffix(")")] += 1
-            self.seconds += seconds
-
-    def __enter__(self) -> "Compilations":
-        jax.monitoring.register_event_duration_secs_listener(self._take)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._take)
 
 
 @contextlib.contextmanager

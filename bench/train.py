@@ -32,12 +32,13 @@ from aot_jax.flags import add_config_flags
 from aot_jax.io.generated import make_video
 from aot_jax.network import check_crop, make_model
 from aot_jax.preprocess import normalise
+from aot_jax.start.compilations import Compilations
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place, split
 from aot_jax.typing import Params
 from bench import peer
-from bench.measure import BenchError, Compilations, format_table, fresh_compilation, peak_rss, run
+from bench.measure import BenchError, format_table, fresh_compilation, peak_rss, run
 from bench.rulers import Rulers
 from data_pipeline.pipeline import make_batches
 

@@ -13,10 +13,11 @@ import numpy as np
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.generated import make_video
 from aot_jax.io.masks import read_mask
+from aot_jax.start.compilations import Compilations
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID
-from bench.measure import BenchError, Compilations
+from bench.measure import BenchError
 from bench.rulers import Rulers
 
 WARM_UP = 2  # frames after the reference that are not timed

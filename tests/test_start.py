@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from aot_jax import start
 from aot_jax.start import memory_maps
+from aot_jax.start.compilations import Compilations
 from aot_jax.start.huge_pages import huge_page_tunables
 
 MADVISE = "always [madvise] never"
@@ -203,3 +206,22 @@ def test_a_tensorflow_that_does_not_start_is_an_import_error_with_what_it_says(t
     process = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
     assert process.stderr.startswith("no AVX\nTraceback")
     assert process.stderr.endswith("ImportError: broken\n")
+
+
+def test_compilations_of_a_thread_are_counted_by_name():
+    @jax.jit
+    def double(x):
+        return 2 * x
+
+    def compile_for(size):
+        double(np.ones(size, np.float32)).block_until_ready()
+
+    with Compilations() as outer:
+        for size in (3, 3):
+            compile_for(size)
+        with Compilations() as inner, ThreadPoolExecutor(1) as pool:
+            compile_for(4)
+            pool.submit(compile_for, 5).result()
+    compile_for(6)
+    assert (outer.names["double"], inner.names["double"]) == (2, 1)
+    assert outer.seconds > inner.seconds > 0

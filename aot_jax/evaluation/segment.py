@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from aot_jax.evaluation.splits import SplitVideo
-from aot_jax.evaluation.timing import CompileCount, Timing
+from aot_jax.evaluation.timing import Timing
 from aot_jax.io.files import clear_remains
 from aot_jax.io.frames import FrameError, read_frame
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.io.masks import MaskError, binarise, object_ids
 from aot_jax.io.sources import read_ahead
+from aot_jax.start.compilations import Compilations
 from aot_jax.tracker.answer import Answer
 from aot_jax.tracker.batch import FrameTracker, Next, advance_together
 from aot_jax.tracker.checks import TrackError
@@ -218,12 +219,13 @@ def _take(todo: deque[SplitVideo]) -> SplitVideo | None:
 def _advance(videos: list[VideoRun]) -> None:
     """Segment the next frame of each video, while the device's answers to the frames before are written."""
     items = [video.next() for video in videos]
-    compiled, start = CompileCount.value(), time.perf_counter()
-    answers = iter(advance_together([item for item in items if item is not None]))
-    labels = [None if video.answer is None else video.answer.read() for video in videos]
+    start = time.perf_counter()
+    with Compilations() as compilations:
+        answers = iter(advance_together([item for item in items if item is not None]))
+        labels = [None if video.answer is None else video.answer.read() for video in videos]
     share = (time.perf_counter() - start) / len(videos)
     # Not the first frames, which memorise the mask.
-    steady = CompileCount.value() == compiled and all(video.masks for video in videos)
+    steady = not compilations.count and all(video.masks for video in videos)
     for video, item, own in zip(videos, items, labels, strict=True):
         if steady:
             video.seconds += share

@@ -1,13 +1,8 @@
 """Timings of videos, and frame rates computed from them."""
 
 import math
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import jax
-
-COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
 
 
 @dataclass(frozen=True)
@@ -40,24 +35,3 @@ def end_to_end_fps(timings: Iterable[Timing]) -> float:
 
 def _ratio(frames: int, seconds: float) -> float:
     return frames / seconds if frames and seconds else math.nan
-
-
-class CompileCount:
-    """Counts the compilations of the current thread, to leave frames that wait for one out of timings."""
-
-    _own = threading.local()  # JAX reports a compilation in the thread that waits for it
-    _lock = threading.Lock()
-    _listening = False
-
-    @classmethod
-    def value(cls) -> int:
-        """Return the number of programs this thread has compiled since the first call."""
-        with cls._lock:
-            if not cls._listening:
-                jax.monitoring.register_event_duration_secs_listener(cls._hear)
-                cls._listening = True
-        return getattr(cls._own, "count", 0)
-
-    @classmethod
-    def _hear(cls, event: str, *_: object, **__: object) -> None:
-        cls._own.count = getattr(cls._own, "count", 0) + (event == COMPILED)

@@ -106,18 +106,6 @@ def test_a_network_counts_as_xla_counts_it():
     assert count_flops(traced.jaxpr) == pytest.approx(xla, rel=0.05)
 
 
-def test_compilations_are_counted_by_name():
-    @jax.jit
-    def double(x):
-        return 2 * x
-
-    with measure.Compilations() as compilations:
-        for size in (3, 3, 4):
-            double(np.ones(size, np.float32))
-    assert compilations.names["double"] == 2
-    assert compilations.seconds > 0
-
-
 def test_units_and_the_matrix_rate(monkeypatch):
     monkeypatch.setattr(rulers, "SIDE", 64)
     both = rulers.Rulers()

@@ -7,7 +7,7 @@ import tiny
 from short_video import FRAMES, SIZE, begin
 
 from aot_jax import Tracker
-from aot_jax.evaluation.timing import CompileCount
+from aot_jax.start.compilations import Compilations
 from aot_jax.tracker.tracker import TrackError
 
 
@@ -95,11 +95,11 @@ def test_videos_of_many_sizes_share_the_network(model):
     tracker = Tracker(model, gap=0)
 
     def compiled(height, width):
-        before = CompileCount.value()
         tracker.reset()
-        tracker.step(np.zeros((height, width, 3), np.uint8), tiny.mask(height, width, (1,)))
-        tracker.step(np.zeros((height, width, 3), np.uint8))
-        return CompileCount.value() - before
+        with Compilations() as compilations:
+            tracker.step(np.zeros((height, width, 3), np.uint8), tiny.mask(height, width, (1,)))
+            tracker.step(np.zeros((height, width, 3), np.uint8))
+        return compilations.count
 
     # Sizes of no other test, which would have compiled the programs already.
     first = compiled(111, 79)
