@@ -1,6 +1,6 @@
 """Measure the data pipeline: clips a second for each core, bytes read for each clip, and whether it keeps ahead.
 
-    python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4
+    python -m bench.data --stage video --datasets davis16 --root DAVIS --step_seconds 0.4
 
 One thread makes clips as training does, decoding and merging included; its processor time for each clip gives the rate
 of one core, even on a busy machine. The last lines scale the rate to a machine and compare it with a training step.
@@ -13,7 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from aot_jax.start import reports_errors
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
+
+from bench.measure import BenchError, run
 from configs.common import get_config
 from data_pipeline.pipeline import thread_batches
 from data_pipeline.samples import Samples, describe
@@ -26,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.data",
         description="Measure the data pipeline: clips a second for each core, and bytes read for each clip.",
-        epilog="example: python -m bench.data --stage video --datasets davis16 --root DAVIS --step-seconds 0.4",
+        epilog="example: python -m bench.data --stage video --datasets davis16 --root DAVIS --step_seconds 0.4",
     )
     parser.add_argument(
         "--stage", choices=("video", "static"), default="video", help="stage of training (default: %(default)s)"
@@ -52,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--workers", type=int, default=1, metavar="N", help="threads; more than 1 shows how they scale (default: 1)"
     )
     parser.add_argument(
-        "--step-seconds",
+        "--step_seconds",
         type=float,
         default=0.5,
         metavar="S",
@@ -67,10 +69,15 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-@reports_errors
 def main(argv: list[str] | None = None) -> int:
-    """Run one measurement and print it; returns the exit code, 2 for unusable data."""
-    arguments = make_parser().parse_args(argv)
+    """Run the command; returns the exit code, 2 for data that cannot be used."""
+    return run("bench.data", make_parser(), measure_data, argv)
+
+
+def measure_data(arguments: argparse.Namespace, overrides: list[str]) -> dict:
+    """Measure and print the pipeline."""
+    if overrides:
+        raise BenchError(f"--config.{overrides[0]}: this program takes no config fields; --help lists its flags")
     data = get_config().data
     merge = arguments.merge if arguments.merge is not None else (1.0 if arguments.stage == "static" else 0.3)
     data.update({"stage": arguments.stage, "root": arguments.root, "prepared": arguments.prepared})
@@ -86,7 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         f"{arguments.stage}, crop {data.crop}, merge {merge}, colours {data.augmentation}: {describe(samples.table)}, "
         f"from {'raw files' if samples.reader.sets[0].raw else 'records'}"
     )
-    print(f"start-up {time.perf_counter() - begin:.1f} s")
+    start_up = time.perf_counter() - begin
+    print(f"start-up {start_up:.1f} s")
 
     read, disk = samples.reader.bytes_read, _bytes_of_process()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -105,7 +113,16 @@ def main(argv: list[str] | None = None) -> int:
     print(f"A step of {arguments.batch} clips in {arguments.step_seconds} s takes {need:.1f} clips a second.")
     print(f"{arguments.cores} cores x {count / cpu:.2f} = {have:.1f} clips a second: {have / need:.1f} times that.")
     print(f"Shortest step that {arguments.cores} cores keep ahead of: {arguments.batch / have:.2f} s.")
-    return 0
+    return {
+        "clips": count,
+        "start_up_seconds": start_up,
+        "wall_seconds": wall,
+        "processor_seconds": cpu,
+        "record_bytes_read": read,
+        "bytes_read": disk,
+        "clips_per_second_needed": need,
+        "clips_per_second_possible": have,
+    }
 
 
 def _bytes_of_process() -> int:
