@@ -8,6 +8,12 @@ export function colour(place) {
   return base.map((value) => (turn === 0 ? value : turn === 1 ? Math.round(value * 0.62) : Math.round(255 - (255 - value) * 0.55)));
 }
 
+// The text colour on a background [r, g, b], black or white: the one of more contrast.
+export function ink(background) {
+  const [r, g, b] = background.map((value) => (value / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000" : "#fff";
+}
+
 export class Objects {
   constructor(list, act) {
     this.list = list;
@@ -40,6 +46,7 @@ export class Objects {
       swatch.type = "button";
       swatch.className = "swatch";
       swatch.style.background = `rgb(${colour(i + 1).join(" ")})`;
+      swatch.style.color = ink(colour(i + 1));
       swatch.textContent = item.id;
       swatch.setAttribute("aria-pressed", i + 1 === this.chosen);
       swatch.setAttribute("aria-label", `Draw object ${item.id}${item.name ? `, ${item.name}` : ""}`);

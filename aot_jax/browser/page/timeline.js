@@ -5,6 +5,7 @@ const NOTHING = 0, TRACKED = 1, GIVEN = 2, CORRECTED = 3, LOST = 4;
 const NAMES = { [NOTHING]: "not tracked", [TRACKED]: "tracked", [GIVEN]: "given", [CORRECTED]: "corrected", [LOST]: "an object lost" };
 const STYLES = { [NOTHING]: "--none", [TRACKED]: "--tracked", [GIVEN]: "--given", [CORRECTED]: "--corrected", [LOST]: "--lost" };
 const RANKS = [NOTHING, TRACKED, LOST, CORRECTED, GIVEN]; // of frames that share a column, the last in this order is shown
+const HEIGHTS = { [NOTHING]: 0.35, [TRACKED]: 0.7, [LOST]: 0.7, [CORRECTED]: 1, [GIVEN]: 1 }; // distinguished by height as well as colour
 const isGiven = (status) => status === GIVEN || status === CORRECTED;
 
 export class Timeline {
@@ -62,12 +63,16 @@ export class Timeline {
       let rank = 0;
       for (let i = first; i < last; i++) rank = Math.max(rank, RANKS.indexOf(status[i]));
       context.fillStyle = colours[rank];
-      const tall = isGiven(RANKS[rank]) ? 1 : 0.7; // distinguished by height as well as colour
+      const tall = HEIGHTS[RANKS[rank]];
       context.fillRect(x, height * (1 - tall), 1, height * tall);
     }
     const x = ((this.frame + 0.5) * width) / count;
-    context.fillStyle = style.getPropertyValue("--ink").trim();
-    context.fillRect(Math.round(x - ratio), 0, Math.max(2, Math.round(2 * ratio)), height);
+    const line = (colour, wide) => {
+      context.fillStyle = style.getPropertyValue(colour).trim();
+      context.fillRect(Math.round(x - (wide * ratio) / 2), 0, Math.max(2, Math.round(wide * ratio)), height);
+    };
+    line("--panel", 5); // an edge, since some statuses are as bright as the line
+    line("--ink", 2);
     context.beginPath();
     context.moveTo(x - 6 * ratio, 0); context.lineTo(x + 6 * ratio, 0); context.lineTo(x, 7 * ratio);
     context.fill();
