@@ -4,6 +4,7 @@ const NOTICE = 6000, ERROR = 15000; // how long a notice stays, in milliseconds
 const $ = (id) => document.getElementById(id);
 
 export function notice(text, level = "info") {
+  for (const old of [...$("notices").children]) if (old.textContent === text) old.remove();
   const item = document.createElement("li");
   item.className = level;
   item.textContent = text;
@@ -44,6 +45,7 @@ export function setTool(tool) {
 
 export function setRunning(now) {
   $("stop").hidden = !now;
+  $("progress").ariaLive = now ? "off" : "polite"; // screen readers need not read every frame's
   for (const button of document.querySelectorAll("[data-run]")) button.disabled = now;
 }
 
