@@ -9,7 +9,8 @@ const BUTTONS = {
   play: "k", previous: "ArrowLeft", next: "ArrowRight", "previous-given": "Shift+ArrowLeft", "next-given": "Shift+ArrowRight",
 };
 const TEXT = "input:not([type=range]):not([type=checkbox]), select, dialog, dialog *"; // takes all keys itself
-const OWN = ["Enter", "Space", "Home", "End", "ArrowLeft", "ArrowRight"]; // keys that buttons, sliders and boxes take
+// Keys that controls take themselves, by type.
+const OWN = { button: ["Enter", "Space"], file: ["Enter", "Space"], checkbox: ["Space"], range: ["ArrowLeft", "ArrowRight", "Home", "End"] };
 const JUMPS = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -Infinity, End: Infinity };
 
 // page: {ready, act, hold, chooseObject, chooseTool, run, stop, brush, opacity, seek, jump, depth, fps, load, write}, functions
@@ -17,8 +18,8 @@ const JUMPS = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDow
 export function connect(page) {
   addEventListener("keydown", (event) => {
     const key = keyOf(event);
-    const own = event.target.matches("button, input, select") && OWN.includes(key);
-    if (!page.ready() || event.target.matches(TEXT) || own) return;
+    if (key === "Escape" && event.target.matches("input, select")) { $("view").focus(); return; }
+    if (!page.ready() || event.target.matches(TEXT) || OWN[event.target.type]?.includes(key)) return;
     if (key === "Space") { page.hold(true); event.preventDefault(); return; }
     const action = /^[1-9]$/.test(key) ? () => page.chooseObject(Number(key)) : page.act[key];
     if (action) { event.preventDefault(); action(); }
@@ -47,9 +48,10 @@ export function connect(page) {
 
   for (const [name, inside] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
     addEventListener(name, (event) => {
+      if (!event.dataTransfer.types.includes("Files")) return; // dragged text goes where it would
       event.preventDefault();
       $("drop").hidden = !inside;
-      if (name === "drop" && event.dataTransfer.files.length) page.load([...event.dataTransfer.files]);
+      if (name === "drop") page.load([...event.dataTransfer.files]);
     });
   }
   list($("key-list"));

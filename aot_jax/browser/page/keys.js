@@ -5,12 +5,12 @@ export const KEYS = [
   ["g", "refine strokes along edges"], ["[", "smaller brush"], ["]", "larger brush"],
   ["Enter", "close the polygon"], ["Escape", "cancel the current shape"], ["Backspace", "remove the last point of the polygon"],
   ["Delete", "remove this object from this frame"], ["Ctrl+z", "undo"], ["Ctrl+y", "redo"], ["1 – 9", "choose an object"],
-  ["n", "new object"], ["ArrowLeft", "previous frame"], ["ArrowRight", "next frame"], ["Ctrl+ArrowLeft", "ten frames back"],
+  ["n", "new object"], ["i", "name the object"], ["Shift+Delete", "remove the object from the whole video"], ["j", "go to a frame by number"], ["ArrowLeft", "previous frame"], ["ArrowRight", "next frame"], ["Ctrl+ArrowLeft", "ten frames back"],
   ["Ctrl+ArrowRight", "ten frames forward"], ["Shift+ArrowLeft", "previous given frame"], ["Shift+ArrowRight", "next given frame"],
   ["Home", "first frame"], ["End", "last frame"], ["k", "play or pause"], ["t", "track forward, or stop"],
-  ["Shift+t", "track backward"], ["Shift+b", "track both ways"], ["0", "whole frame"], ["+", "zoom in"], ["-", "zoom out"], ["Space", "hold to move the picture"],
+  ["Shift+t", "track backward"], ["Shift+b", "track both ways"], ["d", "next depth"], ["s", "show frames as tracked, or not"], ["0", "whole frame"], ["+", "zoom in"], ["-", "zoom out"], ["Space", "hold to move the picture"],
   ["m", "masks on or off"], [",", "fainter masks"], [".", "stronger masks"], ["l", "load a mask"],
-  ["w", "write the exports"], ["z", "download the zip"], ["?", "this list"],
+  ["x", "choose exports"], ["w", "write the exports"], ["z", "download the zip"], ["?", "this list"],
 ];
 
 const SHOWN = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };
@@ -18,8 +18,10 @@ const SHOWN = { ArrowLeft: "←", ArrowRight: "→", Escape: "Esc" };
 export function keyOf(event) {
   let key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (key === " ") key = "Space";
-  if (event.ctrlKey || event.metaKey) return event.shiftKey && key === "z" ? "Ctrl+y" : `Ctrl+${key}`;
-  const shifted = event.shiftKey && (key.startsWith("Arrow") || /^[a-z]$/.test(key));
+  const types = event.getModifierState("AltGraph"); // it types a character, such as [ on some keyboards
+  if (event.altKey && !types && /^\w+$/.test(key)) return ""; // the browser's own
+  if ((event.ctrlKey || event.metaKey) && !types) return event.shiftKey && key === "z" ? "Ctrl+y" : `Ctrl+${key}`;
+  const shifted = event.shiftKey && /^(Arrow.*|Delete|[a-z])$/.test(key);
   return shifted ? `Shift+${key}` : key;
 }
 

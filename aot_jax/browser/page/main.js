@@ -210,6 +210,11 @@ function erase() {
 
 function setOpacity(value) { view.opacity = value; view.draw(); }
 function fade(by) { $("opacity").value = Number($("opacity").value) + by; setOpacity($("opacity").value / 100); }
+function nextDepth() {
+  const depths = [...$("depth").options].map((option) => Number(option.value)), at = depths.indexOf(Number($("depth").value));
+  if (depths.length > 1) link.send({ type: "depth", depth: depths[(at + 1) % depths.length] });
+}
+function go(selector) { const box = document.querySelector(selector); box?.focus(); box?.select(); }
 function stop() { link.send({ type: "stop" }); }
 function given(direction) { const index = timeline.given(direction); if (index !== null) seek(index); }
 
@@ -227,6 +232,8 @@ const act = {
   b: () => choose("brush"), e: () => choose("eraser"), p: () => choose("polygon"), r: () => choose("box"), c: () => choose("cut"),
   f: () => choose("fill"), h: () => choose("hand"), g: () => cutOut(null), "[": () => brush(tools.size / 1.25 - 0.5), "]": () => brush(tools.size * 1.25 + 0.5),
   Enter: () => tools.close(), Escape: () => tools.cancel(), Backspace: () => tools.back(), Delete: erase,
+  i: () => go("#objects .chosen input"), "Shift+Delete": () => document.querySelector("#objects .chosen button:last-child")?.click(),
+  j: () => go("#frame"), d: nextDepth, s: () => $("follow").click(), x: () => document.querySelector("#exports input")?.focus(),
   "Ctrl+z": undo, "Ctrl+y": redo, n: addObject,
   ArrowLeft: () => seek(frame - 1), ArrowRight: () => seek(frame + 1), "Ctrl+ArrowLeft": () => seek(frame - 10), "Ctrl+ArrowRight": () => seek(frame + 10),
   "Shift+ArrowLeft": () => given(-1), "Shift+ArrowRight": () => given(1), Home: () => seek(0), End: () => seek(video.count - 1),
