@@ -247,6 +247,7 @@ class Server:
             "running": self.tracking.running,
             "depths": self.tracking.depths,
             "depth": self.tracking.depth,
+            "fps": self.tracking.fps,
             "formats": self._formats,
             "network": self._network,
             "folder": f"Results: {session.folder}",

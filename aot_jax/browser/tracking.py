@@ -31,6 +31,7 @@ class Tracking:
 
     def __init__(self, session: Session, make_tracker: Callable[[], Tracker], depths: list[int]) -> None:
         self.session, self.depths, self.depth = session, depths, depths[-1]
+        self.fps = 0.0  # frames a second to hold by choosing the depth; 0: always `depth`
         self._make_tracker = make_tracker
         self._tracker: Tracker | None = None
         self._thread: threading.Thread | None = None
@@ -75,12 +76,13 @@ class Tracking:
         """
         if depth not in self.depths:
             raise SessionError(f"depth {depth} is none of {self.depths}")
-        self.depth, self._pace = depth, None
-        self.session.say({"type": "depth", "depth": depth})
+        self.depth, self.fps, self._pace = depth, 0.0, None
+        self.session.say({"type": "depth", "depth": depth, "fps": 0})
 
     def set_rate(self, fps: float) -> None:
         """Choose the depth from measured times to reach `fps` frames a second; 0: always use `depth`."""
-        self._pace = Pace(fps, self.depths[-1]) if fps > 0 and len(self.depths) > 1 else None
+        self.fps = fps if fps > 0 and len(self.depths) > 1 else 0.0
+        self._pace = Pace(fps, self.depths[-1]) if self.fps else None
 
     def _begin(self, direction: str, frame: int) -> int:
         status, given = self.session.status, self.session.given()

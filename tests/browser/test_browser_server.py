@@ -101,6 +101,12 @@ def test_a_request_of_another_page_is_refused(client, session, origin):
         pass
 
 
+@pytest.mark.parametrize("path", ["/ws", "/wrong/ws"])
+def test_a_websocket_without_the_token_is_refused(client, path):
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"ws://127.0.0.1:8765{path}", headers=ORIGIN):
+        pass
+
+
 def test_a_change_must_name_its_page(client, session):
     body = gzip.compress(box().tobytes())
     assert client.put(at(session, "mask/0"), content=body).status_code == 403
@@ -263,6 +269,33 @@ def test_a_correction_tracks_only_what_follows(session):
     after = [session.mask_path(i).stat().st_mtime_ns for i in range(FRAMES)]
     assert [a != b for a, b in zip(after, before, strict=True)] == [False, False, False, True, True, True]
     assert session.status[3] == CORRECTED
+
+
+def test_a_run_stops_and_goes_on_and_its_depth_may_change(session):
+    session.add_ids([1])
+    session.give(0, box().astype(np.int32))
+    tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
+
+    def stop_at_two(message):
+        if message.get("index") == 2 and "speed" in message:
+            tracking.set_depth(1)
+            tracking.stop()
+
+    session.say = stop_at_two
+    tracking.start("forward", 0)
+    tracking.wait()
+    assert [session.mask_path(i).exists() for i in range(FRAMES)] == [True] * 3 + [False] * 3
+    session.say = lambda _: None
+    tracking.start("forward", 2)
+    tracking.wait()
+    assert [session.mask_path(i).exists() for i in range(FRAMES)] == [True] * FRAMES
+
+
+def test_a_chosen_depth_ends_the_wish_for_a_rate(server):
+    server.tracking.set_rate(12)
+    assert (server.state()["depth"], server.state()["fps"]) == (3, 12)
+    server.tracking.set_depth(2)
+    assert (server.state()["depth"], server.state()["fps"]) == (2, 0)
 
 
 def test_without_a_mask_there_is_nothing_to_track(session):

@@ -3,12 +3,18 @@
 import { getFrame } from "./api.js";
 
 const KEPT = 48; // most decoded frames in the cache
+const LEAST = 8; // frames that it holds of any size: the one shown and those fetched ahead
+const BYTES = 256 * 1024 * 1024; // size of the cache if they are more
 
 export class Frames {
   constructor(inUse) {
     this.inUse = inUse; // tells whether a picture is on the screen
     this.promises = new Map(); // index -> promise of an ImageBitmap
+    this.kept = LEAST;
   }
+
+  // Hold as many frames of this size as the cache may.
+  fit({ width, height }) { this.kept = Math.max(LEAST, Math.min(KEPT, Math.floor(BYTES / (4 * width * height)))); }
 
   get(index) {
     const { promises } = this;
@@ -17,7 +23,7 @@ export class Frames {
       promise.catch(() => promises.delete(index));
       promises.set(index, promise);
       for (const [old, picture] of promises) {
-        if (promises.size <= KEPT) break;
+        if (promises.size <= this.kept) break;
         promises.delete(old);
         picture.then((bitmap) => { if (!this.inUse(bitmap)) bitmap.close(); }, () => {});
       }

@@ -37,7 +37,8 @@ function receive(message) {
       video = message.video;
       if (fresh) begin();
       panel.setVideo(message);
-      panel.setDepths(message.depths, message.depth);
+      panel.setDepths(message.depths);
+      panel.setDepth(message);
       panel.setFormats(message.formats);
       timeline.set(Uint8Array.from(message.status));
       setObjects(message.objects);
@@ -59,7 +60,7 @@ function receive(message) {
     },
     count() { video.count = message.count; panel.setCount(video.count); },
     running() { setRunning(message.running); if (!message.running) { $("progress").textContent = message.text ?? ""; show(); } },
-    depth() { $("depth").value = message.depth; },
+    depth() { panel.setDepth(message); },
     notice() { notice(message.text, message.level); },
     held() { $("held").hidden = false; $("held").firstElementChild.textContent = message.text; },
   }[message.type];
@@ -67,6 +68,7 @@ function receive(message) {
 }
 
 function begin() {
+  frames.fit(video);
   mask = new Mask(video.width, video.height);
   view = new View($("view"), mask, colour);
   const editor = {

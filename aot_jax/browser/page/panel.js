@@ -49,9 +49,15 @@ export function setRunning(now) {
   for (const button of document.querySelectorAll("[data-run]")) button.disabled = now;
 }
 
-export function setDepths(depths, depth) {
+export function setDepths(depths) {
   $("speed").hidden = depths.length < 2;
-  $("depth").replaceChildren(...depths.map((n) => new Option(n, n, false, n === depth)));
+  $("depth").replaceChildren(...depths.map((n) => new Option(n)));
+}
+
+// A depth is chosen, or a rate that depth is to hold; 0: none.
+export function setDepth({ depth, fps }) {
+  $("depth").value = depth;
+  $("fps").value = fps || "";
 }
 
 export function setFormats(formats) {
