@@ -62,6 +62,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
         tracking = Tracking(session, make_tracker, depths_of(network.config))
         if options.depth is not None:
             tracking.set_depth(options.depth)
+        if options.target_fps is not None:
+            tracking.set_rate(options.target_fps)
         server = Server(
             session,
             tracking,

@@ -1,72 +1,16 @@
 """The page in headless Chromium: draw, track, correct, rename, export, and survive a server restart."""
 
-import os
 import time
 import zipfile
 
 import numpy as np
-import pytest
-import tiny
-from PIL import Image
+import window
+from window import FRAMES, H, W, drag, seek
 
-from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import read_mask, write_mask
-from bench.chromium import CHROMIUM, PATIENCE, ROOT, Command, launch, on_frame, until
+from bench.chromium import on_frame, until
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
-]
-FRAMES, H, W = 8, 96, 128
-NETWORK = ("--config", "quickstart", "--random_weights", "--max_frames", "4")
-
-
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "clip").mkdir()
-    for t, frame in enumerate(tiny.frames(FRAMES, H, W)):
-        write_jpeg(folder / "clip" / f"{t:05d}.jpg", frame)
-    command = Command(folder, str(folder / "clip"), *NETWORK)
-    yield command
-    command.kill()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = launch(driver)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def page(browser, command):
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(1000 * PATIENCE)
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.goto(command.address)
-    until(page, "document.getElementById('count').textContent === 'of 8'")
-    page.wait_for_timeout(300)
-    yield page
-    page.close()
-
-
-def drag(page, *points):
-    page.mouse.move(*on_frame(page, (H, W), *points[0]))
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*on_frame(page, (H, W), *point), steps=4)
-    page.mouse.up()
-
-
-def seek(page, index):
-    page.fill("#frame", str(index))
-    page.press("#frame", "Enter")
-    until(page, f"document.getElementById('timeline').getAttribute('aria-valuenow') === '{index}'")
-    page.locator("#view").focus()
+pytestmark = window.MARKS
 
 
 def wait_for(condition, seconds=60):
@@ -150,7 +94,14 @@ def test_a_dropped_mask_file_is_taken(page, command):
     labels = np.zeros((H, W), np.int32)
     labels[10:30, 10:30] = 3
     write_mask(command.folder / "drop.png", labels)
-    page.set_input_files("#file", str(command.folder / "drop.png"))
+    page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([Uint8Array.from(bytes)], "drop.png"));
+            document.getElementById("view").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+        }""",
+        list((command.folder / "drop.png").read_bytes()),
+    )
     wait_for(mask_of(command, 6, "given").exists)
     until(page, "document.querySelectorAll('#objects li').length === 3")
 
@@ -183,68 +134,6 @@ def test_the_zip_has_a_mask_for_every_frame_and_the_export(page):
     assert {f"masks/{i:05d}.png" for i in range(FRAMES)} <= set(names)
 
 
-def test_every_control_has_a_name_and_keys_reach_it(page):
-    nameless = page.evaluate(
-        """[...document.querySelectorAll('button, input, select, canvas')].filter((e) => !(e.textContent.trim()
-        || e.getAttribute('aria-label') || e.labels?.length || e.title)).map((e) => e.outerHTML)"""
-    )
-    assert nameless == []
-    count = page.evaluate(
-        """() => {
-            document.body.tabIndex = -1;
-            document.body.focus();
-            window.all = [...document.querySelectorAll('button, input, select, canvas')]
-                .filter((e) => !e.disabled && e.checkVisibility() && !e.closest('dialog'));
-            window.reached = new Set();
-            return window.all.length;
-        }"""
-    )
-    assert count > 30
-    for _ in range(count):
-        page.keyboard.press("Tab")
-        page.evaluate("window.reached.add(document.activeElement)")
-        shown = "getComputedStyle(document.activeElement.closest('.file') ?? document.activeElement).outlineStyle"
-        assert page.evaluate(shown) == "solid"  # the focus is visible
-    assert page.evaluate("window.all.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML)") == []
-    page.locator("#view").focus()
-    page.keyboard.press("Shift+?")
-    assert page.is_visible("#keys")
-    page.keyboard.press("Escape")
-
-
-@pytest.mark.parametrize("size", [(1024, 700), (1280, 800), (2560, 1440)])
-def test_nothing_is_cut_off(page, size):
-    page.set_viewport_size({"width": size[0], "height": size[1]})
-    page.wait_for_timeout(200)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    wide = page.evaluate(
-        """[...document.querySelectorAll('header, nav, aside, footer')].filter((e) => e.scrollWidth > e.clientWidth + 1)
-        .map((e) => e.tagName)"""
-    )
-    assert wide == []
-
-
 def test_the_page_raised_no_error(page, command):
     assert page.faults == []
     assert command.stop() in (0, 130)
-
-
-def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_path):
-    """Write docs/browser.png anew where AOT_JAX_PICTURES is set."""
-    example = ROOT / "examples"
-    command = Command(tmp_path, str(example / "clip.mp4"), "--mask", str(example / "clip.png"), *NETWORK)
-    page = browser.new_page(viewport={"width": 1280, "height": 860})
-    page.goto(command.address)
-    until(page, "document.querySelectorAll('#objects li').length === 2")
-    page.fill("#objects input[data-id='1']", "man")
-    page.press("#objects input[data-id='1']", "Enter")
-    page.fill("#objects input[data-id='2']", "bin")
-    page.press("#objects input[data-id='2']", "Enter")
-    page.wait_for_timeout(1000)
-    picture = ROOT / "docs" / "browser.png" if os.environ.get("AOT_JAX_PICTURES") else tmp_path / "page.png"
-    page.screenshot(path=picture)
-    page.close()
-    assert command.stop() in (0, 130)
-    shown = np.asarray(Image.open(picture).convert("RGB")).astype(int)
-    blue = shown[..., 2] - shown[..., 0] > 40  # the tint of the first object, rare in the clip itself
-    assert blue[:, 150:1000].sum() > 5000

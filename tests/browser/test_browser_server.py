@@ -1,122 +1,18 @@
-"""The page's server without a browser: access control, uploads and responses."""
-
-import gzip
-import json
+"""The page's server without a browser: masks, objects, runs and exports."""
 
 import numpy as np
 import pytest
 import tiny
+from small_page import FRAMES, H, W, at, box, put
 
 pytest.importorskip("starlette")
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
-
 from aot_jax import Tracker
-from aot_jax.browser.command import export, load_files
-from aot_jax.browser.server import MOST_BYTES, Server
+from aot_jax.browser.command import export, load_files, open_page
 from aot_jax.browser.session import CORRECTED, GIVEN, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
-from aot_jax.io.frames import write_jpeg
 from aot_jax.io.masks import read_mask, write_mask
-from aot_jax.io.sources import open_source
-
-H, W, FRAMES = 33, 49, 6
-ORIGIN = {"origin": "http://127.0.0.1:8765"}
-
-
-@pytest.fixture
-def session(tmp_path):
-    (tmp_path / "clip").mkdir()
-    for t, frame in enumerate(tiny.frames(FRAMES, H, W)):
-        write_jpeg(tmp_path / "clip" / f"{t:05d}.jpg", frame)
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return Session(open_source([tmp_path / "clip"]), folder)
-
-
-def make_server(session, host="127.0.0.1"):
-    tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
-    return Server(
-        session,
-        tracking,
-        start=0,
-        network="tiny",
-        formats=["davis"],
-        load=lambda index, files: load_files(session.source, index, files),
-        export=lambda formats, packed: export(session, formats, packed, lambda _: None),
-        host=host,
-    )
-
-
-@pytest.fixture
-def server(session):
-    return make_server(session)
-
-
-@pytest.fixture
-def client(server):
-    return TestClient(server.app, base_url="http://127.0.0.1:8765")
-
-
-def at(session, path):
-    return f"/{session.token}/{path}"
-
-
-def ws(session, client):
-    return f"ws://127.0.0.1:8765/{session.token}/ws?client={client}"
-
-
-def box(value=1):
-    mask = np.zeros((H, W), np.uint8)
-    mask[5:20, 5:20] = value
-    return mask
-
-
-def put(client, session, index, mask):
-    body = gzip.compress(mask.tobytes())
-    return client.put(at(session, f"mask/{index}"), content=body, headers=ORIGIN)
-
-
-def test_a_request_without_the_token_is_refused(client, session):
-    for path in ("/", "/?token=", "/?token=wrong", "/frame/0", "/wrong/frame/0", "/wrong/main.js"):
-        assert client.get(path).status_code == 403, path
-    assert client.get(f"/?token={session.token}").status_code == 200
-    assert client.get(at(session, "frame/0")).headers["content-type"] == "image/jpeg"
-
-
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", ""])
-def test_a_request_to_another_name_is_refused(client, session, host):
-    assert client.get(at(session, "frame/0"), headers={"host": host}).status_code == 403
-
-
-@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:22", "[::1]:8765", "localhost"])
-def test_any_port_of_this_machine_is_answered_as_through_a_tunnel(client, session, host):
-    assert client.get(at(session, "frame/0"), headers={"host": host}).status_code == 200
-
-
-@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:9999", "null"])
-def test_a_request_of_another_page_is_refused(client, session, origin):
-    assert client.get(at(session, "frame/0"), headers={"origin": origin}).status_code == 403
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect(ws(session, ""), headers={"origin": origin}):
-        pass
-
-
-@pytest.mark.parametrize("path", ["/ws", "/wrong/ws"])
-def test_a_websocket_without_the_token_is_refused(client, path):
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"ws://127.0.0.1:8765{path}", headers=ORIGIN):
-        pass
-
-
-def test_a_change_must_name_its_page(client, session):
-    body = gzip.compress(box().tobytes())
-    assert client.put(at(session, "mask/0"), content=body).status_code == 403
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect(ws(session, "")):
-        pass
-
-
-def test_no_path_of_the_page_reaches_the_file_system(client, session):
-    for path in ("../out/browser.json", "..%2f..%2fetc%2fpasswd", "main.js/../server.py", "frame/../../x", "frame/a"):
-        assert client.get(at(session, path)).status_code in (403, 404), path
+from aot_jax.network import NetworkChoice
+from aot_jax.video.options import PageOptions, TrackOptions
 
 
 def test_an_unknown_frame_is_one_line(client, session):
@@ -149,49 +45,6 @@ def test_a_tracked_frame_drawn_over_is_corrected(client, session):
     assert session.status[3] == CORRECTED
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"not gzip", *(gzip.compress(bytes(size), mtime=0) for size in (H * W - 1, H * W + 1, 1 << 24))],
-    ids=["empty", "no gzip", "short", "long", "bomb"],
-)
-def test_a_mask_of_another_size_is_refused_before_it_is_unpacked(client, session, body):
-    assert client.put(at(session, "mask/0"), content=body, headers=ORIGIN).status_code == 400
-
-
-def test_an_object_that_is_not_listed_is_refused(client, session):
-    assert put(client, session, 0, box(1)).status_code == 400
-
-
-@pytest.mark.parametrize("path", ["cut/0", "cut/0?object=x", "cut/0?object=1&box=1,2,3", "load/0?files=[1]", "load/0"])
-def test_a_malformed_request_is_refused(client, session, path):
-    answer = client.post(at(session, path), content=b"", headers=ORIGIN)
-    assert answer.status_code == 400
-    assert answer.text.startswith("a request that cannot be read")
-
-
-def test_uploads_are_bounded(client, session):
-    def parts():
-        for _ in range(MOST_BYTES // (1 << 20) + 2):
-            yield bytes(1 << 20)
-
-    answer = client.post(at(session, "load/0") + '?files=[["a.png",1]]', content=parts(), headers=ORIGIN)
-    assert answer.status_code == 400
-    assert "64 MiB" in answer.text
-
-
-def test_a_dropped_mask_file_is_read_strictly(client, session, tmp_path):
-    write_mask(tmp_path / "m.png", 4 * box().astype(np.int32))
-    data = (tmp_path / "m.png").read_bytes()
-    about = json.dumps([["../../m.png", len(data)]])
-    answer = client.post(at(session, "load/1"), params={"files": about}, content=data, headers=ORIGIN)
-    assert answer.status_code == 200, answer.text
-    assert [item.id for item in session.objects] == [4]
-    assert np.array_equal(session.labels(1), 4 * box())
-    about = json.dumps([["m.png", 9]])
-    answer = client.post(at(session, "load/1"), params={"files": about}, content=b"not a PNG", headers=ORIGIN)
-    assert answer.status_code == 400
-
-
 def test_several_dropped_masks_go_to_the_frames_of_their_names(session, tmp_path):
     given = []
     for t in (1, 3):
@@ -199,26 +52,6 @@ def test_several_dropped_masks_go_to_the_frames_of_their_names(session, tmp_path
         given.append((f"{t:05d}.png", (tmp_path / f"{t:05d}.png").read_bytes()))
     masks, _ = load_files(session.source, 0, given)
     assert sorted(masks) == [1, 3]
-
-
-def test_a_second_window_is_told_that_the_first_holds_the_video(client, session):
-    with client.websocket_connect(ws(session, "a"), headers=ORIGIN) as first:
-        first.send_json({"type": "hello"})
-        assert first.receive_json()["type"] == "state"
-        with client.websocket_connect(ws(session, "b"), headers=ORIGIN) as second:
-            with pytest.raises(WebSocketDisconnect) as closed:
-                second.receive_json()
-            assert closed.value.code == 4409
-            assert "Another browser window" in closed.value.reason
-
-
-def test_a_window_that_reconnects_takes_its_place_again(client, session):
-    with (
-        client.websocket_connect(ws(session, "a"), headers=ORIGIN),
-        client.websocket_connect(ws(session, "a"), headers=ORIGIN) as again,
-    ):
-        again.send_json({"type": "hello"})
-        assert again.receive_json()["type"] == "state"
 
 
 def test_another_server_of_the_folder_has_the_same_token_objects_and_frames(session):
@@ -289,6 +122,18 @@ def test_a_run_stops_and_goes_on_and_its_depth_may_change(session):
     tracking.start("forward", 2)
     tracking.wait()
     assert [session.mask_path(i).exists() for i in range(FRAMES)] == [True] * FRAMES
+
+
+def test_the_wished_rate_of_the_command_line_is_the_pages(session, monkeypatch):
+    rates = []
+    monkeypatch.setattr(Tracking, "set_rate", lambda _, fps: rates.append(fps))
+    monkeypatch.setattr("uvicorn.Server.run", lambda _, sockets: [each.close() for each in sockets])
+    monkeypatch.setattr("aot_jax.browser.command.has_desktop", lambda: False)
+    network = NetworkChoice("quickstart", random_weights=True)
+    clip = str(session.folder.parent / "clip")
+    options = TrackOptions(network, (clip,), output=str(session.folder), target_fps=12.0)
+    open_page(options, PageOptions(port=0))
+    assert rates == [12]
 
 
 def test_a_chosen_depth_ends_the_wish_for_a_rate(server):
