@@ -68,7 +68,17 @@ class Part(NamedTuple):
             file.write(json.dumps({"part": self.name, **figures}) + "\n")
         write_table(self.out)
 
-    def compile(self, build: Callable[[Any], Any], cases: Iterable[dict]) -> list[tuple[dict, Any]]:
+    def measure(self, case: dict, run: Callable[..., dict], *args: Any) -> None:
+        """Record the figures that `run(*args)` returns for a case, or its error: the other cases go on."""
+        try:
+            figures = run(*args)
+        except Exception as error:  # out of memory, or the device fails
+            figures = {"error": one_line(error)}
+        self.record(**case, **figures)
+
+    def compile(
+        self, build: Callable[[Any], Any], cases: Iterable[dict], workers: int = WORKERS
+    ) -> list[tuple[dict, Any]]:
         """Build the programs of each case, in parallel; a case that fails is recorded and left out."""
 
         def attempt(case: dict) -> Any:
@@ -77,7 +87,7 @@ class Part(NamedTuple):
             except Exception as error:  # out of memory or unsupported by the compiler: the other cases go on
                 self.record(**case, error=one_line(error))
 
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             return [built for built in pool.map(attempt, cases) if built is not None]
 
 
@@ -93,7 +103,7 @@ def write_table(out: Path) -> None:
     compared = [
         [row["config"], row["dtype"], row["videos"], row["frames_per_second"] / theirs[row["config"]]]
         for row in rows
-        if row["part"] == "speed" and row.get("config") in theirs and row.get("objects") == 10
+        if row["part"] == "speed" and "error" not in row and row.get("config") in theirs and row.get("objects") == 10
     ]
     if compared:
         headers = ("config", "dtype", "videos at once", "times as fast as the authors' code")
