@@ -2,8 +2,8 @@
 
 Each part is a process with its share of the time; time that it leaves goes to the next parts, and a part that fails or
 runs out of time does not affect the others. Every result is written at once, as a line of OUT/results.jsonl and to
-OUT/table.txt. OUT/PART.log holds a part's output. Programs are compiled in parallel and then timed one by one; weights
-are random, since times do not depend on them.
+OUT/table.txt. OUT/log.txt holds what the parts print. Programs are compiled in parallel and then timed one by one;
+weights are random, since times do not depend on them.
 """
 
 import argparse
@@ -131,6 +131,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run all parts, one after the other; returns the exit code."""
     args = make_parser().parse_args(argv)
     out, sizes = args.out.resolve(), TINY if args.tiny else Sizes()
+    if args.peer and args.peer.exists():  # else the name of an installed package
+        args.peer = args.peer.resolve()
     if args.inside:
         from bench import accelerator_parts
 
@@ -138,7 +140,8 @@ def main(argv: list[str] | None = None) -> int:
         getattr(accelerator_parts, part.name)(part)
         return 0
     out.mkdir(parents=True, exist_ok=True)
-    (out / "results.jsonl").write_text("")
+    for name in ("results.jsonl", "log.txt"):
+        (out / name).write_text("")
     end = time.monotonic() + args.seconds
     for i, name in enumerate(args.parts):
         if name == "peer" and args.peer is None:
@@ -157,8 +160,9 @@ def run_part(part: Part, flags: list[str]) -> None:
     command += ["--seconds", f"{part.left:.1f}", *flags]
     # Keep JAX off the accelerator while the authors' code is timed.
     environment = os.environ | ({"JAX_PLATFORMS": "cpu"} if part.name == "peer" else {})
-    start, path = time.monotonic(), part.out / f"{part.name}.log"
-    with path.open("w") as log:
+    start, path = time.monotonic(), part.out / "log.txt"
+    with path.open("a") as log:
+        print(f"== {part.name}", file=log, flush=True)
         try:
             code = subprocess.run(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=max(part.left, 0) + GRACE
@@ -167,7 +171,7 @@ def run_part(part: Part, flags: list[str]) -> None:
             part.record(error=f"stopped after {time.monotonic() - start:.0f} s")
             return
     if code:
-        last = (path.read_text().strip().splitlines() or ["?"])[-1]
+        last = path.read_text(errors="replace").strip().splitlines()[-1]
         part.record(error=f"exit code {code}: {last[:LONGEST]}")
     print(f"{part.name}: {time.monotonic() - start:.0f} s", flush=True)
 

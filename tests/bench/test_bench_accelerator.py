@@ -62,6 +62,29 @@ def test_a_part_that_fails_or_is_too_slow_is_recorded(code, seconds, error, part
     assert row["error"].startswith(error)
 
 
+def test_parts_run_in_order_and_find_the_peer_from_any_folder(tmp_path, monkeypatch):
+    started = []
+
+    def fake(command, cwd, env, stdout, **_):
+        part, peer = (command[command.index(flag) + 1] for flag in ("--parts", "--peer"))
+        started.append((part, peer, env.get("JAX_PLATFORMS"), cwd))
+        print(f"{part} fails", file=stdout, flush=True)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    assert accelerator.main(["out", "--peer", "code", "--parts", "speed", "peer"]) == 0
+    peer = str(tmp_path / "code")
+    assert started == [("speed", peer, "cuda", ROOT), ("peer", peer, "cpu", ROOT)]
+    assert [row["error"] for row in rows(tmp_path / "out")] == [
+        "exit code 1: speed fails",
+        "exit code 1: peer fails",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["log.txt", "results.jsonl", "table.txt"]
+
+
 def test_every_part_has_a_function_and_every_form_is_compared(part):
     assert all(callable(getattr(accelerator_parts, name)) for name in SHARES)
     assert {name for name, _, _ in cases_of_forms(part.sizes.frame, "float32")} == set(NAMES)
