@@ -22,7 +22,7 @@ from aot_jax.io.files import atomic_write
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.io.sources import Source
 from aot_jax.runs import RunError
-from aot_jax.video.track import mask_path
+from aot_jax.video.results import mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background

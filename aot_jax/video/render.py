@@ -22,7 +22,7 @@ from aot_jax.io.video_reader import VideoReader
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.preprocess import resize_nearest
 from aot_jax.video.exports import open_export
-from aot_jax.video.track import mask_path
+from aot_jax.video.results import mask_path
 
 UNEVEN = 1.5  # largest ratio of longest to shortest frame interval of a constant rate
 

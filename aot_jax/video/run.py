@@ -14,7 +14,8 @@ from aot_jax.video import limits
 from aot_jax.video.options import TrackOptions
 from aot_jax.video.prompts import Prompts, read_prompts
 from aot_jax.video.render import render
-from aot_jax.video.track import RESULTS, read_progress, track
+from aot_jax.video.results import RESULTS, read_progress
+from aot_jax.video.track import track
 
 
 def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: None) -> Path | None:

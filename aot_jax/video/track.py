@@ -1,19 +1,9 @@
-"""Track masks through a video, forward and then backward, and save progress.
-
-    OUTPUT/masks/                masks of the frames
-    OUTPUT/progress.json         settings, stage, last finished frame, name of the tracker's state
-    OUTPUT/state-STAGE-FRAME     the tracker's state after that frame
-
-Masks and the tracker's state are written before progress.json refers to them, so that a run killed at any moment can be
-resumed. Only a few frames are in memory at a time.
-"""
+"""Track masks through a video, forward and then backward. Only a few frames are in memory at a time."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -25,70 +15,7 @@ from aot_jax.io.video_reader import Frame
 from aot_jax.runs import Run, RunError
 from aot_jax.tracker.tracker import Tracker, TrackError
 from aot_jax.video.prompts import Prompts
-
-STAGES = ("forward", "backward", "done")
-# Patterns of the files that --overwrite removes.
-RESULTS = (
-    *("masks/*.png", "state-*", "overlay.mp4"),
-    *("coco.json", "coco_images/*", "binary/*/*", "mattes/*.*", "mattes/*/*"),
-)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a run."""
-
-    stage: str = "forward"  # one of `STAGES`
-    frame: int | None = None  # last finished frame of the stage; None: the stage has not started
-    state: str | None = None  # file with the tracker's state after that frame
-
-
-def read_progress(run: Run) -> Progress:
-    """Read the progress of a run.
-
-    Raises:
-        RunError: progress.json does not match the other files.
-    """
-    try:
-        progress = Progress(**run.progress)
-        expected = None if progress.state is None else state_name(progress.stage, progress.frame)
-        if (
-            progress.stage in STAGES
-            and isinstance(progress.frame, int | None)
-            and progress.state == expected
-            and (expected is None or (run.folder / expected).exists())
-        ):
-            return progress
-    except TypeError:
-        pass
-    raise RunError(f"{run.record} does not match the other files of its folder; start again with --overwrite")
-
-
-def save_progress(
-    run: Run, stage: str, frame: int | None = None, save_state: Callable[[Path], None] | None = None
-) -> None:
-    """Record that the masks of `stage` up to `frame` are on disk; `save_state` writes the tracker's state to a path.
-
-    Raises:
-        OSError: a file cannot be written; the previous record stays.
-    """
-    state = None if save_state is None else state_name(stage, frame)
-    if save_state is not None and state is not None:
-        save_state(run.folder / state)
-    run.save(asdict(Progress(stage, frame, state)))
-    for old in run.folder.glob("state-*"):
-        if old.name != state:
-            old.unlink()
-
-
-def state_name(stage: str, frame: int | None) -> str:
-    """Return the file name of the tracker's state after a frame."""
-    return f"state-{stage}-{frame}"
-
-
-def mask_path(folder: Path, source: Source, index: int) -> Path:
-    """Return the path of a frame's mask in the results folder."""
-    return folder / "masks" / f"{source.label(index)}.png"
+from aot_jax.video.results import mask_path, read_progress, save_progress
 
 
 def track(
