@@ -140,11 +140,12 @@ def main(argv: list[str] | None = None) -> int:
         getattr(accelerator_parts, part.name)(part)
         return 0
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("results.jsonl", "log.txt"):
+    for name in ("results.jsonl", "table.txt", "log.txt"):
         (out / name).write_text("")
     end = time.monotonic() + args.seconds
     for i, name in enumerate(args.parts):
         if name == "peer" and args.peer is None:
+            print("peer: left out, for there is no --peer", flush=True)
             continue
         left = end - time.monotonic()
         budget = left * SHARES[name] / sum(SHARES[later] for later in args.parts[i:])

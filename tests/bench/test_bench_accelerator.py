@@ -90,6 +90,13 @@ def test_every_part_has_a_function_and_every_form_is_compared(part):
     assert {name for name, _, _ in cases_of_forms(part.sizes.frame, "float32")} == set(NAMES)
 
 
+def test_without_a_peer_nothing_is_left_of_an_earlier_run(tmp_path, capsys):
+    (tmp_path / "table.txt").write_text("of another day")
+    assert accelerator.main([str(tmp_path), "--parts", "peer"]) == 0
+    assert capsys.readouterr().out == "peer: left out, for there is no --peer\n\n"
+    assert (tmp_path / "table.txt").read_text() == ""
+
+
 def test_a_network_that_fails_does_not_stop_those_after_it(part, tmp_path, monkeypatch):
     def time_copies(trackers, video):
         assert all(tracker.fresh for tracker in trackers)
