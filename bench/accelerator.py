@@ -2,8 +2,8 @@
 
 Each part is a process with its share of the time; time that it leaves goes to the next parts, and a part that fails or
 runs out of time does not affect the others. Every result is written at once, as a line of OUT/results.jsonl and to
-OUT/table.txt. OUT/PART.log holds a part's output. Programs are compiled in parallel and then timed one by one; weights
-are random, since times do not depend on them.
+OUT/table.txt. OUT/log.txt holds what the parts print. Programs are compiled in parallel and then timed one by one;
+weights are random, since times do not depend on them.
 """
 
 import argparse
@@ -68,7 +68,17 @@ class Part(NamedTuple):
             file.write(json.dumps({"part": self.name, **figures}) + "\n")
         write_table(self.out)
 
-    def compile(self, build: Callable[[Any], Any], cases: Iterable[dict]) -> list[tuple[dict, Any]]:
+    def measure(self, case: dict, run: Callable[..., dict], *args: Any) -> None:
+        """Record the figures that `run(*args)` returns for a case, or its error: the other cases go on."""
+        try:
+            figures = run(*args)
+        except Exception as error:  # out of memory, or the device fails
+            figures = {"error": one_line(error)}
+        self.record(**case, **figures)
+
+    def compile(
+        self, build: Callable[[Any], Any], cases: Iterable[dict], workers: int = WORKERS
+    ) -> list[tuple[dict, Any]]:
         """Build the programs of each case, in parallel; a case that fails is recorded and left out."""
 
         def attempt(case: dict) -> Any:
@@ -77,7 +87,7 @@ class Part(NamedTuple):
             except Exception as error:  # out of memory or unsupported by the compiler: the other cases go on
                 self.record(**case, error=one_line(error))
 
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             return [built for built in pool.map(attempt, cases) if built is not None]
 
 
@@ -93,7 +103,7 @@ def write_table(out: Path) -> None:
     compared = [
         [row["config"], row["dtype"], row["videos"], row["frames_per_second"] / theirs[row["config"]]]
         for row in rows
-        if row["part"] == "speed" and row.get("config") in theirs and row.get("objects") == 10
+        if row["part"] == "speed" and "error" not in row and row.get("config") in theirs and row.get("objects") == 10
     ]
     if compared:
         headers = ("config", "dtype", "videos at once", "times as fast as the authors' code")
@@ -121,6 +131,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run all parts, one after the other; returns the exit code."""
     args = make_parser().parse_args(argv)
     out, sizes = args.out.resolve(), TINY if args.tiny else Sizes()
+    if args.peer and args.peer.exists():  # else the name of an installed package
+        args.peer = args.peer.resolve()
     if args.inside:
         from bench import accelerator_parts
 
@@ -128,10 +140,12 @@ def main(argv: list[str] | None = None) -> int:
         getattr(accelerator_parts, part.name)(part)
         return 0
     out.mkdir(parents=True, exist_ok=True)
-    (out / "results.jsonl").write_text("")
+    for name in ("results.jsonl", "table.txt", "log.txt"):
+        (out / name).write_text("")
     end = time.monotonic() + args.seconds
     for i, name in enumerate(args.parts):
         if name == "peer" and args.peer is None:
+            print("peer: left out, for there is no --peer", flush=True)
             continue
         left = end - time.monotonic()
         budget = left * SHARES[name] / sum(SHARES[later] for later in args.parts[i:])
@@ -147,8 +161,9 @@ def run_part(part: Part, flags: list[str]) -> None:
     command += ["--seconds", f"{part.left:.1f}", *flags]
     # Keep JAX off the accelerator while the authors' code is timed.
     environment = os.environ | ({"JAX_PLATFORMS": "cpu"} if part.name == "peer" else {})
-    start, path = time.monotonic(), part.out / f"{part.name}.log"
-    with path.open("w") as log:
+    start, path = time.monotonic(), part.out / "log.txt"
+    with path.open("a") as log:
+        print(f"== {part.name}", file=log, flush=True)
         try:
             code = subprocess.run(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=max(part.left, 0) + GRACE
@@ -157,7 +172,7 @@ def run_part(part: Part, flags: list[str]) -> None:
             part.record(error=f"stopped after {time.monotonic() - start:.0f} s")
             return
     if code:
-        last = (path.read_text().strip().splitlines() or ["?"])[-1]
+        last = path.read_text(errors="replace").strip().splitlines()[-1]
         part.record(error=f"exit code {code}: {last[:LONGEST]}")
     print(f"{part.name}: {time.monotonic() - start:.0f} s", flush=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from aot_jax.config import load_config
 from aot_jax.network import Model, make_model, param_shapes
@@ -23,11 +24,11 @@ from aot_jax.tracker.tracker import Tracker
 from aot_jax.training.state import make_state
 from aot_jax.training.step import place, split
 from bench import train as training
-from bench.accelerator import PEERS, ROOT, TRAINED, Part
+from bench.accelerator import PEERS, ROOT, TRAINED, Part, Sizes
 from bench.form_cases import cases_of_forms
 from bench.inference import measure_peer
-from bench.measure import BenchError, machine, one_line
-from bench.video import generate_video, time_copies, track_copies
+from bench.measure import BenchError, machine
+from bench.video import BenchVideo, generate_video, time_copies, track_copies
 
 DTYPES = ("bfloat16", "float32")
 REPEATS = 20  # timed runs of a program, for the median
@@ -52,14 +53,14 @@ def draw_model(name: str, dtype: str, *overrides: str) -> Model:
     return Model(module, jax.device_put(jax.tree_util.tree_map_with_path(draw, param_shapes(module))), config)
 
 
-def median_seconds(run: Callable[[], Any]) -> float:
-    """Return the median time of a program, in seconds, until its result is ready."""
+def time_program(run: Callable[..., Any], *operands: Any) -> dict[str, float]:
+    """Return the median time of a program, `ms`, until its result is ready."""
     seconds = []
     for _ in range(REPEATS + 1):
         start = time.perf_counter()
-        jax.block_until_ready(run())
+        jax.block_until_ready(run(*operands))
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
+    return {"ms": 1e3 * statistics.median(seconds[1:])}
 
 
 def versions(part: Part) -> None:
@@ -94,25 +95,43 @@ def speed(part: Part) -> None:
 
         for case, trackers in part.compile(build, cases):
             for objects, own in by_objects.items():
-                found = time_copies(trackers, own)
-                part.record(**case, objects=objects, frames_per_second=found["frames_per_second"])
+                part.measure(case | {"objects": objects}, time_together, trackers, own)
         if part.left < time.monotonic() - start:
             part.record(error=f"no time for what comes after {networks} in {dtype}")
             return
-    for name, depth in part.sizes.networks[0]:
-        tracker, seconds = Tracker(draw_model(name, DTYPES[0]), depth), []
-        for t, frame in enumerate(video.frames):
-            start = time.perf_counter()
-            tracker.step(frame, video.mask if t == 0 else None)
-            seconds.append(time.perf_counter() - start)
-        case = {"config": name, "depth": depth, "dtype": DTYPES[0], "objects": 10}
-        part.record(**case, videos="step by step", frames_per_second=1 / statistics.median(seconds))
-        tracker.reset()
-        labels = tracker.stream(video.frames, {0: video.mask})
-        next(labels)  # the reference
+    alone = [
+        {"config": name, "depth": depth, "dtype": DTYPES[0], "objects": 10} for name, depth in part.sizes.networks[0]
+    ]
+    for case, tracker in part.compile(lambda x: Tracker(draw_model(x["config"], x["dtype"]), x["depth"]), alone):
+        part.measure(case | {"videos": "step by step"}, time_steps, tracker, video)
+        part.measure(case | {"videos": "as a stream"}, time_stream, tracker, video)
+
+
+def time_together(trackers: list[Tracker], video: BenchVideo) -> dict[str, float]:
+    """Return the frames a second of all trackers together."""
+    for tracker in trackers:
+        tracker.reset()  # a measurement that failed leaves them in its video
+    return {"frames_per_second": time_copies(trackers, video)["frames_per_second"]}
+
+
+def time_steps(tracker: Tracker, video: BenchVideo) -> dict[str, float]:
+    """Return the frames a second of `Tracker.step`."""
+    seconds = []
+    for t, frame in enumerate(video.frames):
         start = time.perf_counter()
-        count = sum(1 for _ in labels)
-        part.record(**case, videos="as a stream", frames_per_second=count / (time.perf_counter() - start))
+        tracker.step(frame, video.mask if t == 0 else None)
+        seconds.append(time.perf_counter() - start)
+    return {"frames_per_second": 1 / statistics.median(seconds)}
+
+
+def time_stream(tracker: Tracker, video: BenchVideo) -> dict[str, float]:
+    """Return the frames a second of `Tracker.stream`."""
+    tracker.reset()
+    labels = tracker.stream(video.frames, {0: video.mask})
+    next(labels)  # the reference
+    start = time.perf_counter()
+    count = sum(1 for _ in labels)
+    return {"frames_per_second": count / (time.perf_counter() - start)}
 
 
 def peer(part: Part) -> None:
@@ -153,14 +172,15 @@ def train(part: Part) -> None:
             if part.left < 0:
                 return
             data = source.__name__.removesuffix("_batches")
-            try:
-                state = place(make_state(jax.tree.map(jnp.copy, params), config))
-                found = training.time_updates(update, state, source(config), part.sizes.steps, None)
-            except Exception as error:  # out of memory or no pipeline: the other cases go on
-                part.record(**case, data=data, error=one_line(error))
-                continue
-            figures = {key: found[key] for key in ("waiting", "peak_mib")}
-            part.record(**case, data=data, clips_per_second=part.sizes.batch / found["seconds"], **figures)
+            part.measure(case | {"data": data}, time_training, update, params, config, source, part.sizes)
+
+
+def time_training(update: Callable, params: Any, config: ConfigDict, source: Callable, sizes: Sizes) -> dict:
+    """Return clips a second, the share of waiting for data, and the device's peak memory so far."""
+    state = place(make_state(jax.tree.map(jnp.copy, params), config))
+    found = training.time_updates(update, state, source(config), sizes.steps, None)
+    figures = {key: found[key] for key in ("waiting", "peak_mib")}
+    return {"clips_per_second": sizes.batch / found["seconds"]} | figures
 
 
 def memory(part: Part) -> None:
@@ -186,10 +206,9 @@ def memory(part: Part) -> None:
         with ops_forms.choose(**({} if kind == "fused" else {"fused": "cpu"})):
             built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
         for case, (program, params, state) in built:
-            usage = program.memory_analysis()
             own = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20
-            seconds = median_seconds(lambda: program(params, state))  # noqa: B023  called at once
-            part.record(**case, ms=1e3 * seconds, memory_mib=own, temporary_mib=usage.temp_size_in_bytes / 2**20)
+            sizes = {"memory_mib": own, "temporary_mib": program.memory_analysis().temp_size_in_bytes / 2**20}
+            part.measure(case | sizes, time_program, program, params, state)
         if part.left < 0:
             return
 
@@ -212,23 +231,30 @@ def parity(part: Part) -> None:
 
 def forms(part: Part) -> None:
     """Record the time of each form and of its alternative, forward and with gradients."""
-    traced = []
-    for dtype in DTYPES:
-        for i, (name, form, operands) in enumerate(cases_of_forms(part.sizes.frame, dtype)):
+    own = {
+        (f"{name} {i}", dtype): (name, form, operands)
+        for dtype in DTYPES
+        for i, (name, form, operands) in enumerate(cases_of_forms(part.sizes.frame, dtype))
+    }
+    cases = [
+        {"form": form, "dtype": dtype, "kind": kind, "form_of": platform}
+        for (form, dtype), kind, platform in itertools.product(own, ("forward", "gradients"), ("gpu", "cpu"))
+    ]
 
-            def gradients(*operands: Any, form: Callable = form) -> Any:
-                return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)
+    def trace(case: dict) -> Any:
+        name, form, operands = own[case["form"], case["dtype"]]
 
-            for kind, run in (("forward", form), ("gradients", gradients)):
-                for platform in ("gpu", "cpu"):
-                    with ops_forms.choose(**{name: platform}):
-                        program = jax.jit(lambda *x, run=run: run(*x)).trace(*operands)
-                    case = {"form": f"{name} {i}", "dtype": dtype, "kind": kind, "form_of": platform}
-                    traced.append((case, program, operands))
-    programs = {id(case): (program, operands) for case, program, operands in traced}
-    compiled = part.compile(lambda case: programs[id(case)][0].lower().compile(), [case for case, _, _ in traced])
-    for case, program in compiled:
+        def run(*operands: Any) -> Any:
+            if case["kind"] == "forward":
+                return form(*operands)
+            return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)
+
+        with ops_forms.choose(**{name: case["form_of"]}):
+            return jax.jit(run).trace(*operands)
+
+    traced = part.compile(trace, cases, workers=1)  # the choice holds for all threads
+    programs = {id(case): program for case, program in traced}
+    for case, program in part.compile(lambda x: programs[id(x)].lower().compile(), [case for case, _ in traced]):
         if part.left < 0:
             return
-        operands = programs[id(case)][1]
-        part.record(**case, ms=1e3 * median_seconds(lambda: program(*operands)))  # noqa: B023  called at once
+        part.measure(case, time_program, program, *own[case["form"], case["dtype"]][2])

@@ -12,7 +12,7 @@ import numpy as np
 
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.generated import make_video
-from aot_jax.io.masks import read_mask
+from aot_jax.io.mask_sets import read_masks
 from aot_jax.start.compilations import Compilations
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import Tracker
@@ -85,8 +85,8 @@ def read_video(folder: Path, mask: Path, frames: int) -> BenchVideo:
         raise BenchError(
             f"{folder} has {len(images)} frames of {len(sizes)} sizes; a video has two or more of one size"
         )
-    labels = read_mask(mask, images[0].shape[:2])
-    video = BenchVideo(str(folder), images, np.where(labels == VOID, 0, labels))
+    (labels,) = read_masks(mask, size=images[0].shape[:2]).values()
+    video = BenchVideo(str(folder), images, labels)
     if not video.ids:
         raise BenchError(f"{mask} has no object: every pixel is 0 or {VOID}")
     return video

@@ -2,9 +2,11 @@
 
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,37 @@ def test_tracking_needs_nothing_of_training():
     program = "import sys\nimport aot_jax.commands.track, aot_jax.commands.eval\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"tensorflow", "tensorflow_datasets", "array_record", "tensorboard"} & set(loaded.stdout.split())
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_wheel_alone_serves_any_folder(tmp_path):
+    pytest.importorskip("setuptools", "77", reason="builds the wheel")
+    source, site, elsewhere = (tmp_path / name for name in ("source", "site", "elsewhere"))
+    elsewhere.mkdir()
+    for name in ("aot_jax", "data_pipeline", "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", *ROOT.glob("requirements*.txt")):
+        shutil.copy(ROOT / name, source)
+    build = "from setuptools.build_meta import build_wheel\nbuild_wheel('dist')"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (wheel,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    assert {path.name for path in site.iterdir() if path.suffix != ".dist-info"} == {"aot_jax", "data_pipeline"}
+    assert files(site / "aot_jax" / "configs" / "files") == files(source / "configs")
+    for name in ("aot_jax", "data_pipeline"):
+        assert files(source / name) <= files(site / name)
+    program = (
+        f"import sys\nsys.path.insert(0, {str(site)!r})\n"
+        "import aot_jax.commands.eval, aot_jax.commands.track\n"
+        "from aot_jax.config import config_names, load_config\n"
+        "from aot_jax.configs import aott\n"
+        "from aot_jax.weights import SHIPPED\n"
+        "print(aot_jax.__file__, len(config_names()), load_config('configs/aott.py').name, SHIPPED.is_file())\n"
+    )
+    process = subprocess.run([sys.executable, "-I", "-c", program], cwd=elsewhere, capture_output=True, text=True)
+    file = str(site / "aot_jax" / "__init__.py")
+    assert (process.stdout.split(), process.stderr) == ([file, str(len(config_names())), "aott", "True"], "")

@@ -12,6 +12,7 @@ from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import read_frame
+from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import read_mask
 from aot_jax.io.overlay import draw_overlay
 from aot_jax.io.video_writer import VideoWriter
@@ -131,7 +132,7 @@ def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float
     """Write an MP4 of the split's video with the most objects, overlaid with the masks in folder `masks`."""
 
     def objects(sequence: SplitVideo) -> int:
-        return len(np.unique(read_mask(sequence.first_mask)))
+        return len(read_masks(sequence.first_mask).ids)
 
     sequence = max(split.sequences, key=objects)
     with VideoWriter(path, fps) as writer:

@@ -156,6 +156,8 @@ def test_generated_and_real_videos(tmp_path):
     real = video.load_video(video_args(video=tmp_path, mask=mask, frames=9), 1)
     assert len(real.frames) == 3
     assert real.ids == [9], "the larger one; void is none"
+    np.save(tmp_path / "masks" / "0.npy", labels)
+    assert video.load_video(video_args(video=tmp_path, mask=tmp_path / "masks" / "0.npy"), 1).ids == [9]
     with pytest.raises(measure.BenchError, match="has 2 objects, fewer than 3"):
         video.load_video(video_args(video=tmp_path, mask=mask), 3)
     with pytest.raises(measure.BenchError, match="go together"):

@@ -10,7 +10,15 @@ import tiny
 from PIL import Image
 
 from aot_jax.evaluation import held_out
-from aot_jax.evaluation.held_out import BASELINE, compare_with_baseline, load_sets, report_run, score_model, score_sets
+from aot_jax.evaluation.held_out import (
+    BASELINE,
+    compare_with_baseline,
+    draw_video,
+    load_sets,
+    report_run,
+    score_model,
+    score_sets,
+)
 from aot_jax.evaluation.splits import load_split
 from aot_jax.io.datasets import DataError
 from aot_jax.io.masks import read_mask, write_mask
@@ -66,6 +74,17 @@ def test_scores_and_video(split, tmp_path):
     inside[3:-3, 3:-3] = coloured[3:-3, 3:-3]
     assert np.mean(inside[first == 1]) > 0.5
     assert not coloured[:, -10:].any()
+
+
+def test_the_video_with_the_most_objects_is_drawn_whatever_files_its_masks_are(split, tmp_path):
+    one, two = split.sequences
+    mask = tmp_path / "first.tif"
+    Image.fromarray(read_mask(two.first_mask).astype(np.uint8)).save(mask)
+    split = replace(split, sequences=(one, replace(two, masks={"00000": mask})))
+    draw_video(split, tmp_path / "set" / "Annotations" / "480p", tmp_path / "drawn.mp4")
+    with av.open(str(tmp_path / "drawn.mp4")) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24")[::2, ::2].astype(int)
+    assert np.mean(np.ptp(picture[17 + 3 : 17 + SIDE - 3, 5 + 3 : 5 + SIDE - 3], axis=-1) > 40) > 0.5
 
 
 def test_several_sets_are_scored_under_their_titles(split, tmp_path, monkeypatch):

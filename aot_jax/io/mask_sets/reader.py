@@ -224,14 +224,16 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
     """Return the masks in all files; a file may hold masks of several frames."""
     drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
     entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
-    several = len({path.parent for path in paths}) > 1
+    folder = paths[0].parent
+    # Folders are objects or frames if there are several, or one that is as `--export binary` writes it: binary/ID.
+    named = len({path.parent for path in paths}) > 1 or (folder.name.isdecimal() and folder.parent.name == "binary")
     for path in paths:
         if path.suffix.lower() in (".npy", ".npz"):
             entries += array_entries(path, frames, size, notes)
         elif path not in drawn and (len(paths) == 1 or path.suffix.lower() in (".tif", ".tiff")):
             entries += stack_entries(path, frames, notes)
         elif path not in drawn:
-            entries.append(replace(_entry(path), folder=path.parent.name if several else ""))
+            entries.append(replace(_entry(path), folder=path.parent.name if named else ""))
     if not entries:
         raise MaskError(f"{paths[0]}: holds no annotated image; draw the objects to track")
     return entries
