@@ -131,6 +131,7 @@ def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_pa
     page.fill("#objects input[data-id='2']", "bin")
     page.press("#objects input[data-id='2']", "Enter")
     page.wait_for_timeout(1000)
+    page.evaluate("document.getElementById('folder').textContent = 'Results: results/track/clip'")
     picture = ROOT / "docs" / "browser.png" if os.environ.get("AOT_JAX_PICTURES") else tmp_path / "page.png"
     page.screenshot(path=picture)
     page.close()
