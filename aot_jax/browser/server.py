@@ -217,12 +217,12 @@ class Server:
             tracking.set_depth(int(message["depth"]))
         elif kind == "fps":
             tracking.set_rate(float(message["fps"]))
+        elif kind == "rename":
+            session.rename(int(message["id"]), str(message["name"]))
         elif tracking.running:
             raise SessionError("tracking is on: stop it before you change objects")
         elif kind == "add":
             session.add_ids([int(message["id"])])
-        elif kind == "rename":
-            session.rename(int(message["id"]), str(message["name"]))
         elif kind == "remove":
             asyncio.get_running_loop().run_in_executor(None, self._remove, int(message["id"]))
 

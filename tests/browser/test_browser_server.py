@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tiny
-from small_page import FRAMES, H, W, at, box, put
+from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 
 pytest.importorskip("starlette")
 from aot_jax import Tracker
@@ -64,6 +64,17 @@ def test_another_server_of_the_folder_has_the_same_token_objects_and_frames(sess
     assert again.objects == session.objects
     assert (again.status[1], again.status[2], again.status[3]) == (GIVEN, TRACKED, NOTHING)
     assert (session.folder / "browser.json").stat().st_mode & 0o077 == 0
+
+
+def test_names_may_change_while_tracking_runs_and_objects_may_not(client, session, monkeypatch):
+    session.add_ids([5])
+    monkeypatch.setattr(Tracking, "running", True)
+    with client.websocket_connect(ws(session, "a"), headers=ORIGIN) as socket:
+        socket.send_json({"type": "rename", "id": 5, "name": "a red car"})
+        socket.send_json({"type": "add", "id": 6})
+        socket.send_json({"type": "hello"})
+        assert "stop it before you change objects" in socket.receive_json()["text"]
+        assert socket.receive_json()["objects"] == [{"id": 5, "name": "a red car"}]
 
 
 def test_a_removed_object_is_in_no_mask(session):
