@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from aot_jax import propagate
 from aot_jax.config import load_config
 from aot_jax.convert import from_torch, release_tensors
+from aot_jax.models.gated_propagation import GatedPropagationModule
 from aot_jax.network import Model, make_model
 
 OWN = Path(__file__).resolve().parent / "reference"
@@ -123,6 +124,32 @@ def begin(model, params, image, mask, depth):
 def advance(model, params, memory, image, mask, t, keep, depth):
     logits, frame_kv = propagate.step(model, params, memory, image, depth=depth)
     return logits, propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "depth"))
+def embed(model, params, memory, images, depth):
+    """Return the embedding of the first image, and what each layer makes of the second."""
+    first, second = (propagate.encode(model, params, images[t : t + 1]).projected for t in range(2))
+    (outputs, _), state = model.apply(
+        {"params": params}, second, memory.layers(), None, depth, method="propagate",
+        capture_intermediates=lambda module, _: isinstance(module, GatedPropagationModule),
+    )  # fmt: skip
+    if gated := state.get("intermediates"):  # only its last layer has a norm
+        outputs = [gated["lstt"][f"layers_{i}"]["__call__"][0][0] for i in range(depth - 1)] + [*outputs]
+    return first, outputs
+
+
+def parts(path: Path) -> dict[str, float]:
+    """Run two frames of an inference case; returns the largest difference of each part that it has results of."""
+    case, figures = load(path)
+    model = load_model(case)
+    images, masks = clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
+    network, depth = (model.module, model.params), case.get("depth") or model.config.model.depth
+    _, memory = begin(*network, images[:1], masks[:1], depth)
+    first, outputs = embed(*network, memory, images[:2], depth)
+    found = {"frame0_encoder_16x": first[0].transpose(2, 0, 1)}
+    found |= {f"frame1_lstt_{i}": x[0].reshape(-1, x.shape[-1]) for i, x in enumerate(outputs)}
+    return {name: float(np.abs(x - figures[name]).max()) for name, x in found.items() if name in figures}
 
 
 def difference(path: Path, dtype: str | None = None) -> float:

@@ -66,6 +66,12 @@ def test_own_figures(path):
 
 @pytest.mark.slow
 @each_case("inference")
+def test_embedding_and_layers(path):
+    assert {part: error for part, error in parity.parts(path).items() if error >= TOLERANCE} == {}
+
+
+@pytest.mark.slow
+@each_case("inference")
 def test_inference(path):
     assert run_inference(path) < TOLERANCE
 
