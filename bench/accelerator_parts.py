@@ -229,6 +229,16 @@ def parity(part: Part) -> None:
         part.record(**case, worst_difference=worst)
 
 
+def gradients(form: Callable) -> Callable:
+    """Return the gradients of a form's squares: of its sum, XLA would compute a part while it compiles."""
+
+    def run(*operands: Any) -> Any:
+        every = tuple(range(len(operands)))
+        return jax.grad(lambda *x: jnp.square(form(*x).astype(jnp.float32)).sum(), every)(*operands)
+
+    return run
+
+
 def forms(part: Part) -> None:
     """Record the time of each form and of its alternative, forward and with gradients."""
     own = {
@@ -244,13 +254,9 @@ def forms(part: Part) -> None:
     def trace(case: dict) -> Any:
         name, form, operands = own[case["form"], case["dtype"]]
 
-        def run(*operands: Any) -> Any:
-            if case["kind"] == "forward":
-                return form(*operands)
-            return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)
-
+        run = gradients(form) if case["kind"] == "gradients" else form
         with ops_forms.choose(**{name: case["form_of"]}):
-            return jax.jit(run).trace(*operands)
+            return jax.jit(lambda *x: run(*x)).trace(*operands)
 
     traced = part.compile(trace, cases, workers=1)  # the choice holds for all threads
     programs = {id(case): program for case, program in traced}

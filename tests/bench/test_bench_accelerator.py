@@ -144,6 +144,11 @@ def test_a_form_that_cannot_be_traced_does_not_stop_the_others(part, tmp_path, m
     ]
 
 
+def test_gradients_depend_on_the_operands_even_of_a_linear_form():
+    for x in (1.0, 2.0):
+        np.testing.assert_allclose(accelerator_parts.gradients(lambda x: 3 * x)(np.float32(x)), [18 * x])
+
+
 def test_the_script_runs_a_part_as_a_process(tmp_path):
     command = ["bench/accelerator.sh", str(tmp_path), "--tiny", "--parts", "versions", "--seconds", "300"]
     environment = {"PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "JAX_PLATFORMS": "cpu"}
