@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -42,8 +43,24 @@ def test_a_case_that_fails_is_recorded_and_left_out(part, tmp_path):
             raise MemoryError("too\nlarge")
         return -case["n"]
 
-    assert part.compile(build, [{"n": n} for n in (1, 2, 3)]) == [({"n": 1}, -1), ({"n": 3}, -3)]
+    assert list(part.compile(build, [{"n": n} for n in (1, 2, 3)])) == [({"n": 1}, -1), ({"n": 3}, -3)]
     assert rows(tmp_path) == [{"part": "speed", "n": 2, "error": "MemoryError: too large"}]
+
+
+def test_a_program_that_takes_long_to_compile_does_not_keep_the_others_from_being_timed(part, tmp_path):
+    timed = threading.Event()
+
+    def build(case):
+        assert case["n"] > 1 or timed.wait(60)
+        return case["n"]
+
+    hurried = part._replace(deadline=time.monotonic() + 0.5)
+    found = []
+    for _, n in hurried.compile(build, [{"n": n} for n in (1, 2, 3)]):
+        found.append(n)
+        timed.set()
+    assert found == [2, 3, 1]
+    assert rows(tmp_path) == [{"part": "speed", "note": "1 of 3 cases were compiling while others were timed"}]
 
 
 @pytest.mark.parametrize(
