@@ -7,13 +7,15 @@ weights are random, since times do not depend on them.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,8 @@ SHARES = {"versions": 10, "speed": 115, "peer": 30, "train": 75, "memory": 15, "
 SECONDS = 290
 GRACE = 3  # seconds past its deadline before a part is stopped
 WORKERS = 8  # programs compiled in parallel
+WAIT = 0.5  # share of a part's time left in which all its programs should be compiled
+LOCK = threading.Lock()  # of the results of this process
 FIRST = (("aott", 1), ("aost", 3), ("aost_r50", 3), ("aotl_r50", 3))  # networks and depths timed first
 LATER = (("aost", 1), ("aost", 2), ("aost_swinb", 3), ("deaott", 1))
 PEERS = ("aott", "aost_r50", "aotl_r50", "deaott")  # networks timed with the authors' code; a release may lack some
@@ -64,9 +68,10 @@ class Part(NamedTuple):
 
     def record(self, **figures: Any) -> None:
         """Write one result."""
-        with (self.out / "results.jsonl").open("a") as file:
-            file.write(json.dumps({"part": self.name, **figures}) + "\n")
-        write_table(self.out)
+        with LOCK:
+            with (self.out / "results.jsonl").open("a") as file:
+                file.write(json.dumps({"part": self.name, **figures}) + "\n")
+            write_table(self.out)
 
     def measure(self, case: dict, run: Callable[..., dict], *args: Any) -> None:
         """Record the figures that `run(*args)` returns for a case, or its error: the other cases go on."""
@@ -78,8 +83,12 @@ class Part(NamedTuple):
 
     def compile(
         self, build: Callable[[Any], Any], cases: Iterable[dict], workers: int = WORKERS
-    ) -> list[tuple[dict, Any]]:
-        """Build the programs of each case, in parallel; a case that fails is recorded and left out."""
+    ) -> Iterator[tuple[dict, Any]]:
+        """Build the programs of each case, in parallel, and yield them; a case that fails is recorded and left out.
+
+        All are built before the first is yielded, so that nothing else runs while programs are timed. If that takes
+        more than `WAIT` of the time left, those that are ready are yielded, then each of the others when it is built.
+        """
 
         def attempt(case: dict) -> Any:
             try:
@@ -88,7 +97,13 @@ class Part(NamedTuple):
                 self.record(**case, error=one_line(error))
 
         with ThreadPoolExecutor(workers) as pool:
-            return [built for built in pool.map(attempt, cases) if built is not None]
+            futures = [pool.submit(attempt, case) for case in cases]
+            ready, late = wait(futures, timeout=max(0.0, WAIT * self.left))
+            if late:
+                self.record(note=f"{len(late)} of {len(futures)} cases were compiling while others were timed")
+            for future in itertools.chain((future for future in futures if future in ready), as_completed(late)):
+                if (built := future.result()) is not None:
+                    yield built
 
 
 def write_table(out: Path) -> None:

@@ -204,7 +204,9 @@ def memory(part: Part) -> None:
 
     for kind, dtype in (("fused", "bfloat16"), ("plain", "bfloat16"), ("plain", "float32")):
         with ops_forms.choose(**({} if kind == "fused" else {"fused": "cpu"})):
-            built = part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
+            built = list(
+                part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
+            )
         for case, (program, params, state) in built:
             own = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20
             sizes = {"memory_mib": own, "temporary_mib": program.memory_analysis().temp_size_in_bytes / 2**20}
@@ -218,43 +220,54 @@ def parity(part: Part) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     import parity as cases
 
-    def build(case: dict) -> float:
+    def compare(case: dict) -> None:
         with jax.default_matmul_precision(case["precision"]):
-            return cases.difference(cases.OWN / f"{case['case']}.json", case["dtype"])
+            worst = cases.difference(cases.OWN / f"{case['case']}.json", case["dtype"])
+        part.record(**case, worst_difference=worst)
 
     paths = sorted(cases.OWN.glob("*.json"))[: len(part.sizes.networks[0])]
     kinds = (("float32", "highest"), ("bfloat16", "default"), ("float32", "default"))
     names = [{"case": path.stem, "dtype": dtype, "precision": own} for dtype, own in kinds for path in paths]
-    for case, worst in part.compile(build, names):
-        part.record(**case, worst_difference=worst)
+    for _ in part.compile(compare, names):
+        pass
+
+
+def gradients(form: Callable) -> Callable:
+    """Return the gradients of a form's squares: of its sum, XLA would compute a part while it compiles."""
+
+    def run(*operands: Any) -> Any:
+        every = tuple(range(len(operands)))
+        return jax.grad(lambda *x: jnp.square(form(*x).astype(jnp.float32)).sum(), every)(*operands)
+
+    return run
 
 
 def forms(part: Part) -> None:
     """Record the time of each form and of its alternative, forward and with gradients."""
+    for dtype, kind in itertools.product(DTYPES, ("forward", "gradients")):
+        time_forms(part, dtype, kind)
+
+
+def time_forms(part: Part, dtype: str, kind: str) -> None:
+    """Record the times of all forms in a dtype, forward or with gradients."""
     own = {
-        (f"{name} {i}", dtype): (name, form, operands)
-        for dtype in DTYPES
+        f"{name} {i}": (name, form, operands)
         for i, (name, form, operands) in enumerate(cases_of_forms(part.sizes.frame, dtype))
     }
     cases = [
         {"form": form, "dtype": dtype, "kind": kind, "form_of": platform}
-        for (form, dtype), kind, platform in itertools.product(own, ("forward", "gradients"), ("gpu", "cpu"))
+        for form, platform in itertools.product(own, ("gpu", "cpu"))
     ]
 
     def trace(case: dict) -> Any:
-        name, form, operands = own[case["form"], case["dtype"]]
-
-        def run(*operands: Any) -> Any:
-            if case["kind"] == "forward":
-                return form(*operands)
-            return jax.grad(lambda *x: form(*x).astype(jnp.float32).sum(), tuple(range(len(operands))))(*operands)
-
+        name, form, operands = own[case["form"]]
+        run = gradients(form) if kind == "gradients" else form
         with ops_forms.choose(**{name: case["form_of"]}):
-            return jax.jit(run).trace(*operands)
+            return jax.jit(lambda *x: run(*x)).trace(*operands)
 
-    traced = part.compile(trace, cases, workers=1)  # the choice holds for all threads
+    traced = list(part.compile(trace, cases, workers=1))  # the choice holds for all threads
     programs = {id(case): program for case, program in traced}
     for case, program in part.compile(lambda x: programs[id(x)].lower().compile(), [case for case, _ in traced]):
         if part.left < 0:
             return
-        part.measure(case, time_program, program, *own[case["form"], case["dtype"]][2])
+        part.measure(case, time_program, program, *own[case["form"]][2])

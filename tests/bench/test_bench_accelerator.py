@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -42,8 +43,24 @@ def test_a_case_that_fails_is_recorded_and_left_out(part, tmp_path):
             raise MemoryError("too\nlarge")
         return -case["n"]
 
-    assert part.compile(build, [{"n": n} for n in (1, 2, 3)]) == [({"n": 1}, -1), ({"n": 3}, -3)]
+    assert list(part.compile(build, [{"n": n} for n in (1, 2, 3)])) == [({"n": 1}, -1), ({"n": 3}, -3)]
     assert rows(tmp_path) == [{"part": "speed", "n": 2, "error": "MemoryError: too large"}]
+
+
+def test_a_program_that_takes_long_to_compile_does_not_keep_the_others_from_being_timed(part, tmp_path):
+    timed = threading.Event()
+
+    def build(case):
+        assert case["n"] > 1 or timed.wait(60)
+        return case["n"]
+
+    hurried = part._replace(deadline=time.monotonic() + 0.5)
+    found = []
+    for _, n in hurried.compile(build, [{"n": n} for n in (1, 2, 3)]):
+        found.append(n)
+        timed.set()
+    assert found == [2, 3, 1]
+    assert rows(tmp_path) == [{"part": "speed", "note": "1 of 3 cases were compiling while others were timed"}]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +159,11 @@ def test_a_form_that_cannot_be_traced_does_not_stop_the_others(part, tmp_path, m
     assert sorted(set(timed)) == [
         ("windows 1", kind, platform) for kind in ("forward", "gradients") for platform in ("cpu", "gpu")
     ]
+
+
+def test_gradients_depend_on_the_operands_even_of_a_linear_form():
+    for x in (1.0, 2.0):
+        np.testing.assert_allclose(accelerator_parts.gradients(lambda x: 3 * x)(np.float32(x)), [18 * x])
 
 
 def test_the_script_runs_a_part_as_a_process(tmp_path):
