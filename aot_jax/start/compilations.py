@@ -44,9 +44,9 @@ class Compilations(contextlib.AbstractContextManager):
         return contexts
 
     @classmethod
-    def _hear(cls, event: str, seconds: float, **details: object) -> None:
+    def _hear(cls, event: str, duration_secs: float, **details: object) -> None:
         if event == COMPILED:
             name = str(details.get("fun_name", "?")).removeprefix("jit(").removesuffix(")")
             for context in cls._open():
                 context.names[name] += 1
-                context.seconds += seconds
+                context.seconds += duration_secs
