@@ -5,8 +5,7 @@
     python train.py --config configs/shipped.py:moving --config.data.root=DATA \
       --config.init_from=runs/pretrain_shipped
     python train.py --config configs/shipped.py:longer --config.data.root=DATA --config.init_from=runs/moving_shipped
-    python train.py --config configs/shipped.py:davis --config.data.root=DATA --config.init_from=runs/longer_shipped
-    python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/davis_shipped
+    python train.py --config configs/shipped.py --config.data.root=DATA --config.init_from=runs/longer_shipped
     python -m aot_jax.weights export runs/shipped --output FILE.safetensors --data TEXT --licence TEXT
 
 DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
@@ -17,8 +16,7 @@ The first stage is a short form of the paper's, on clips of still images. The se
 moving clips (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving
 background, some of them twice, since the few real videos teach little about telling objects apart. The third, `longer`,
 goes on from the second with predicted masks in memory from early on, faster objects and more clips of real videos. The
-fourth, `davis`, is short: two thirds of its clips are from DAVIS, with their own colours. The last keeps that mixture,
-but shows objects of two videos together in most clips and more look-alikes, and trains the encoder faster.
+last is short: two thirds of its clips are from DAVIS, with their own colours.
 
 4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
 docs/weights.md describes what came out.
@@ -28,10 +26,8 @@ from aot_jax.configs import aost
 
 
 def get_config(stage=None):
-    if stage not in ("pretrain", "moving", "longer", "davis", None):
-        raise ValueError(
-            f"there is no stage {stage!r}; it is pretrain, moving, longer or davis, or none for the last one"
-        )
+    if stage not in ("pretrain", "moving", "longer", None):
+        raise ValueError(f"there is no stage {stage!r}; it is pretrain, moving or longer, or none for the last one")
     config = aost.get_config("pretrain" if stage == "pretrain" else None)
     config.name = f"{stage}_shipped" if stage else "shipped"
     # Initial values with which identities are learned in a few thousand updates; see common.py.
@@ -84,7 +80,7 @@ def get_config(stage=None):
         config.train.auxiliary = 0.3
         config.train.hard_mining = 0.1
         config.train.predicted_masks = 0.25
-    elif stage == "davis":
+    elif stage is None:
         config.data.datasets = (
             ("static", 1, "static_240"),
             ("davis16", 600, "davis_train_288"),
@@ -93,22 +89,6 @@ def get_config(stage=None):
         config.data.augmentation = "v1"
         config.train.steps = 450
         config.train.learning_rate = 1.5e-4
-        config.train.auxiliary = 0.01
-        config.train.hard_mining = 0.01
-        config.train.predicted_masks = 0.0
-    elif stage is None:
-        config.data.datasets = (
-            ("static", 1, "static_240"),
-            ("davis16", 500, "davis_train_288"),
-            ("videos", 150, "videos_240"),
-        )
-        config.data.augmentation = "v1"
-        config.data.merge_probability = 0.6
-        config.data.moving.speed = (0.0, 0.12)
-        config.data.moving.lookalikes = 0.4
-        config.train.steps = 2_000
-        config.train.learning_rate = 2.5e-4
-        config.train.encoder_rate = 0.3
         config.train.auxiliary = 0.01
         config.train.hard_mining = 0.01
         config.train.predicted_masks = 0.0
