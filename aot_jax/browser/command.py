@@ -184,7 +184,7 @@ def export(
         names = [name for name in formats if name != OVERLAY]
         render(source, folder, ids, overlay=OVERLAY in formats, exports=names, quiet=True, warn=warn)
         return text + ".", _pack(folder, source.name) if packed else None
-    finally:  # else they would count as tracked next time
+    finally:  # otherwise these frames would count as tracked next time
         for index in missing:
             session.mask_path(index).unlink(missing_ok=True)
 

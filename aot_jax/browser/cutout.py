@@ -6,7 +6,7 @@ import numpy as np
 from aot_jax.browser.session import SessionError
 
 ROUNDS = 5  # iterations of GrabCut
-LONG_EDGE = 600  # longest edge in pixels; larger regions are scaled down, and their masks back up
+LONG_EDGE = 600  # longest edge of GrabCut's input in pixels; larger regions are scaled down, their masks back up
 AROUND_BOX = 0.25  # margin around a box relative to its sides, to learn the background's colours
 AROUND_STROKES = 0.75  # margin around strokes, larger since they cover only part of the object
 
@@ -61,7 +61,7 @@ def _grab(pixels: np.ndarray, state: np.ndarray) -> np.ndarray:
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     labels = cv2.resize(state, size, interpolation=cv2.INTER_NEAREST)
     sure = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    if not sure.any() or sure.all():  # nothing to tell apart
+    if not sure.any() or sure.all():  # no background or no object
         return np.isin(state, (cv2.GC_FGD, cv2.GC_PR_FGD))
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # the same strokes give the same mask

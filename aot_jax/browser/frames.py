@@ -30,7 +30,7 @@ class Frames:
         # A separate reader, since tracking uses the source's at the same time.
         self._video = VideoReader(source.path) if isinstance(source, VideoReader) else None
         self._index = packet_index(source.path) if isinstance(source, VideoReader) else None
-        # One decoder for all seeks: those of 4K videos hold hundreds of MiB, some time longer than they are used.
+        # One decoder for all seeks: for 4K video, each holds hundreds of MiB, and is freed some time after its use.
         self._opened = open_video(source.path) if isinstance(source, VideoReader) and self._index else None
         self._source = source
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Refused requests: without the token, with a Host header or origin of another machine or page, or malformed."""
+"""Refuse requests without the token, with a Host header or origin of another machine or page, or malformed ones."""
 
 import contextlib
 import secrets

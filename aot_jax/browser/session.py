@@ -26,7 +26,7 @@ from aot_jax.video.results import mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
-STRIP = 1 << 20  # pixels of a mask to look up at once
+STRIP = 1 << 20  # approximate number of pixels of a mask converted at once
 SAVE_EVERY = 2.0  # shortest time between writes of browser.json while tracking, in seconds
 
 
@@ -240,5 +240,5 @@ class Session:
 
 
 def _strips(labels: np.ndarray) -> list[np.ndarray]:
-    """Split a mask into strips of rows, since numpy's copies of a whole one of a 4K video take hundreds of MiB."""
+    """Split a mask into strips of rows, since NumPy's copies of a whole 4K mask take hundreds of MiB."""
     return np.array_split(labels, max(1, labels.size // STRIP))

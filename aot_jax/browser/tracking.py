@@ -15,8 +15,8 @@ from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker
 
 DIRECTIONS = ("forward", "backward", "both")
-REFERENCES = 6  # most given frames that the tracker memorises before the first: the nearest ones behind it
-NICENESS = 5  # nice value of the tracker's thread and of XLA's threads that it starts: the page stays responsive
+REFERENCES = 6  # most given frames memorised before a run: the nearest ones, opposite to its direction
+NICENESS = 5  # nice value of the tracking thread and of XLA's threads that it starts, for a responsive page
 SMOOTHING = 0.1  # weight of the newest frame in the displayed speed
 
 
@@ -31,7 +31,7 @@ class Tracking:
 
     def __init__(self, session: Session, make_tracker: Callable[[], Tracker], depths: list[int]) -> None:
         self.session, self.depths, self.depth = session, depths, depths[-1]
-        self.fps = 0.0  # frames a second to hold by choosing the depth; 0: always `depth`
+        self.fps = 0.0  # frames a second to reach by choosing the depth; 0: always `depth`
         self._make_tracker = make_tracker
         self._tracker: Tracker | None = None
         self._thread: threading.Thread | None = None
@@ -64,7 +64,7 @@ class Tracking:
 
     def wait(self) -> None:
         """Wait until the run has ended, if one is in progress."""
-        thread = self._thread  # the run forgets it at its end
+        thread = self._thread  # `_run` sets it to None at its end
         if thread is not None:
             thread.join()
 
@@ -101,7 +101,7 @@ class Tracking:
 
     def _run(self, direction: str, begin: int) -> None:
         say, text = self.session.say, ""
-        if sys.platform == "linux":  # elsewhere it would hold for the whole process
+        if sys.platform == "linux":  # on other systems it would apply to the whole process
             os.nice(NICENESS)
         say({"type": "running", "running": True})
         try:
@@ -141,17 +141,17 @@ class Tracking:
             if frame.index >= len(session.status):  # more frames than the file states
                 session.set_count(frame.index + 1)
             last = frame.index
-            own = session.labels(last) if last == begin or last in given else None
-            if own is not None and own.any():
+            given_mask = session.labels(last) if last == begin or last in given else None
+            if given_mask is not None and given_mask.any():
                 # The given mask is complete: objects that it lacks are absent in this frame.
-                tracker.step(frame.pixels, own, replace=True)
-                known.update(object_ids(own))
+                tracker.step(frame.pixels, given_mask, replace=True)
+                known.update(object_ids(given_mask))
             else:
                 labels = tracker.step(frame.pixels, depth=self._depth_now())
                 session.track(last, labels, lost=not known.issubset(object_ids(labels)))
             now = time.perf_counter()
             seconds, started, done = now - started, now, done + 1
-            if self._pace is not None and own is None:
+            if self._pace is not None and given_mask is None:
                 self._pace.measured(seconds)
             speed = 1 / seconds if done < 3 else speed + SMOOTHING * (1 / seconds - speed)
             left = max(0, total - done) / max(speed, 1e-6)

@@ -49,7 +49,7 @@ class EvaluationOptions:
     scales: tuple[float, ...] = (1.0,)  # input scales, averaged over
     flip: bool = False  # average over mirrored frames too
     devices: int | None = None  # most devices of this host to use; None: all
-    videos_at_once: int = 1  # on each device
+    videos_at_once: int = 1  # number of videos tracked at once on each device
 
     @property
     def tracking(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about the videos and their scores, each once: given masks may be ground truth too."""
+        """Warnings about the videos and their scores, each once: a given mask may also be read as ground truth."""
         tracked = (warning for timing in self.timings.values() for warning in timing.warnings)
         return tuple(dict.fromkeys((*tracked, *self.found.warnings)))
 
@@ -100,7 +100,7 @@ def evaluate(options: EvaluationOptions, choice: NetworkChoice) -> Outcome | Non
     def make_trackers(videos: int) -> list[list[Tracker]]:
         models = copy_to_devices(model, videos, options.devices)
         at_once = min(options.videos_at_once, math.ceil(videos / len(models)))
-        return [[Tracker(own, depth, **options.tracking) for _ in range(at_once)] for own in models]
+        return [[Tracker(copy, depth, **options.tracking) for _ in range(at_once)] for copy in models]
 
     settings = describe(network.config, network.checkpoint, options, depth)
     return run_and_score(make_trackers, split, output, settings, options.overwrite)
@@ -143,10 +143,10 @@ def run_and_score(
     host, hosts = jax.process_index(), jax.process_count()
 
     def track() -> None:
-        own = share_videos(split.sequences, host, hosts)
-        left = [sequence for sequence in own if finished.get(sequence) is None]
+        share = share_videos(split.sequences, host, hosts)
+        left = [sequence for sequence in share if finished.get(sequence) is None]
         if left:
-            run_split(make_trackers(len(left)), split, output, finished, own, progress=host == 0)
+            run_split(make_trackers(len(left)), split, output, finished, share, progress=host == 0)
 
     def score() -> Outcome | None:
         if host:

@@ -13,10 +13,10 @@ from aot_jax.metrics import MetricsError
 def score_split(split: Split, output: Path, workers: int | None = None, progress: bool = True) -> SetScores:
     """Score the masks of a split in the videos that have ground truth.
 
-    DAVIS is scored as by its toolkit. With `split.scoring` "objects", every object is scored after the frame in which
-    its mask is given: in its own list of frames (YouTube-VOS), or up to the last but one of the video (folder). With
-    "ranges" (LVOS), its list counts from that frame on, as in the official toolkit. If only some frames have ground
-    truth, only those are scored.
+    DAVIS is scored as by its toolkit. With `split.scoring` "objects", an object is scored in the frames after its given
+    mask: those listed for it (YouTube-VOS), or all but the last of the video (folder). With "ranges" (LVOS), the frame
+    of the given mask is scored too, as in the official toolkit. If only some frames have ground truth, only those are
+    scored.
 
     Args:
         split: evaluated split.

@@ -97,8 +97,8 @@ def score_sets(sets: Mapping[str, Split], model: Model, folder: Path) -> dict[st
     if len(sets) == 1:
         return score_model(model, next(iter(sets.values())), folder)
     scores = {title: score_model(model, split, folder / title) for title, split in sets.items()}
-    titled = {f"{title}/{name}": value for title, own in scores.items() for name, value in own.items()}
-    return {"J&F": float(np.mean([own["J&F"] for own in scores.values()])), **titled}
+    titled = {f"{title}/{name}": value for title, figures in scores.items() for name, value in figures.items()}
+    return {"J&F": float(np.mean([figures["J&F"] for figures in scores.values()])), **titled}
 
 
 def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str, Summary]:

@@ -55,7 +55,7 @@ def seen_and_unseen(split: Split, scores: Scores) -> dict[str, Summary]:
             category = categories.get((name, i))
             if category:
                 parts["seen" if category in split.seen else "unseen"].setdefault(name, {})[i] = score
-    return {part: summarise(own) for part, own in parts.items() if own}
+    return {part: summarise(group) for part, group in parts.items() if group}
 
 
 def overall(parts: Mapping[str, Summary]) -> float | None:
@@ -116,7 +116,7 @@ def write_results(
         summary, parts = summarise(scores), seen_and_unseen(split, scores)
         content |= {"J&F": summary.JF, "J": summary.J, "F": summary.F, "objects": summary.objects}
         content["scored_frames"] = frames
-        content |= {part: {"J": own.J, "F": own.F, "objects": own.objects} for part, own in parts.items()}
+        content |= {part: {"J": mean.J, "F": mean.F, "objects": mean.objects} for part, mean in parts.items()}
         if (G := overall(parts)) is not None:
             content["G"] = G
         if (J_tr := last_quarter(split, scores)) is not None:

@@ -20,7 +20,7 @@ from aot_jax.runs import RunError, read_json, write_json
 from aot_jax.start.memory_maps import free_programs
 from aot_jax.tracker.batch import FrameTracker
 
-PATIENCE = 60.0  # longest time in seconds until files of other hosts appear on a shared disk
+PATIENCE = 60.0  # longest wait for files of other hosts to appear on a shared disk, in seconds
 
 
 class FinishedVideos:
@@ -125,9 +125,9 @@ def run_split(
         with lock:
             bar.update()
 
-    def work(own: Sequence[FrameTracker]) -> None:
+    def work(group: Sequence[FrameTracker]) -> None:
         with MaskWriter() as writer:
-            for sequence, timing in segment(own, todo, output / split.folder, writer, split.binary, tick, stop):
+            for sequence, timing in segment(group, todo, output / split.folder, writer, split.binary, tick, stop):
                 if finished is not None:
                     finished.add(sequence, timing)
                 with lock:
@@ -138,7 +138,7 @@ def run_split(
     errors = []
     with bar, ThreadPoolExecutor(len(trackers), thread_name_prefix="tracker") as pool:
         try:
-            for future in as_completed([pool.submit(work, own) for own in trackers]):
+            for future in as_completed([pool.submit(work, group) for group in trackers]):
                 if isinstance(error := future.exception(), Exception):
                     errors.append(error)
                     todo.clear()
@@ -154,13 +154,13 @@ def run_split(
 def share_videos(sequences: Sequence[SplitVideo], host: int, hosts: int) -> list[SplitVideo]:
     """Return one host's share of videos, in order; longest first, each goes to the host with the fewest frames."""
     load = [0] * hosts
-    own = set()
+    chosen = set()
     for sequence in sorted(sequences, key=lambda sequence: (-len(sequence.frames), sequence.name)):
         least = load.index(min(load))
         load[least] += len(sequence.frames)
         if least == host:
-            own.add(sequence.name)
-    return [sequence for sequence in sequences if sequence.name in own]
+            chosen.add(sequence.name)
+    return [sequence for sequence in sequences if sequence.name in chosen]
 
 
 def copy_to_devices(model: Model, videos: int, devices: int | None = None) -> list[Model]:

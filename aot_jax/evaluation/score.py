@@ -166,7 +166,7 @@ def _counting(video: VideoPair, stem: str, present: set[int], known: set[int]) -
     """
     if video.objects:
         return sorted(i for i, frames in video.objects.items() if stem in frames)
-    if stem == video.frames[-1]:  # as DAVIS does
+    if stem == video.frames[-1]:  # not scored, as in DAVIS
         return []
     if video.sparse and present - known and not present & known:
         return []  # a mask drawn only to add objects

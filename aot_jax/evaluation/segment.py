@@ -38,7 +38,7 @@ class GivenMasks:
         files = {stem: sequence.masks[stem] for stem in numbers if stem in sequence.masks}
         void = VOID if binary else 0
         self._masks = read_masks(files, void=void, keep_going=True)
-        if sequence.annotated and not self._masks.certain:  # scores decide what values mean from all masks
+        if sequence.annotated and not self._masks.certain:  # scoring decides from all masks what values mean
             more = {stem: sequence.annotated[stem] for stem in numbers if stem in sequence.annotated}
             self._masks = read_masks(more, void=void, keep_going=True)
         self._given = files.keys()
@@ -80,14 +80,14 @@ class VideoRun:
     """A video that a tracker segments.
 
     Args:
-        tracker: a tracker of its own, which forgets its last video.
+        tracker: tracker that no other video uses meanwhile; it is reset.
         sequence: the video.
         binary: merge all objects into one.
         write: called with each frame and its mask (h, w) of ids, in order. Frames before the first object get empty
             masks and are not passed to the tracker.
 
     Attributes:
-        answer: of the frame passed to the tracker last; None when the video is over.
+        answer: answer to the frame passed to the tracker last; None when the video is over.
         error: error that ended it early, or None.
         frames, seconds, all_seconds: see `Timing`.
         masks: number of the tracker's masks that are written.
@@ -114,7 +114,7 @@ class VideoRun:
             return None
 
     def put(self, labels: np.ndarray | None, answer: Answer | TrackError | None) -> None:
-        """Write the labels of the frame before, None at the start, and keep the answer for the next."""
+        """Write the labels of the previous frame, None at the start, and keep the answer to the current one."""
         if labels is not None:
             self._write(self._handed.popleft(), labels)
             self.masks += 1
@@ -156,7 +156,7 @@ def segment(
     After an error no new video starts; those under way are finished.
 
     Args:
-        trackers: `Tracker`s.
+        trackers: trackers of the device, each for one video at a time.
         todo: queue of videos, which other devices may share.
         folder: masks are written to `folder`/VIDEO/FRAME.png.
         writer: mask writer, entered as a context.
@@ -175,11 +175,11 @@ def segment(
     idle, videos, errors = list(trackers), list[VideoRun](), list[Exception]()
 
     def open_video(sequence: SplitVideo) -> VideoRun:
-        own = folder / sequence.name
-        clear_remains(own)
+        video_folder = folder / sequence.name
+        clear_remains(video_folder)
 
         def write(path: Path, labels: np.ndarray) -> None:
-            writer.write(own / f"{path.stem}.png", labels)
+            writer.write(video_folder / f"{path.stem}.png", labels)
             tick()
 
         return VideoRun(idle.pop(), sequence, binary, write)
@@ -217,17 +217,17 @@ def _take(todo: deque[SplitVideo]) -> SplitVideo | None:
 
 
 def _advance(videos: list[VideoRun]) -> None:
-    """Segment the next frame of each video, while the device's answers to the frames before are written."""
+    """Segment the next frame of each video, while the masks of the previous frames are fetched and written."""
     items = [video.next() for video in videos]
     start = time.perf_counter()
     with Compilations() as compilations:
         answers = iter(advance_together([item for item in items if item is not None]))
         labels = [None if video.answer is None else video.answer.read() for video in videos]
     share = (time.perf_counter() - start) / len(videos)
-    # Not the first frames, which memorise the mask.
+    # First frames are not timed: they memorise the mask.
     steady = not compilations.count and all(video.masks for video in videos)
-    for video, item, own in zip(videos, items, labels, strict=True):
+    for video, item, mask in zip(videos, items, labels, strict=True):
         if steady:
             video.seconds += share
             video.frames += item is not None
-        video.put(own, None if item is None else next(answers))
+        video.put(mask, None if item is None else next(answers))

@@ -24,7 +24,7 @@ class SplitVideo:
     objects: Mapping[int, ListedObject] = field(default_factory=dict)  # by id; empty: taken from the masks
     wanted: tuple[str, ...] = ()  # stems of the frames that the benchmark evaluates; empty: all
     notes: tuple[str, ...] = ()  # guesses made about its files, one line each
-    annotated: Mapping[str, Path] = field(default_factory=dict)  # all masks by frame stem, if more than those given
+    annotated: Mapping[str, Path] = field(default_factory=dict)  # all masks by frame stem, given ones included
 
     @property
     def first_mask(self) -> Path:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Timing:
-    """Timing of one video. Of the time of videos that run at once, each counts an equal share."""
+    """Timing of one video. Videos that run at once share their time equally."""
 
     frames: int  # timed frames: predicted ones that did not wait for a compilation
-    seconds: float  # time of the tracker for them, without reading and writing
-    all_frames: int = 0  # frames of the video
+    seconds: float  # time that the tracker took for them, without reading and writing
+    all_frames: int = 0  # number of frames in the video
     all_seconds: float = 0.0  # time from opening the video to its last mask on disk
     warnings: tuple[str, ...] = ()  # warnings about the video
 

@@ -1,7 +1,7 @@
 """Write files atomically, through a temporary file.
 
-The temporary file is `.NAME.RANDOM.tmp` in the same folder: nobody can have placed a link there, and files left by a
-killed run are recognised by their names.
+The temporary file is `.NAME.RANDOM.tmp` in the same folder. Its name cannot be predicted, so nobody can place a link
+there in advance, and the pattern identifies files that a killed run left.
 """
 
 import contextlib

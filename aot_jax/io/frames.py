@@ -21,7 +21,7 @@ from aot_jax.io.images import (
 )
 from aot_jax.io.series import choose_frames, natural, order_note
 
-__all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors", "open_image"]  # moved to images.py
+__all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors", "open_image"]  # names now in images.py
 FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
@@ -123,7 +123,7 @@ def read_frame(path: str | Path, data: bytes | None = None) -> np.ndarray:
         (h, w, 3) uint8, RGB.
 
     Raises:
-        FrameError: the file is missing, broken, no such image, holds several pictures, or more than `MAX_PIXELS`.
+        FrameError: the file is missing, broken or of another format, or holds several pictures or too many pixels.
 
     Example:
         >>> write_jpeg("0.jpg", np.full((4, 6, 3), 100, np.uint8))

@@ -17,7 +17,7 @@ from PIL import Image
 from aot_jax.io.masks import write_mask
 from aot_jax.io.shapes import Look, MovingObject, Texture, place
 
-VERSION = 1  # version of the videos; raise it when the same arguments give other videos, so that sets are prepared anew
+VERSION = 1  # version of the generator; increase it when its output changes, so that prepared sets are made again
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def make_video(
       height: pixels, 32 or more.
       width: pixels, 32 or more.
       objects: 1 .. 254, with ids 1 .. objects; later ids lie on top.
-      lookalikes: this many objects (0, or 2 .. objects) share shape, texture and colours.
+      lookalikes: number of objects (0, or 2 .. objects) that share shape, texture and colours.
 
     Returns:
       images (t, h, w, 3) uint8 RGB and masks (t, h, w) uint8. If there is room, every object is visible in frame 0.
@@ -85,7 +85,7 @@ def make_video(
     random = np.random.default_rng(np.atleast_1d(np.asarray(seed)).tolist())
     background = Texture(random, 0.35 * min(height, width))
     camera = (random.uniform(-0.012, 0.012, 2) * min(height, width)).astype(np.float32)  # pixels a frame
-    zoom = random.uniform(-0.006, 0.006)  # a frame
+    zoom = random.uniform(-0.006, 0.006)  # relative change of scale per frame
     things: list[MovingObject] = []
     looks = None
     alike = set(random.permutation(objects)[:lookalikes].tolist())

@@ -95,7 +95,7 @@ def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exc
         raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
     if plugin is WebPImageFile:
         _check_size(*_webp_size(head), path, error)  # its decoder allocates the canvas when it is opened
-    image = plugin(stream)  # with a file name, Pillow would map grey TIFFs into memory, and turn these wrongly
+    image = plugin(stream)  # with a file name, Pillow would memory-map grey TIFFs, and rotate them wrongly
     _check_size(image.width, image.height, path, error)
     return image, head
 
@@ -142,7 +142,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def count_pictures(image: ImageFile) -> int:
-    """Count the pictures of an animation or a stack, without reduced copies of a page."""
+    """Count the pictures of an animation or a stack; reduced copies of a TIFF page do not count."""
     count = int(getattr(image, "n_frames", 1))
     if count > 1 and isinstance(image, TiffImageFile):
         size = image.size

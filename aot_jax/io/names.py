@@ -15,7 +15,7 @@ def video_name(name: str) -> str:
 
 
 class NumberedFrames:
-    """Names of the frames of a video without names of its own: their numbers."""
+    """Frame names for a video whose frames are only numbered."""
 
     def label(self, index: int) -> str:
         """Return the name of a frame's mask, without suffix."""

@@ -24,11 +24,11 @@ ROLLOVER = 9999  # last file number of a camera before it starts again
 
 
 class _Look(NamedTuple):
-    """What tells images of one kind from others."""
+    """Properties that distinguish kinds of images."""
 
     size: tuple[int, int]  # width, height
     in_colour: bool
-    few_colours: bool  # as a mask
+    few_colours: bool  # at most `FEW_COLOURS`, like a mask
 
     def is_photograph(self) -> bool:
         """Tell whether the image is no mask or depth map."""
@@ -54,10 +54,10 @@ def choose_frames(images: Sequence[Path]) -> tuple[list[Path], list[str]]:
         series.setdefault(_pattern(path) + path.suffix.lower(), []).append(path)
     if len(series) < 2:
         return list(images), []
-    other = {  # whether a series is no frames
+    other = {  # series -> whether its name says that it holds no frames
         name: bool(OTHER_WORDS & set(re.findall("[a-z]+", name.rpartition(".")[0]))) for name in series
     }
-    if all(other.values()):  # then the words tell nothing apart
+    if all(other.values()):  # then the words do not distinguish series
         other = dict.fromkeys(series, False)
     kept = [name for name in series if not other[name]]
     main = max(kept, key=lambda name: len(series[name]))
@@ -126,12 +126,12 @@ def _look(path: Path) -> _Look | None:
     except ValueError:
         return None
     codes = (pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]).ravel()
-    starts_of_runs = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]  # fewer to sort
+    starts_of_runs = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]  # one per run, fewer to sort
     return _Look(opened.size, True, np.unique(starts_of_runs).size <= FEW_COLOURS)
 
 
 def _differs(look: _Look | None, main: _Look | None) -> bool:
-    """Tell whether images of the look `look` are no frames if those of the look `main` are."""
+    """Tell whether images that look like `look` are not frames, given that those that look like `main` are."""
     if look is None or main is None:
         return False
     return look.size != main.size or (main.is_photograph() and not look.is_photograph())

@@ -58,7 +58,7 @@ class Sound:
                 packet, self._next = self._next[1], None
                 output.mux(packet)
             except OSError:
-                raise  # the disk, not the sound
+                raise  # the output cannot be written; the sound is not the cause
             except Exception as reason:
                 self._leave_out(reason)
                 return

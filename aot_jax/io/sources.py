@@ -74,7 +74,7 @@ class ImageSource:
 
     def index_of(self, label: str) -> int | None:
         """Return the number of the image with this name, without suffix; None if there is none."""
-        return self._numbers.get(normalize("NFC", label))  # macOS stores accents apart
+        return self._numbers.get(normalize("NFC", label))  # macOS decomposes accented letters
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the images from number `start` on."""

@@ -8,15 +8,15 @@ from aot_jax.io.video_stream import open_video, video_stream
 
 
 def packet_index(path: str | Path) -> list[tuple[int, int]] | None:
-    """Return (time stamp, time stamp to seek to for the key frame to decode from) of every frame, in display order.
+    """Return (time stamp, time stamp to seek to) of every frame, in display order; seeking leads to its key frame.
 
-    None if that is unknown: time stamps are missing or not unique, or the file is broken.
+    None if this is unknown: time stamps are missing or not unique, or the file is broken.
     """
     stamps: list[int] = []
     keys: list[tuple[int, int]] = []
     try:
         with open_video(path) as container:
-            shown = "matroska" in container.format.name  # seeks by time of presentation, others by that of decoding
+            shown = "matroska" in container.format.name  # seeks by presentation time, others by decoding time
             for packet in container.demux(video_stream(container)):
                 if packet.size == 0:
                     continue

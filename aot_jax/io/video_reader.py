@@ -67,7 +67,7 @@ class VideoReader(NumberedFrames):
         self._warned: set[str] = set()
         self._buffer = buffer
         self._packets: int | None = None  # number of packets, once counted
-        self._lost: list[str] = []  # why packets could not be decoded in the last pass
+        self._lost: list[str] = []  # reasons why packets could not be decoded in the last pass
         if not self.path.is_file():
             raise FrameError(f"{path}: no such file; check the path")
         try:
@@ -92,7 +92,7 @@ class VideoReader(NumberedFrames):
             raise FrameError(f"{path}: {first.width}x{first.height} is more than {MAX_PIXELS} pixels; scale it down")
         self._coded = (first.height, first.width)
         self.start = frame_time(first) or Fraction(0)  # time of the first frame in the file, in seconds
-        # Read once: PyAV keeps a frame whose side data was read until Python's collector of cycles runs.
+        # Read once: PyAV keeps a frame whose side data was read until Python's cyclic garbage collector runs.
         self._matrix = display_matrix(first)
         lying = upright(np.zeros((1, 2, 1)), self._matrix).shape[0] == 2
         self.size: Size = self._coded[::-1] if lying else self._coded  # (h, w) of upright frames
@@ -123,7 +123,7 @@ class VideoReader(NumberedFrames):
         Args:
             start: frame number.
             index: index from `video_index.packet_index`.
-            container: the opened file, for one caller's next seek again, which is faster; None: it is opened anew.
+            container: the file, already open; reusing it makes the next seek faster. None: open the file.
         """
         numbers: dict[int | None, int] = {stamp: i for i, (stamp, _) in enumerate(index)}
         with open_video(self.path) if container is None else nullcontext(container) as container:

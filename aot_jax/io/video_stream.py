@@ -21,7 +21,7 @@ READERS = (
     "mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "obu", "ivf", "gif", "apng", "flv",
     "asf", "ogg", "mxf", "dv", "nut", "rm", "wtv", "mjpeg", "yuv4mpegpipe",
 )  # fmt: skip
-# Titles and comments need not be UTF-8; PyAV 19 and later never raise for them.
+# Options for PyAV before 19, which raises for titles and comments that are not UTF-8.
 LENIENT: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 

@@ -67,7 +67,7 @@ def memory_needed(
     config = model.config
     network, tokens, slots = _grid(model, size, frames, max_frames)
     groups = group_count(objects, config.model.identities)
-    # Old and new arrays coexist while it grows.
+    # Old and new arrays coexist while the memory grows.
     memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames)
     queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
     scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots

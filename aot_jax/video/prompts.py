@@ -105,12 +105,12 @@ def _checked(prompts: Mapping[int, tuple[str, Callable[[], np.ndarray]]], warn: 
     empty = []
     for index, (name, load) in prompts.items():
         mask = load()
-        own = object_ids(mask)
-        if not own:
+        found = object_ids(mask)
+        if not found:
             empty.append(name)
             continue
         kept[index] = load
-        ids.update(own)
+        ids.update(found)
         digest.update(f"{index}:{mask.shape}".encode() + mask.tobytes())
     if not kept:
         raise MaskError(f"{empty[0]}: has no object, every pixel is 0 (or void): draw the objects to track")

@@ -68,7 +68,7 @@ def render(
     """
     if not overlay and not exports:
         return True
-    intervals: list[Fraction] = []  # the shortest and the longest between frames
+    intervals: list[Fraction] = []  # shortest and longest time between frames
     try:
         with ExitStack() as stack:
             writer = stack.enter_context(_writer(source, folder, warn)) if overlay else None

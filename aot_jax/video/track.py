@@ -71,7 +71,7 @@ def track(
 
 
 class _Walk:
-    """Walks through the frames in one direction after the other, for `track`."""
+    """Tracks the frames in one direction after the other, for `track`."""
 
     def __init__(
         self,

@@ -1,15 +1,15 @@
-// Keys, buttons and dropped files: turns them into calls of the page's functions.
+// Turns keys, buttons and dropped files into calls of the page's functions.
 
 import { keyOf, list } from "./keys.js";
 
 const $ = (id) => document.getElementById(id);
-// Buttons that do what a key does.
+// Buttons by id, each with the key that does the same.
 const BUTTONS = {
   help: "?", undo: "Ctrl+z", redo: "Ctrl+y", clear: "Delete", refine: "g", add: "n", fit: "0", "zoom-in": "+", "zoom-out": "-",
   play: "k", previous: "ArrowLeft", next: "ArrowRight", "previous-given": "Shift+ArrowLeft", "next-given": "Shift+ArrowRight",
 };
-const TEXT = "input:not([type=range]):not([type=checkbox]), select, dialog, dialog *"; // takes all keys itself
-// Keys that controls take themselves, by type.
+const TEXT = "input:not([type=range]):not([type=checkbox]), select, dialog, dialog *"; // elements that take all keys themselves
+// Keys that a control handles itself, by the control's type.
 const OWN = { button: ["Enter", "Space"], file: ["Enter", "Space"], checkbox: ["Space"], range: ["ArrowLeft", "ArrowRight", "Home", "End"] };
 const JUMPS = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10, Home: -Infinity, End: Infinity };
 
@@ -48,7 +48,7 @@ export function connect(page) {
 
   for (const [name, inside] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
     addEventListener(name, (event) => {
-      if (!event.dataTransfer.types.includes("Files")) return; // dragged text goes where it would
+      if (!event.dataTransfer.types.includes("Files")) return; // the browser handles dragged text
       event.preventDefault();
       $("drop").hidden = !inside;
       if (name === "drop") page.load([...event.dataTransfer.files]);

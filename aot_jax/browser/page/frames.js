@@ -1,10 +1,10 @@
-// Frames that were looked at: fetched when they are asked for; the last few stay.
+// Cache of decoded frames: fetched on request; the last ones fetched are kept.
 
 import { getFrame } from "./api.js";
 
 const KEPT = 48; // most decoded frames in the cache
-const LEAST = 8; // frames that it holds of any size: the one shown and those fetched ahead
-const BYTES = 256 * 1024 * 1024; // size of the cache if they are more
+const LEAST = 8; // fewest frames in the cache, whatever their size: the one shown and those fetched ahead
+const BYTES = 256 * 1024 * 1024; // largest size of the cache in bytes, if it holds more than LEAST frames
 
 export class Frames {
   constructor(inUse) {
@@ -13,7 +13,7 @@ export class Frames {
     this.kept = LEAST;
   }
 
-  // Hold as many frames of this size as the cache may.
+  // Set how many frames to keep, given their size.
   fit({ width, height }) { this.kept = Math.max(LEAST, Math.min(KEPT, Math.floor(BYTES / (4 * width * height)))); }
 
   get(index) {

@@ -19,7 +19,7 @@ export function keyOf(event) {
   let key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (key === " ") key = "Space";
   const types = event.getModifierState("AltGraph"); // it types a character, such as [ on some keyboards
-  if (event.altKey && !types && /^\w+$/.test(key)) return ""; // the browser's own
+  if (event.altKey && !types && /^\w+$/.test(key)) return ""; // a shortcut of the browser
   if ((event.ctrlKey || event.metaKey) && !types) return event.shiftKey && key === "z" ? "Ctrl+y" : `Ctrl+${key}`;
   const shifted = event.shiftKey && /^(Arrow.*|Delete|[a-z])$/.test(key);
   return shifted ? `Shift+${key}` : key;

@@ -8,7 +8,7 @@ export function colour(place) {
   return base.map((value) => (turn === 0 ? value : turn === 1 ? Math.round(value * 0.62) : Math.round(255 - (255 - value) * 0.55)));
 }
 
-// The text colour on a background [r, g, b], black or white: the one of more contrast.
+// The text colour on a background [r, g, b], black or white, whichever contrasts more.
 export function ink(background) {
   const [r, g, b] = background.map((value) => (value / 255) ** 2.2);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000" : "#fff";

@@ -1,4 +1,4 @@
-// What the page says beside the picture: notices, progress, and which controls can be used.
+// Everything around the picture: notices, progress, and which controls are enabled.
 
 const NOTICE = 6000, ERROR = 15000; // how long a notice stays, in milliseconds
 const $ = (id) => document.getElementById(id);
@@ -45,7 +45,7 @@ export function setTool(tool) {
 
 export function setRunning(now) {
   $("stop").hidden = !now;
-  $("progress").ariaLive = now ? "off" : "polite"; // screen readers need not read every frame's
+  $("progress").ariaLive = now ? "off" : "polite"; // screen readers need not read the progress of every frame
   for (const button of document.querySelectorAll("[data-run]")) button.disabled = now;
 }
 
@@ -54,7 +54,7 @@ export function setDepths(depths) {
   $("depth").replaceChildren(...depths.map((n) => new Option(n)));
 }
 
-// A depth is chosen, or a rate that depth is to hold; 0: none.
+// Show the depth, and the frame rate that is reached by changing the depth; 0: no such rate.
 export function setDepth({ depth, fps }) {
   $("depth").value = depth;
   $("fps").value = fps || "";

@@ -4,8 +4,8 @@
 const NOTHING = 0, TRACKED = 1, GIVEN = 2, CORRECTED = 3, LOST = 4;
 const NAMES = { [NOTHING]: "not tracked", [TRACKED]: "tracked", [GIVEN]: "given", [CORRECTED]: "corrected", [LOST]: "an object lost" };
 const STYLES = { [NOTHING]: "--none", [TRACKED]: "--tracked", [GIVEN]: "--given", [CORRECTED]: "--corrected", [LOST]: "--lost" };
-const RANKS = [NOTHING, TRACKED, LOST, CORRECTED, GIVEN]; // of frames that share a column, the last in this order is shown
-const HEIGHTS = { [NOTHING]: 0.35, [TRACKED]: 0.7, [LOST]: 0.7, [CORRECTED]: 1, [GIVEN]: 1 }; // distinguished by height as well as colour
+const RANKS = [NOTHING, TRACKED, LOST, CORRECTED, GIVEN]; // precedence: of frames that share a column, the last in this order is shown
+const HEIGHTS = { [NOTHING]: 0.35, [TRACKED]: 0.7, [LOST]: 0.7, [CORRECTED]: 1, [GIVEN]: 1 }; // heights relative to the bar: statuses differ not only in colour
 const isGiven = (status) => status === GIVEN || status === CORRECTED;
 
 export class Timeline {

@@ -126,7 +126,7 @@ export class View {
   paint() {
     if (this.stale) this.refresh();
     const { context, canvas, scale } = this, { width, height } = this.mask;
-    const [x0, y0, x1, y1] = this.region, ratio = window.devicePixelRatio || 1, edge = 4 * ratio; // edge: of lines
+    const [x0, y0, x1, y1] = this.region, ratio = window.devicePixelRatio || 1, edge = 4 * ratio; // edge: margin for the width of lines
     const [left, top] = [Math.max(0, x0 * scale + this.left - edge), Math.max(0, y0 * scale + this.top - edge)].map(Math.floor);
     const right = Math.min(canvas.width, Math.ceil(x1 * scale + this.left + edge)), bottom = Math.min(canvas.height, Math.ceil(y1 * scale + this.top + edge));
     this.region = null;

@@ -15,7 +15,7 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Data
 
     Args:
         root: the folder, or one that holds DAVIS/, YouTubeVOS/ or Static/.
-        kind: "static" or "videos", what a bare JPEGImages/, Annotations/ pair holds; None: judged by its files.
+        kind: "static" or "videos": contents of a bare JPEGImages/, Annotations/ pair; None: judged by its files.
 
     Raises:
         DataError: nothing is found.

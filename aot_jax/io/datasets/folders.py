@@ -33,7 +33,7 @@ def davis(root: Path, year: int, split: str = "train", resolution: str = "") -> 
         root: folder with JPEGImages/RESOLUTION, Annotations/RESOLUTION and ImageSets/YEAR/SPLIT.txt, or its parent.
         year: 2016 or 2017.
         split: name of a file in ImageSets/YEAR.
-        resolution: name of the folder; empty: 480p, or else the only one.
+        resolution: name of the resolution's folder; empty: 480p if it exists, else the only one.
 
     Raises:
         DataError: no such folder or split.

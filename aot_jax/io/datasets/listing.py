@@ -78,7 +78,7 @@ def locate(root: Path, places: Sequence[str], needed: str, layout: str) -> Path:
 
 
 def read_names(path: Path) -> list[str]:
-    """Read video names from a text file: one per line, or the path of a frame, whose last folder is the video.
+    """Read video names from a text file. A line is a name, or the path of a frame in the video's folder.
 
     Raises:
         DataError: the file cannot be read or is empty, or a line is not a folder name.
@@ -151,7 +151,7 @@ def list_video(
 def numbering_hint(
     names: Sequence[str], others: Sequence[str], whose: str = "the ground truth", more: bool = False
 ) -> str:
-    """Return a hint if files seem numbered from another first frame than a video, or named differently; else "".
+    """Return a hint if other files seem numbered from another start than the frames, or named differently; else "".
 
     Args:
         names: frame names, in order.

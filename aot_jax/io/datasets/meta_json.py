@@ -47,7 +47,7 @@ def youtube_vos(root: Path, year: int, split: str = "train", shortest: int = 2, 
         root: folder with meta.json, or one that holds YouTubeVOS/YEAR/SPLIT, YEAR/SPLIT or SPLIT.
         year: 2018 or 2019.
         split: train or valid.
-        shortest: fewest frames of an object; others are left out. Training needs 2.
+        shortest: fewest frames of an object; objects with fewer are left out. Training needs 2.
         all_frames: list all frames of SPLIT_all_frames from the first named frame to the last.
 
     Raises:

@@ -21,8 +21,8 @@ from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
 from aot_jax.typing import Size
 
 MAX_BYTES = 2**28  # largest file read, in bytes
-MAX_CLASSES = 100_000  # longest part of a list of classes that is read, in characters
-SIDES = 64  # sides of the polygon that stands for a circle
+MAX_CLASSES = 100_000  # most characters read from a list of classes
+SIDES = 64  # number of sides of the polygon that approximates a circle
 
 
 def read_drawings(paths: Sequence[Path], frames: Frames | None, notes: list[str]) -> list[Drawing]:
@@ -73,7 +73,7 @@ def _from_json(data: Any, path: Path, frames: Frames | None, notes: list[str]) -
 
 
 def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
-    """Read a labelme file: a group of shapes is one object, as is each other shape; labels match them across frames."""
+    """Read a labelme file: shapes with one group id are one object, others one each; labels match across frames."""
     shapes: list[Shape] = []
     seen: Counter[str] = Counter()  # shapes with each label and no group
     skipped: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
 
 def _polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
     """Return the corners (n, 2) x, y of a shape; None if it has no area."""
-    if kind in ("polygon", "rectangle", "rotation") and len(points) > 2:  # of four corners in X-AnyLabeling
+    if kind in ("polygon", "rectangle", "rotation") and len(points) > 2:  # X-AnyLabeling stores four corners
         return points
     if kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points
@@ -147,7 +147,7 @@ def _yolo(text: str, path: Path, several: bool) -> Drawing:
             )
         outlined = values.size >= 6
         if outlined:
-            polygon = values[: values.size // 2 * 2].reshape(-1, 2)  # an odd number ends in a confidence
+            polygon = values[: values.size // 2 * 2].reshape(-1, 2)  # an odd last number is a confidence
         else:
             x, y, w, h = values[:4]
             polygon = np.array([x, y]) + np.array([(-w, -h), (w, -h), (w, h), (-w, h)]) / 2

@@ -13,7 +13,7 @@ from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_va
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import VOID, Size
 
-SUM_TOLERANCE = 0.01  # largest deviation from 1 of the sum of a pixel's probabilities, which may have 16 bits
+SUM_TOLERANCE = 0.01  # largest deviation of the sum of a pixel's probabilities from 1; 16-bit floats are inexact
 
 
 def array_entries(path: Path, frames: Frames | None, size: Size | None, notes: list[str]) -> list[Entry]:
@@ -124,8 +124,8 @@ def _frames_of_video(frames: Frames | None) -> str:
 
 
 def _starts_with_background(layers: np.ndarray) -> bool:
-    """Tell whether layers are one-hot or probabilities of which the first, on most of the border, is background."""
-    full = 1 if layers.dtype.kind in "bf" else int(layers.max())  # value of a layer where it is certain
+    """Tell whether layers add up to 1 everywhere and the first, the largest on most of the border, is background."""
+    full = 1 if layers.dtype.kind in "bf" else int(layers.max())  # value that stands for probability 1
     deviation = np.abs(layers.sum(0, dtype=np.float64) - full)
     if len(layers) < 2 or not full or not (deviation <= SUM_TOLERANCE * full).all():
         return False
@@ -146,7 +146,7 @@ def _entries_of_frames(path: Path, layers: Sequence[Stored] | np.ndarray, notes:
 
 
 def _ids(array: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
-    """Return an array as int32 ids; probabilities are cut at 0.5. Raises MaskError if it holds neither."""
+    """Return an array as int32 ids; probabilities are thresholded at 0.5. Raises MaskError if it holds neither."""
     values = np.asarray(array)
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():

@@ -19,10 +19,10 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
     """Return the annotated images of a COCO file, in its order: those named like frames of the video, if any; else all.
 
     Annotations with the same `track_id` (a field, or in `attributes`) are one object. Without it, each annotation of a
-    single image is an object; in several images each category is, if no image has it twice.
+    single image is an object; across several images each category is one object, if no image has it twice.
 
     Raises:
-        MaskError: several images without `track_id`, one with two annotations of a category.
+        MaskError: there are several images without `track_id`, and one has two annotations of a category.
         LookupError, TypeError, ValueError: not a COCO file.
     """
     images, names = {image["id"]: image for image in data["images"]}, _category_names(data)
@@ -66,7 +66,7 @@ def video_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None) -
     """Return the frames of a YouTube-VIS file: each annotation is an object, with a segmentation or null per frame.
 
     Raises:
-        MaskError: it does not hold exactly one video, or one of this name.
+        MaskError: it does not hold exactly one video, or exactly one of this name.
         LookupError, TypeError, ValueError: not a YouTube-VIS file.
     """
     videos = data["videos"]

@@ -67,7 +67,7 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
 
 
 def _number_objects(drawings: Sequence[Drawing]) -> tuple[dict[str, int], dict[int, str], bool]:
-    """Return the id of each key, the name of each object's id, and whether these are the ids that the files state."""
+    """Return {key: id}, {id: name of the object}, and whether the ids are those stated in the files."""
     ids = dict(NO_OBJECT)
     names: dict[int, str] = {}
     shapes = [shape for drawing in drawings for shape in drawing.shapes]
@@ -80,7 +80,7 @@ def _number_objects(drawings: Sequence[Drawing]) -> tuple[dict[str, int], dict[i
     if VOID in names and any(shape.key == IGNORED for shape in shapes):
         raise MaskError(f"{drawings[0].name}: {VOID} objects or more leave no id for {IGNORED}; draw fewer")
     if not names:
-        ids[IGNORED] = 0  # 255 alone would be an object
+        ids[IGNORED] = 0  # without other ids, 255 would be read as an object
     return ids, names, are_stated
 
 
@@ -97,7 +97,7 @@ def _size_of(drawing: Drawing, size: Size | None) -> Size:
 def _draw(
     drawing: Drawing, size: Size, ids: Mapping[str, int], names: Mapping[int, str], notes: list[str], told: set[str]
 ) -> Stored:
-    """Draw the shapes of a frame, the last on top; add to `notes` what is odd and not yet in `told`."""
+    """Draw the shapes of a frame, the last on top; note each oddity that is not yet in `told`."""
     labels, overlap = np.zeros(size, np.int32), False
     for shape in drawing.shapes:
         try:

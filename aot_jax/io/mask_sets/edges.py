@@ -28,13 +28,13 @@ DRAWN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours 
 NOISY = Limits(32, 64, 24)  # limits for lossy compression
 SAME = 12  # largest distance between two flat colours that count as one
 RARE = 0.02  # largest share of noise far from its flat colour, relative to that colour's pixels
-FEW, FEW_NOISY = 3, 12  # fewest different colours at soft edges: with more blends than noise / 2, and with fewer
+FEW, FEW_NOISY = 3, 12  # fewest colours at soft edges: if blends number at least half the noise pixels; if fewer
 FEWEST_PIXELS = 8  # fewest pixels of soft edges
 EXPLAINED = 0.8  # smallest share of non-interior pixels that must be blends or noise
 LEAST_FLAT = 0.3  # smallest share of interior pixels
 MOST_FLAT = 64  # most flat colours of a soft mask
 MOST_MIXED = 0.25  # largest share of blocks of 2x2 pixels with three colours or more, among those with two or more
-FEWEST_MIXED = 16  # fewest such blocks of a dithered mask
+FEWEST_MIXED = 16  # fewest blocks with three colours or more in a dithered mask
 REACH = 2  # largest distance in pixels from a blend to the colours it blends
 RING = 8  # largest distance in pixels from an edge to its noise, the size of a JPEG block
 
@@ -96,7 +96,7 @@ def is_dithered(codes: np.ndarray) -> bool:
 
 
 def snap(codes: np.ndarray, flat: list[int]) -> np.ndarray:
-    """Replace every pixel of a soft mask by the nearest flat colour within `REACH`, if any, else by the nearest.
+    """Replace every pixel of a soft mask by the nearest flat colour within `REACH` pixels, else by the nearest of all.
 
     Args:
         codes: (h, w) int32.

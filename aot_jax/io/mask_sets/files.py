@@ -10,9 +10,9 @@ from aot_jax.io.series import natural
 
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # the first of them in a folder are its masks
-NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap")  # stems of files beside masks
-HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # names of mask folders, in any case
+KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # kinds of masks by priority in a folder
+NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap")  # stems of other files
+HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # names of mask folders; case is ignored
 
 
 def list_masks(given: Sequence[str | Path]) -> list[Path]:

@@ -27,7 +27,7 @@ from aot_jax.typing import VOID
 MOST_SHADES = 8  # most objects drawn in even steps of grey up to white
 SHADE_TOLERANCE = 4  # largest deviation from an even step, in grey levels
 WHITE_16 = 65535  # white in 16-bit samples
-WIDE = 256  # smallest id that makes 255 an id too
+WIDE = 256  # smallest id next to which 255 is an id instead of void
 PAPER = 0.75  # smallest share of the border that white must cover to be background next to black
 
 
@@ -40,7 +40,7 @@ class Meaning:
     void: int | None = None  # `VOID` if any pixel is void
     flat: tuple[int, ...] = ()  # colours that soft edges are snapped to
     notes: tuple[str, ...] = ()
-    ignores_alpha: bool = False  # all pixels of all masks are transparent, so alpha says nothing
+    ignores_alpha: bool = False  # all pixels of all masks are transparent, so alpha has no meaning
     colours: Mapping[int, int] = field(default_factory=dict)  # colour -> id, if each colour is one id
 
     def ids(self, stored: Stored, survey: Survey, name: str) -> np.ndarray:
@@ -64,7 +64,7 @@ class Meaning:
 
 
 def are_ids(surveys: Sequence[Survey]) -> bool:
-    """Tell whether masks hold ids other than 0 and white, which leave no place for masks with soft edges."""
+    """Tell whether masks hold ids other than 0 and white, so that masks with soft edges do not belong to the set."""
     if not surveys or any(survey.kind == "colour" for survey in surveys) or paint_palettes(surveys):
         return False
     return bool({value for survey in surveys for value in survey.counts} - {0, CLEAR, VOID, WHITE_16})
@@ -148,7 +148,7 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
 
 
 def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | None) -> Meaning:
-    """Decide what colours mean; `soft` tells whether any mask has soft edges, the rest is as in `decide`."""
+    """Decide what colours mean; `soft` tells whether any mask has soft edges; other arguments as in `decide`."""
     flat: dict[int, int] = {}
     if soft:  # hard masks give exact colours; soft ones only add what no hard mask has
         exact = [{survey.colours[v] for v in survey.counts if v != CLEAR} for survey in surveys if not survey.flat]

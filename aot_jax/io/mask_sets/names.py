@@ -1,4 +1,4 @@
-"""Find by its name the frame that a mask belongs to; or its object, if each file shows one."""
+"""Find the frame of each mask by its file name, and its object if each file shows one."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ from typing import Protocol
 from aot_jax.io.mask_sets.stored import MaskError, Stored
 from aot_jax.typing import Size
 
-MOST_FRAMES = 10**6  # largest plausible frame number; a date is larger
-PADDED = 4  # fewest digits of a number that is a frame number, whatever surrounds it
+MOST_FRAMES = 10**6  # largest plausible frame number; dates in names are larger
+PADDED = 4  # fewest digits that make a number a frame number, whatever surrounds it
 FRAME_WORDS = {"frame", "frames", "img", "image", "f", "fr", "frm"}
 MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|gt|annotations?)(?![a-z])[ _.-]*")
 
 
 class Frames(Protocol):
-    """What is needed to know of a video's frames. Frames that are image files also have their `paths`."""
+    """Properties of a video's frames that are needed to place masks; image files also have `paths`."""
 
     name: str
     size: Size
@@ -146,12 +146,12 @@ def _frame_of_name(entry: Entry, frames: Frames) -> int | None:
 
 
 def _is_specific(stem: str, frames: Frames) -> bool:
-    """Tell whether a part of a name that fits a frame hardly does so by chance, as a short number may in a video."""
+    """Tell whether part of a name identifies a frame; in a video file, a short number may match one by chance."""
     return hasattr(frames, "paths") or len(stem) >= PADDED
 
 
 def _from_zero(entries: Sequence[Entry], found: list[int], frames: Frames) -> tuple[list[int], list[str]]:
-    """Shift numbers 1 .. n of n frames to start from 0, and note numbers that are not padded as in `Frames.label`."""
+    """Shift numbers 1 .. n to start from 0 if there are n frames; note numbers not padded as in `Frames.label`."""
     count = frame_count(frames) if min(found) == 1 else None
     if count and max(found) == count:
         found = [index - 1 for index in found]
@@ -176,9 +176,9 @@ def _by_frame(entries: Sequence[Entry], found: Sequence[int], notes: Sequence[st
 
 
 def _split_objects(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry], list[str]]:
-    """Find frame and object of each mask if there is one for each object of each frame; else return masks as they are.
+    """Find frame and object of each mask if each object has its own masks; else return the masks unchanged.
 
-    One of them is the folder and the other the file name, or a name has both numbers, as in 00012_3.png.
+    The folder names the one and the file the other, or a file name has both numbers, as in 00012_3.png.
     """
     pairs = [(entry.folder, entry.stem) for entry in entries]
     if not all(folder for folder, _ in pairs):
@@ -200,7 +200,7 @@ def _split_objects(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry
 
 
 def _varying_numbers(stems: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return each number that is not the same in all names, as a text for each name; none if other parts differ."""
+    """Return the numbers that vary between names, each as a tuple of one text per name; empty if other parts differ."""
     split = [re.split("([0-9]+)", stem.lower()) for stem in stems]  # text, number, text, ..., text
     if len({tuple(parts[::2]) for parts in split}) != 1:
         return []
@@ -234,7 +234,7 @@ def _indices_of_numbers(entries: Sequence[Entry], numbers: list[int], frames: Fr
     """Return the frame of each number.
 
     Raises:
-        MaskError: there is none, and the numbers are not those from 1 to the number of frames.
+        MaskError: a number fits no frame, and the numbers do not run from 1 to the number of frames.
     """
     found = [_index_of_number(number, frames) for number in numbers]
     indices = [index for index in found if index is not None]
@@ -271,7 +271,7 @@ def _far_out(index: int, frames: Frames) -> bool:
 
 
 def frame_count(frames: Frames | None) -> int | None:
-    """Return the number of frames, counted in a video file, whose header may state another; None if it is not known."""
+    """Return the number of frames, None if unknown; a video file's are counted, since its header may be wrong."""
     counted: Callable[[], int] | None = getattr(frames, "count_frames", None)
     if counted:
         return counted()

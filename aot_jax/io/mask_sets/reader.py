@@ -83,13 +83,13 @@ class Masks(Mapping[str, np.ndarray]):
             return self._ids(entries[0])
         labels: np.ndarray | None = None
         for entry in entries:
-            own = self._ids(entry)
+            ids = self._ids(entry)
             if labels is None:
-                labels = np.zeros_like(own)
-            if own.shape != labels.shape:
+                labels = np.zeros_like(ids)
+            if ids.shape != labels.shape:
                 raise MaskError(f"{entry.name}: has another size than {entries[0].name}; masks of one frame have one")
-            objects = (own != 0) & (own != self.void)
-            labels[objects] = own[objects] if entry.id is None else entry.id
+            objects = (ids != 0) & (ids != self.void)
+            labels[objects] = ids[objects] if entry.id is None else entry.id
         return cast(np.ndarray, labels)
 
     def __contains__(self, frame: object) -> bool:
@@ -106,7 +106,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     @property
     def certain(self) -> bool:
-        """Tell whether other masks cannot change what these mean: they have the DAVIS palette, and not white alone."""
+        """Tell whether more masks cannot change what these mean: all have DAVIS colours, none holds 255 alone."""
         surveys = self._surveys.values()
         return all(
             survey.kind == "palette" and all(DAVIS_CODES.get(code) == value for value, code in survey.colours.items())
@@ -225,7 +225,7 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
     drawn = [path for path in paths if path.suffix.lower() in (".json", ".txt")]
     entries = drawing_entries(read_drawings(drawn, frames, notes), size, notes)
     folder = paths[0].parent
-    # Folders are objects or frames if there are several, or one that is as `--export binary` writes it: binary/ID.
+    # Folder names are objects or frames if there are several folders, or one binary/ID, as `--export binary` writes.
     named = len({path.parent for path in paths}) > 1 or (folder.name.isdecimal() and folder.parent.name == "binary")
     for path in paths:
         if path.suffix.lower() in (".npy", ".npz"):

@@ -1,6 +1,7 @@
 """Convert polygons and run lengths to masks.
 
-pycocotools leaves pixels undefined if run lengths are too short, and OpenCV fills pixels that an outline only touches.
+Libraries are not exact enough: pycocotools leaves pixels undefined if run lengths are too short, and OpenCV fills
+pixels that an outline only touches.
 """
 
 import math
@@ -56,7 +57,7 @@ def decode_runs(counts: str | bytes | Sequence[int], size: Size) -> np.ndarray:
         (h, w) bool.
 
     Raises:
-        ValueError: they do not, or cannot be decoded.
+        ValueError: the runs do not fill the size, or cannot be decoded.
     """
     if not 0 < size[0] * size[1] <= MAX_PIXELS:
         raise ValueError(f"its size {size[1]}x{size[0]} is empty or too large")

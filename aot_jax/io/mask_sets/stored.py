@@ -33,7 +33,7 @@ def _davis_palette() -> np.ndarray:
 
 DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
-Kind = Literal["ids", "grey", "palette", "colour"]  # what values are; "ids" have no colours, "grey" has 8 bits
+Kind = Literal["ids", "grey", "palette", "colour"]  # type of the values; "ids" have no colours, "grey" has 8 bits
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stored:
     palette: np.ndarray | None = None  # (n,) int32 colours by index; only for kind "palette"
     soft: bool = False  # alpha has values between transparent and opaque
     lossy: bool = False  # from a JPEG
-    hidden: bool = False  # all pixels are transparent, and `values` what lies below
+    hidden: bool = False  # all pixels are transparent; `values` holds what lies below
 
     @property
     def size(self) -> Size:
@@ -116,7 +116,7 @@ def stored_values(image: Image.Image, head: bytes, path: str | Path) -> Stored:
         pixels = pixels[..., 0]
     grey = pixels.ndim == 2
     values = pixels.astype(np.int32) if grey else pixels.astype(np.int32) @ _CODE
-    if grey and bits in (2, 4):  # Pillow stretches small samples to 0..255; the ids are what is stored
+    if grey and bits in (2, 4):  # Pillow scales such samples to 0..255; the ids are the stored values
         values //= 255 // (2**bits - 1)
         return Stored(_cleared(values, alpha), "ids")
     if alpha is None:

@@ -1,4 +1,4 @@
-"""Survey a mask: what is kept of it to decide, over all masks of a video, what its values mean."""
+"""Collect statistics of a mask, to decide over all masks of a video what values mean."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ DARK = 8  # largest channel value of a palette colour that counts as black
 MAX_LEVELS = 64  # most grey levels of an 8-bit mask; a picture has more
 MAX_COLOURS = 256  # most colours of an RGB mask, including background
 MAX_IDS = 4096  # most ids of a 16-bit mask; a depth map or picture has more
-FEW_VALUES = 3  # most values of a mask that is not dithered, or most indices of a palette without soft edges
+FEW_VALUES = 3  # most values of a mask that is not checked for dithering or, with a palette, for soft edges
 NOT_A_MASK = (
     "looks antialiased or dithered, or is a picture; export the mask without smoothing, dithering or lossy compression "
     "(resize with nearest neighbour), or, if these are ids, save it as a palette PNG"

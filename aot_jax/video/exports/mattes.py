@@ -70,6 +70,6 @@ class ProresExport:
 
 
 def with_alpha(pixels: np.ndarray, matte: np.ndarray, margin: int) -> np.ndarray:
-    """Return pixels (h, w, 3) with the matte (h, w) as alpha: (h, w, 4) uint8, black beyond `margin` pixels of it."""
+    """Return pixels (h, w, 3) with the matte (h, w) as alpha: (h, w, 4) uint8, black farther than `margin` from it."""
     near = cv2.dilate(matte, np.ones((2 * margin + 1,) * 2, np.uint8)) if margin else matte
     return np.concatenate([np.where(near[..., None] > 0, pixels, 0), matte[..., None]], axis=-1).astype(np.uint8)
