@@ -35,7 +35,7 @@ SUFFIX = ".safetensors"
 STATE_CONFIG = "config/metadata"  # file in a training run's checkpoint that holds the config, as JSON
 KEPT = ("name", "seed", "model", "memory", "inference")  # config sections stored in a .safetensors file
 HALF_ERROR = 1e-3  # largest relative error (L2) of an array in float16; rounding alone gives 3e-4
-MAX_NAMES = 5  # parameter names listed in one error
+MAX_NAMES = 5  # largest number of parameter names listed in one error
 
 
 class CheckpointError(ReportedError):
@@ -54,7 +54,7 @@ def find_params(path: str | Path) -> Path:
     for folder in (path, path / "weights", path / "best"):
         if (folder / "model.json").is_file():
             return folder
-    # A checkpoint that is still being written has a longer name.
+    # orbax gives a checkpoint that is still being written a longer name, which is not a number.
     steps = sorted(int(folder.name) for folder in path.glob("checkpoints/*") if folder.name.isdecimal())
     for folder in (path, *(path / "checkpoints" / str(step) for step in reversed(steps))):
         if folder.name.isdecimal() and (folder / STATE_CONFIG).is_file():
@@ -78,7 +78,7 @@ def save_params(
     Args:
         path: a folder that does not exist yet, or an empty one.
         params: nested dicts of arrays.
-        config: of the network.
+        config: config of the network.
         source: where the weights came from, stored in model.json.
         replace: replace a checkpoint at `path`.
 
@@ -91,10 +91,10 @@ def save_params(
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         temporary.mkdir(parents=True)
-        # Only this process writes, even in a run of several.
-        own = jax.process_index()
+        # Only this process writes, even in a run of several processes.
+        process = jax.process_index()
         alone = ocp.options.MultiprocessingOptions(
-            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"params{own}"
+            primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"params{process}"
         )
         with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
             checkpointer.save(temporary / "params", jax.device_get(params))
@@ -119,7 +119,7 @@ def save_params(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's description: `config` of its network, with a dict `model`, and `source` of the weights.
+    """Read a checkpoint's description, a dict: `config` of its network, and `source`, the origin of the weights.
 
     Raises:
         CheckpointError: if it is not readable.
@@ -203,7 +203,7 @@ def _read_file(path: Path, target: Params) -> Params:
         raise CheckpointError(f"{path} cannot be read: {error!r}; copy it again, or name another") from error
     stored = unflatten_dict(stored, sep="/")
     _check_shapes(path, stored, target)
-    return jax.tree.map(lambda leaf, own: jnp.asarray(own, leaf.dtype), target, stored)
+    return jax.tree.map(lambda leaf, array: jnp.asarray(array, leaf.dtype), target, stored)
 
 
 def write_file(path: str | Path, params: Params, config: ConfigDict, source: Mapping[str, str]) -> None:
@@ -212,7 +212,7 @@ def write_file(path: str | Path, params: Params, config: ConfigDict, source: Map
     Args:
         path: the file; an existing one is replaced.
         params: nested dicts of arrays.
-        config: of the network; only the sections of `KEPT` are stored, no paths.
+        config: config of the network; only the sections in `KEPT` are stored, no paths.
         source: origin of the weights (data, licence ...), stored in the file's metadata.
 
     Raises:
@@ -220,15 +220,15 @@ def write_file(path: str | Path, params: Params, config: ConfigDict, source: Map
     """
     path = Path(path)
     arrays = {name: half(np.asarray(x)) for name, x in flatten_dict(params, sep="/").items()}
-    own = {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name in KEPT}
-    data = save(arrays, {"config": json.dumps(own), **source})
+    kept = {name: value for name, value in json.loads(config.to_json_best_effort()).items() if name in KEPT}
+    data = save(arrays, {"config": json.dumps(kept), **source})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
     write_text(path.with_suffix(".sha256"), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
 
 
 def half(x: np.ndarray) -> np.ndarray:
-    """Round an array to float16 if the relative error is at most HALF_ERROR; vectors, such as variances, are kept.
+    """Round an array to float16 if the relative error is at most HALF_ERROR; vectors, such as variances, are unchanged.
 
     Example:
         >>> half(np.ones((2, 2))).dtype, half(np.full((2, 2), 1e-7)).dtype, half(np.full((2, 2), 1e5)).dtype

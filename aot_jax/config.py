@@ -88,7 +88,7 @@ def _get_config(path: Path) -> Any:
     assert spec.loader, f"{path} ends in .py"
     module = importlib.util.module_from_spec(spec)
     others = {name for name in sys.modules if name.partition(".")[0] == "configs"}  # the program's own modules
-    if not others:  # `configs` in a config file is the folder above it, else the shipped one
+    if not others:  # a config file's `import configs` means a folder above it, else the shipped one
         package = ModuleType("configs")
         folders = (parent / "configs" for parent in path.resolve().parents)
         package.__path__ = [str(next((folder for folder in folders if (folder / "common.py").is_file()), CONFIGS))]

@@ -63,8 +63,8 @@ def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
 def network_choice(args: argparse.Namespace, overrides: Sequence[str]) -> NetworkChoice:
     """Build a `NetworkChoice` from the flags of `add_network_flags` and the overrides of config fields."""
     inference = {name: getattr(args, name, None) for name in ("max_long_edge", "dtype")}  # not in every command
-    own = (f"inference.{name}={value}" for name, value in inference.items() if value is not None)
-    return NetworkChoice(args.config, args.checkpoint, args.random_weights, (*overrides, *own))
+    fields = (f"inference.{name}={value}" for name, value in inference.items() if value is not None)
+    return NetworkChoice(args.config, args.checkpoint, args.random_weights, (*overrides, *fields))
 
 
 def parse_args(

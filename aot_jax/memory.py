@@ -54,7 +54,7 @@ def empty_memory(frame: Sequence[Any], capacity: int, short_frames: int) -> Memo
     """Make a memory without frames.
 
     Args:
-        frame: for each layer what it stores for a frame, a tree of arrays or shapes (b, n, h, w, d).
+        frame: for each layer, what it stores for a frame: a tree of arrays or shapes (b, n, h, w, d).
         capacity: long-term slots, k.
         short_frames: short-term slots, t.
     """
@@ -91,10 +91,10 @@ def write(
     frames and do not see the new long-term one. Samples that the memory lacks are added, without earlier frames.
 
     Args:
-        memory: the memory before.
-        frame: for each layer that was run what it stores for the frame, a tree of (b, n, h, w, d).
-        index: of the frame in its video, higher than those stored.
-        keep: whether it enters long-term memory.
+        memory: the memory to change.
+        frame: for each layer that was run, what it stores for the frame: a tree of (b, n, h, w, d).
+        index: index of the frame in its video, higher than those stored.
+        keep: whether the frame enters long-term memory.
         reference: the mask is given, not predicted.
         present: (b,) bool, samples for which the frame holds their objects; None: all.
 
@@ -139,9 +139,9 @@ def rewrite(memory: Memory, frame: Sequence[Any], slot: Array | int | None) -> M
     """Replace a stored frame, to give it other identities.
 
     Args:
-        memory: the memory before.
-        frame: for each layer what it stores for the frame, a tree of (b, n, h, w, d).
-        slot: its slot of long-term memory; None: the latest short-term frame.
+        memory: the memory to change.
+        frame: for each layer, what it stores for the frame: a tree of (b, n, h, w, d).
+        slot: the frame's slot in long-term memory; None: the latest short-term frame.
     """
 
     def put(slots: Array, new: Array) -> Array:
@@ -162,8 +162,8 @@ def drop_predicted(memory: Memory, samples: Array) -> Memory:
 
 def shrink(memory: Memory, batch: int) -> Memory:
     """Keep the first `batch` samples."""
-    own = {name: getattr(memory, name) for name in ("long", "long_valid", "short", "short_valid")}
-    return replace(memory, **jax.tree.map(lambda x: x[:batch], own))
+    by_sample = {name: getattr(memory, name) for name in ("long", "long_valid", "short", "short_valid")}
+    return replace(memory, **jax.tree.map(lambda x: x[:batch], by_sample))
 
 
 def grow(memory: Memory, capacity: int) -> Memory:
@@ -196,7 +196,7 @@ def _add_samples(memory: Memory, frame: Sequence[Any]) -> Memory:
 
 
 def _batch(frame: Sequence[Any]) -> int:
-    """Return b, the largest batch of the arrays; those that samples share have 1."""
+    """Return b, the largest batch size of the arrays; an array that samples share has batch size 1."""
     return max(x.shape[0] for x in jax.tree.leaves(tuple(frame)))
 
 

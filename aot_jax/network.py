@@ -50,7 +50,7 @@ class NetworkChoice:
     config: str | None = None  # file or name
     checkpoint: str | None = None  # folder, run or .safetensors file
     random_weights: bool = False
-    overrides: tuple[str, ...] = ()  # of config fields, "field=value"
+    overrides: tuple[str, ...] = ()  # overrides of config fields, each "field=value"
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ def load_model(
         config: a config, a config file or the name of one in `configs/`; None: the checkpoint's own.
         checkpoint: a folder or a .safetensors file; None: random parameters, or, without a config, the weights that
             ship.
-        seed: of random parameters.
-        dtype: of the computation, float32 or bfloat16; None: `config.inference.dtype`.
+        seed: seed of random parameters.
+        dtype: dtype of the computation, float32 or bfloat16; None: `config.inference.dtype`.
 
     Raises:
         ConfigError: for an invalid config.
@@ -265,12 +265,12 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     try:
         theirs = deciding(saved, "weights")
         theirs |= {field: value for field, value in deciding(saved, "masks").items() if not field.startswith("model.")}
-        own = [
+        stored = [
             f"{field}={theirs[field]}"
             for field, value in fields(config).items()
             if field in theirs and theirs[field] != value
         ]
-        return override(config, [f"name={name}", *own, *overrides])
+        return override(config, [f"name={name}", *stored, *overrides])
     except ConfigError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:

@@ -1,6 +1,7 @@
 """Resize frames and masks to the network's input size (the release's inference protocol).
 
-Images are resized as OpenCV's INTER_CUBIC does it, masks by nearest neighbour, index floor(i in / out).
+Images are resized as OpenCV's INTER_CUBIC does it, masks by nearest neighbour: output i reads input
+floor(i * size_in / size_out).
 """
 
 import functools
@@ -33,11 +34,11 @@ def inference_size(
     rounded to the nearest 16 n + 1 (16 n without `align_corners`), ties to even n.
 
     Args:
-        height: of the frame, in pixels.
-        width: of the frame, in pixels.
-        max_long_edge: in pixels before scaling; None or 0: no limit.
-        max_short_edge: in pixels before scaling; None or 0: no limit.
-        scale: factor of a test-time augmentation.
+        height: height of the frame, in pixels.
+        width: width of the frame, in pixels.
+        max_long_edge: limit of the long edge before scaling, in pixels; None or 0: no limit.
+        max_short_edge: limit of the short edge before scaling, in pixels; None or 0: no limit.
+        scale: scale factor of test-time augmentation.
         align_corners: the network's grid convention.
 
     Example:
@@ -96,7 +97,7 @@ def normalise(image: Array) -> Array:
 
 
 def resize_nearest(mask: Grid, size: Sequence[int]) -> Grid:
-    """Resize a mask (h, w) to `size`; output index i reads input index floor(i in / out)."""
+    """Resize a mask (h, w) to `size`; output index i reads input index floor(i * size_in / size_out)."""
     rows, columns = (np.arange(new) * old // new for old, new in zip(mask.shape, size, strict=True))
     found: Any = mask[rows]
     return found[:, columns]

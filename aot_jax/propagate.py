@@ -47,7 +47,7 @@ def step(
     Args:
         model: the network.
         params: its parameters.
-        memory: of the frames before; ignored when `mask` is given, else required.
+        memory: memory of the frames before; ignored when `mask` is given, else required.
         frame: (b, h, w, 3) normalised image, or its features. With batch 1 it is shared by all of memory's (or the
             mask's) samples and encoded once.
         mask: (b, h, w) ids 0 .. M: makes this a reference frame, which attends to itself with these identities.
@@ -77,7 +77,7 @@ def step(
         layers = memory.layers()
 
     projected = features.projected
-    if keys is not None:  # each sample drops other paths
+    if keys is not None:  # each sample drops its own paths, so samples no longer share the image
         projected = jnp.broadcast_to(projected, (batch, *projected.shape[1:]))
     outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
     logits = model.apply(variables, features, outputs, every_depth, method="decode")
@@ -106,11 +106,11 @@ def memorize(
     Args:
         model: the network.
         params: its parameters.
-        memory: of the frames before.
+        memory: memory of the frames before.
         frame_kv: what `step` returned for this frame.
         mask: (b, h, w) ids 0 .. M at the network's input size: given, or predicted from `step`'s logits.
-        index: of the frame in its video.
-        keep: whether it enters long-term memory: every delta-th frame does.
+        index: index of the frame in its video.
+        keep: whether the frame enters long-term memory: every delta-th frame does.
         reference: the mask is given.
         present: (b,) bool, samples whose objects exist in this frame; None: all.
         permutation: as in `step`.

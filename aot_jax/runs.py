@@ -74,10 +74,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 class Run:
     """A run and its folder; a context manager that holds the folder's lock.
 
-    FOLDER/RECORD is JSON: {"settings": the run's settings, "progress": what `save` was last given}.
+    FOLDER/RECORD is JSON: {"settings": the run's settings, "progress": the last argument of `save`}.
 
     Args:
-        folder: for the results; created if missing.
+        folder: folder of the results; created if missing.
         settings: JSON values that the results depend on.
         resume: continue the run in the folder, if any.
         overwrite: start again in a folder with results.

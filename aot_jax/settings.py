@@ -7,11 +7,11 @@ from typing import Any
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-# Config fields of where and how clips are read; they do not change the clips.
+# Config fields for where and how clips are read; they do not change the clips.
 READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
 # For each kind of result: prefixes of the config fields that it depends on, and of the exceptions among them.
 DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "weights": (  # meaning of the parameters, not how they were trained
+    "weights": (  # fields that change what the parameters mean, not how they were trained
         ("model.",),
         (
             *("model.bank_gain", "model.shortcut_gain", "model.locality"),

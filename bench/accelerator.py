@@ -29,7 +29,7 @@ SECONDS = 290
 GRACE = 3  # seconds past its deadline before a part is stopped
 WORKERS = 8  # programs compiled in parallel
 WAIT = 0.5  # share of a part's time left in which all its programs should be compiled
-LOCK = threading.Lock()  # of the results of this process
+LOCK = threading.Lock()  # lock of the result files within this process
 FIRST = (("aott", 1), ("aost", 3), ("aost_r50", 3), ("aotl_r50", 3))  # networks and depths timed first
 LATER = (("aost", 1), ("aost", 2), ("aost_swinb", 3), ("deaott", 1))
 PEERS = ("aott", "aost_r50", "aotl_r50", "deaott")  # networks timed with the authors' code; a release may lack some
@@ -74,7 +74,7 @@ class Part(NamedTuple):
             write_table(self.out)
 
     def measure(self, case: dict, run: Callable[..., dict], *args: Any) -> None:
-        """Record the figures that `run(*args)` returns for a case, or its error: the other cases go on."""
+        """Record the figures that `run(*args)` returns for a case, or its error; the other cases still run."""
         try:
             figures = run(*args)
         except Exception as error:  # out of memory, or the device fails
@@ -93,7 +93,7 @@ class Part(NamedTuple):
         def attempt(case: dict) -> Any:
             try:
                 return case, build(case)
-            except Exception as error:  # out of memory or unsupported by the compiler: the other cases go on
+            except Exception as error:  # out of memory or unsupported by the compiler; the other cases still run
                 self.record(**case, error=one_line(error))
 
         with ThreadPoolExecutor(workers) as pool:
@@ -111,9 +111,9 @@ def write_table(out: Path) -> None:
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     tables = []
     for part in dict.fromkeys(row["part"] for row in rows):
-        own = [{name: x for name, x in row.items() if name != "part"} for row in rows if row["part"] == part]
-        names = list(dict.fromkeys(name for row in own for name in row))
-        tables.append(f"{part}\n{format_table(names, [[row.get(name) for name in names] for row in own])}\n")
+        results = [{name: x for name, x in row.items() if name != "part"} for row in rows if row["part"] == part]
+        names = list(dict.fromkeys(name for row in results for name in row))
+        tables.append(f"{part}\n{format_table(names, [[row.get(name) for name in names] for row in results])}\n")
     theirs = {row["config"]: row["frames_per_second"] for row in rows if row["part"] == "peer" and "error" not in row}
     compared = [
         [row["config"], row["dtype"], row["videos"], row["frames_per_second"] / theirs[row["config"]]]

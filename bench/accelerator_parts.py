@@ -94,8 +94,8 @@ def speed(part: Part) -> None:
             return trackers
 
         for case, trackers in part.compile(build, cases):
-            for objects, own in by_objects.items():
-                part.measure(case | {"objects": objects}, time_together, trackers, own)
+            for objects, selected in by_objects.items():
+                part.measure(case | {"objects": objects}, time_together, trackers, selected)
         if part.left < time.monotonic() - start:
             part.record(error=f"no time for what comes after {networks} in {dtype}")
             return
@@ -208,8 +208,8 @@ def memory(part: Part) -> None:
                 part.compile(build, [{"config": "aost", "dtype": dtype, "attention": kind, "frames": longest}])
             )
         for case, (program, params, state) in built:
-            own = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20
-            sizes = {"memory_mib": own, "temporary_mib": program.memory_analysis().temp_size_in_bytes / 2**20}
+            state_mib = sum(x.nbytes for x in jax.tree.leaves(state)) / 2**20
+            sizes = {"memory_mib": state_mib, "temporary_mib": program.memory_analysis().temp_size_in_bytes / 2**20}
             part.measure(case | sizes, time_program, program, params, state)
         if part.left < 0:
             return
@@ -227,13 +227,16 @@ def parity(part: Part) -> None:
 
     paths = sorted(cases.OWN.glob("*.json"))[: len(part.sizes.networks[0])]
     kinds = (("float32", "highest"), ("bfloat16", "default"), ("float32", "default"))
-    names = [{"case": path.stem, "dtype": dtype, "precision": own} for dtype, own in kinds for path in paths]
+    names = [{"case": path.stem, "dtype": dtype, "precision": level} for dtype, level in kinds for path in paths]
     for _ in part.compile(compare, names):
         pass
 
 
 def gradients(form: Callable) -> Callable:
-    """Return the gradients of a form's squares: of its sum, XLA would compute a part while it compiles."""
+    """Return a function for the gradients of the sum of a form's squares.
+
+    Those of the plain sum are partly constant, and XLA would compute that part while it compiles.
+    """
 
     def run(*operands: Any) -> Any:
         every = tuple(range(len(operands)))
@@ -250,17 +253,17 @@ def forms(part: Part) -> None:
 
 def time_forms(part: Part, dtype: str, kind: str) -> None:
     """Record the times of all forms in a dtype, forward or with gradients."""
-    own = {
+    named_forms = {
         f"{name} {i}": (name, form, operands)
         for i, (name, form, operands) in enumerate(cases_of_forms(part.sizes.frame, dtype))
     }
     cases = [
         {"form": form, "dtype": dtype, "kind": kind, "form_of": platform}
-        for form, platform in itertools.product(own, ("gpu", "cpu"))
+        for form, platform in itertools.product(named_forms, ("gpu", "cpu"))
     ]
 
     def trace(case: dict) -> Any:
-        name, form, operands = own[case["form"]]
+        name, form, operands = named_forms[case["form"]]
         run = gradients(form) if kind == "gradients" else form
         with ops_forms.choose(**{name: case["form_of"]}):
             return jax.jit(lambda *x: run(*x)).trace(*operands)
@@ -270,4 +273,4 @@ def time_forms(part: Part, dtype: str, kind: str) -> None:
     for case, program in part.compile(lambda x: programs[id(x)].lower().compile(), [case for case, _ in traced]):
         if part.left < 0:
             return
-        part.measure(case, time_program, program, *own[case["form"]][2])
+        part.measure(case, time_program, program, *named_forms[case["form"]][2])

@@ -132,7 +132,7 @@ def importable(root: Path, prefix: str, torch: ModuleType) -> Iterator[tuple[Cal
         return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in PACKAGES}
 
     stands_in = importlib.util.find_spec(SAMPLER) is None
-    own, places = take_out(), sys.path[:]
+    ours, places = take_out(), sys.path[:]
     # Remove our packages from the path: one with an __init__.py wins over one without, whatever the order of the path.
     # The wheel imports some of its own modules without the prefix, as the checkout does.
     theirs = [str(root.resolve()), *([str((root / prefix[:-1]).resolve())] if prefix else [])]
@@ -145,7 +145,7 @@ def importable(root: Path, prefix: str, torch: ModuleType) -> Iterator[tuple[Cal
     finally:
         sys.path[:] = places
         take_out()
-        sys.modules.update(own)
+        sys.modules.update(ours)
 
 
 def stand_in(torch: ModuleType) -> ModuleType:

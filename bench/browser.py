@@ -2,8 +2,8 @@
 
     python -m bench.browser --config configs/aott.py
 
-All videos are generated. A seek decodes from the key frame before, so that its time depends on `--key_every`: cameras
-write one every second or two, x264 every 250 frames unless told otherwise. While tracking runs the page does not draw:
+All videos are generated. A seek decodes from the key frame before, so its time depends on `--key_every`: cameras write
+one every second or two, x264 every 250 frames unless told otherwise. The page does not draw while tracking runs, so
 the picture is moved instead. Memory is the peak of the server, after seeks and tracked frames, less the peak of the
 plain command with as many frames tracked. Needs Linux and Chromium.
 """
@@ -48,12 +48,12 @@ from bench.measure import BenchError, format_table, run
 from bench.network import add_network_flags, find_network
 from bench.video import BenchVideo, generate_video
 
-OPTIONS = {"crf": "23", "preset": "veryfast"}  # with B-frames, as videos of the web have them
-LONG_EDGE = 480  # of the network's input: the page is measured here, not the network
+OPTIONS = {"crf": "23", "preset": "veryfast"}  # x264 options that use B-frames, as most videos on the web do
+LONG_EDGE = 480  # long edge of the network's input: small, since the page is measured and not the network
 PICTURES = 40  # distinct frames of every video, repeated forward and backward
 RATE = 30  # frames a second of the videos
-SIZE = (480, 854)  # of the video whose seeks and strokes are measured
-SEEK, STROKE, OPEN, MEMORY = 150.0, 50.0, 2.0, 500.0  # bars: ms at the 95th percentile, frames/s, s, MiB
+SIZE = (480, 854)  # height and width of the video whose seeks and strokes are measured
+SEEK, STROKE, OPEN, MEMORY = 150.0, 50.0, 2.0, 500.0  # limits: ms at the 95th percentile, frames/s, s, MiB
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -157,7 +157,7 @@ def open_page(command: Command, page: Any, name: str, size: Sequence[int], count
 
 
 def measure_feel(page: Any, size: Sequence[int], seeks: int, count: int, server: int) -> list[dict]:
-    """Time seeks and follow the pointer, at rest and while tracking runs; `server` is its process."""
+    """Time seeks and drags of the pointer, at rest and while tracking runs; `server` is the id of its process."""
     rng = np.random.default_rng(0)
     rows = []
     for when, tool in (("at rest", "b"), ("tracking", "h")):
@@ -229,7 +229,7 @@ def peak(pid: int) -> float:
 
 
 def format_feel(rows: list[dict]) -> str:
-    """Format the rows of seeks and strokes, below their bars."""
+    """Format the rows of seeks and strokes, below a row with their limits."""
     head = ("480p", "seek ms", "95th percentile", "processor ms", "pointer frames/s", "processor ms")
     text = (
         "seek: median, from the request to the frame shown; pointer: frames that showed it moved; processor: time of "
@@ -241,7 +241,7 @@ def format_feel(rows: list[dict]) -> str:
 
 
 def format_open(rows: list[dict]) -> str:
-    """Format the rows of opening and memory; the first video shows what any video takes."""
+    """Format the rows of opening and memory; times of the command are relative to the first video's."""
     first = rows[0]
     table: list[list] = [["bar", None, None, None, OPEN, None, None, MEMORY]]
     for row in rows:

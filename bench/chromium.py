@@ -73,7 +73,7 @@ class Command:
         self.start()
 
     def start(self) -> None:
-        """Start the server and wait until it answers, for `seconds`."""
+        """Start the server, wait until it answers, and set `seconds` to the time that took."""
         began = time.monotonic()
         flags = ["--browser", "--port", str(self.port), "--output", str(self.folder / "out")]
         environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -145,7 +145,11 @@ def seek(page: Any, indices: Iterable[int]) -> list[float]:
 
 
 def follow(page: Any, size: Sequence[int], tool: str) -> tuple[float, int]:
-    """Drag the pointer in circles with a tool, given by its key; returns frames a second that it moved in, and all."""
+    """Drag the pointer in circles with a tool, given by its key.
+
+    Returns:
+        Animation frames a second that followed a move of the pointer, and their number.
+    """
     height, width = size
     page.locator("#view").focus()
     page.keyboard.press(tool)

@@ -1,4 +1,4 @@
-"""Measure how the cost of a frame grows: with pixels, memory frames, the frame's number at capacity, and objects.
+"""Measure how the cost of a frame grows: with pixels, memory frames, the frame's number once memory is full, objects.
 
     python -m bench.growth --config configs/aost.py
     python -m bench.growth --config configs/aott.py --tables objects --height 480 --width 854
@@ -36,7 +36,7 @@ MEMORY = [1, 2, 4, 8, 16]
 OBJECTS = [1, 2, 5, 10, 20, 44]
 TABLES = ("pixels", "memory", "number", "objects")
 CAPACITY = 4  # most memory frames in the table of frame numbers
-STRETCHES = 4  # rows of that table
+STRETCHES = 4  # rows of the table of frame numbers
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -193,7 +193,7 @@ MEASURE = dict(zip(TABLES, (by_pixels, by_memory, by_number, by_objects), strict
 def _table(headers: tuple, rows: list[dict], cells: list[list], rulers: Rulers) -> str:
     """Format cells and each row's time as a table."""
     times = [row["seconds"] for row in rows]
-    lines = [[*own, 1e3 * t, rulers.units(t), t / times[0]] for own, t in zip(cells, times, strict=True)]
+    lines = [[*row, 1e3 * t, rulers.units(t), t / times[0]] for row, t in zip(cells, times, strict=True)]
     return format_table((*headers, "ms", "units", "over the first"), lines)
 
 

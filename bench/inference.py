@@ -159,7 +159,7 @@ def format_case(case: dict, rulers: Rulers) -> str:
         alone, at_once = case["batch"]["alone"], case["batch"]["at_once"]
         ratio = at_once["frames_per_second"] / alone["frames_per_second"]
         rows = [("alone", alone, None), ("several videos at once", at_once, ratio)]
-        table = [[name, own["videos"], 1e3 * own["seconds"], own["frames_per_second"], x] for name, own, x in rows]
+        table = [[name, run["videos"], 1e3 * run["seconds"], run["frames_per_second"], x] for name, run, x in rows]
         lines += ["", format_table(("", "videos", "ms", "frames/s together", "times as many"), table)]
     return "\n".join(lines)
 

@@ -63,7 +63,7 @@ def time_tracking(
                 if t >= warm_up:
                     parts.append(np.diff(ticks).tolist())
     medians = np.median(parts, axis=0).tolist()
-    return peer.how | {"seconds": [sum(own) for own in parts], "parts": dict(zip(PARTS, medians, strict=True))}
+    return peer.how | {"seconds": [sum(frame) for frame in parts], "parts": dict(zip(PARTS, medians, strict=True))}
 
 
 def time_training(
@@ -113,12 +113,12 @@ def time_training(
     return peer.how | {"seconds": seconds}
 
 
-def describe(peer: dict[str, Any], what: str, own: float, rulers: Rulers) -> str:
-    """Return lines that compare the peer's median time of a `what` with ours, `own`, in seconds."""
+def describe(peer: dict[str, Any], what: str, ours: float, rulers: Rulers) -> str:
+    """Return lines that compare the peer's median time of a `what` with ours, in seconds."""
     seconds = float(np.median(peer["seconds"]))
     parts = "".join(f", {name} {1e3 * part:.4g}" for name, part in peer.get("parts", {}).items())
     return (
         f"the authors' code: {1e3 * seconds:.4g} ms a {what}{parts} ({rulers.units(seconds):.3g} units); torch "
         f"{peer['torch']}, {peer['device']}, {peer['threads']} threads, float32; local attention: "
-        f"{peer['local_attention']}\nthis project is {seconds / own:.2f} times as fast as the authors' code"
+        f"{peer['local_attention']}\nthis project is {seconds / ours:.2f} times as fast as the authors' code"
     )

@@ -33,7 +33,7 @@ def _model() -> ConfigDict:
     model.heads = 8  # heads of every attention; 1 with block gpm
     model.identities = 10  # M, identities in the bank and objects of one group (Table 2a)
     model.patch_wise_bank = True  # a sub-identity for each pixel of a 16x16 patch; else one for all (Table 2h)
-    # Gain of the bank's initial values; empty: 1 / pixels of a patch (release), with which a network takes long to
+    # Gain of the bank's initial values; empty: 1 / pixels of a patch (release), with which a network is slow to
     # learn to distinguish identities. For runs of a few thousand updates use 1.
     model.bank_gain = placeholder(float)
     # Gain of the initial kernels of the decoder's shortcuts from the encoder. At 1 (release) they dominate the
@@ -50,14 +50,14 @@ def _model() -> ConfigDict:
     model.drop_path = 0.1  # drop-path rate in the LSTT in training (release)
     model.channel_drop = 0.1  # dropout rate of whole channels after block gpm's depthwise convolutions (release)
     model.encoder_drop_path = 0.3  # largest drop-path rate in Swin in training (release)
-    model.local_attention = "tiles"  # form of short-term attention: tiles (fast, exact) or patches (literal)
+    model.local_attention = "tiles"  # form of short-term attention: tiles (fast) or patches (slow), with equal results
     return model
 
 
 def _memory() -> ConfigDict:
     memory = ConfigDict()
     memory.gap = 0  # delta, frames between additions to long-term memory; 0: reference only (section 5)
-    memory.train_gap = 0  # the same in training
+    memory.train_gap = 0  # delta in training
     memory.max_frames = 0  # most frames in long-term memory, references included; 0: no limit
     return memory
 
@@ -100,10 +100,10 @@ def _data() -> ConfigDict:
     # static stage and once for all frames of a video clip.
     data.augmentation = "v1"
     v2 = ConfigDict()
-    v2.jitter = 0.8  # probability of the next four
+    v2.jitter = 0.8  # probability of the next four changes
     v2.brightness = 0.4  # factor within 1 -+ this
-    v2.contrast = 0.4  # the same
-    v2.saturation = 0.2  # the same
+    v2.contrast = 0.4  # factor, likewise
+    v2.saturation = 0.2  # factor, likewise
     v2.hue = 0.1  # rotation within -+ this share of the colour circle
     v2.grey = 0.2  # probability of greyscale
     v2.blur = 0.3  # probability of a Gaussian blur
@@ -114,14 +114,14 @@ def _data() -> ConfigDict:
     static.area = (0.8, 1.0)  # area of the resized crop, as a share of the image's
     static.ratio = (3 / 4, 4 / 3)  # width / height of the resized crop
     static.brightness = 0.1  # factor within 1 -+ this
-    static.contrast = 0.1  # the same
-    static.saturation = 0.1  # the same
+    static.contrast = 0.1  # factor, likewise
+    static.saturation = 0.1  # factor, likewise
     static.hue = 0.03  # rotation within -+ this share of the colour circle
     static.flip = 0.3  # probability that a frame after the first is mirrored
-    static.degrees = 20.0  # rotation of a frame after the first, within -+ this
+    static.degrees = 20.0  # rotation of a frame after the first, in degrees within -+ this
     static.shift = 0.1  # shift of a frame after the first, within -+ this share of the image's sides
     static.zoom = (0.9, 1.1)  # scale of a frame after the first
-    static.shear = 10.0  # degrees of shear in x of a frame after the first, within -+ this
+    static.shear = 10.0  # shear in x of a frame after the first, in degrees within -+ this
     data.static = static
     data.moving = _moving()
     # Procedural videos, for runs without data: see `aot_jax.io.generated.Recipe`.
@@ -157,15 +157,15 @@ def _moving() -> ConfigDict:
     moving.bend = 0.25  # largest acceleration, as a share of the speed a frame
     moving.meet = 0.5  # probability that an object heads for where another one will be in the middle of the clip
     moving.growth = 0.04  # change of an object's size a frame, within -+ this share
-    moving.turn = 20.0  # degrees of rotation of an object in the first frame, within -+ this
-    moving.spin = 5.0  # degrees of rotation a frame, within -+ this
+    moving.turn = 20.0  # rotation of an object in the first frame, in degrees within -+ this
+    moving.spin = 5.0  # rotation of an object a frame, in degrees within -+ this
     moving.shear = 0.15  # largest amplitude of an object's oscillating shear (tangent of the angle)
-    moving.swing = (0.2, 1.0)  # radians a frame, angular frequency of the shear
+    moving.swing = (0.2, 1.0)  # angular frequency of the shear, in radians a frame
     moving.window = (0.55, 0.9)  # side of the window, as a share of the background's short edge
     moving.pan = 0.04  # largest speed of the background, as a share of the crop's side a frame
     moving.camera_growth = 0.02  # change of the background's size a frame, within -+ this share
-    moving.camera_turn = 5.0  # degrees of rotation of the background in the first frame, within -+ this
-    moving.camera_spin = 1.0  # degrees of rotation of the background a frame, within -+ this
+    moving.camera_turn = 5.0  # rotation of the background in the first frame, in degrees within -+ this
+    moving.camera_spin = 1.0  # rotation of the background a frame, in degrees within -+ this
     moving.blur = 0.3  # probability of motion blur
     moving.shutter = (0.2, 0.7)  # share of a frame's time that the shutter is open, with motion blur
     return moving
@@ -180,11 +180,11 @@ def _train() -> ConfigDict:
     train.min_learning_rate = 2e-5  # learning rate at the start of warm-up and at the end
     train.encoder_rate = 0.1  # factor of the encoder's learning rate above the minimum
     # Factor of the identity bank's learning rate. All pixels of a patch push its embedding the same way, so that an
-    # update moves it 289 times as far as one weight: short runs learn faster with less (release: 1).
+    # update moves it 289 times as far as one weight: short runs learn faster with a smaller factor (release: 1).
     train.bank_rate = 1.0
     # Factor of the learning rate of the layers that read the encoder's features. Those of ImageNet encoders are large
     # and have many channels: an update moves these layers' outputs ten times as far as others'; short runs learn faster
-    # with less (release: 1).
+    # with a smaller factor (release: 1).
     train.reader_rate = 1.0
     train.warmup = 0.05  # share of the steps with linear warm-up
     train.power = 0.9  # exponent of the polynomial decay that follows
@@ -249,5 +249,5 @@ def at_stage(config: ConfigDict, stage: str | None) -> ConfigDict:
     config.train.min_learning_rate = 2e-5
     config.train.weight_decay = 0.03
     config.train.auxiliary = 0.1
-    config.train.predicted_masks = 1.0  # true masks all the way
+    config.train.predicted_masks = 1.0  # memory always holds true masks
     return config

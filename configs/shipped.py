@@ -10,16 +10,16 @@
 
 DATA holds static_240 (8,050 images with masks, short side 240, a third with several objects), davis_train_288 (the
 training sequences of DAVIS 2016, short side 288), videos_240 (22 videos of several objects, short side 240) and, for
-eval.py, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people alike).
+eval.py, DAVIS (five validation sequences) and DAVIS2017_240p (`schoolgirls`, seven people who look alike).
 
 The first stage is a short form of the paper's, on clips of still images. The second, `moving`, mixes real videos with
-moving clips (`data.moving`), two thirds of all: objects cut from images cross and occlude each other over a moving
+moving clips (two thirds; see `data.moving`): objects cut from images cross and occlude each other over a moving
 background, some of them twice, since the few real videos teach little about telling objects apart. The third, `longer`,
-goes on from the second with predicted masks in memory from early on, faster objects and more clips of real videos. The
-last is short: two thirds of its clips are from DAVIS, with their own colours.
+continues from it with predicted masks in memory from early on, faster objects and more clips of real videos. The
+last is short: two thirds of its clips are from DAVIS, without colour augmentation.
 
-4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that had other work too.
-docs/weights.md describes what came out.
+4 clips of 161 x 161 pixels an update; 0.15 - 0.35 updates a second on two cores of an AMD EPYC that ran other jobs too.
+docs/weights.md describes the results.
 """
 
 from aot_jax.configs import aost
@@ -38,7 +38,7 @@ def get_config(stage=None):
     config.train.bank_rate = 0.005
     config.train.reader_rate = 0.05
 
-    # As in training: at 854, the size of DAVIS, it scores less (docs/weights.md).
+    # Size as in training: at 854, the width of DAVIS, scores are lower (docs/weights.md).
     config.inference.max_long_edge = 416
 
     config.data.augmentation = "v2"

@@ -1,4 +1,4 @@
-"""Tell what a folder of raw data holds and what is wrong with it: `python -m data_pipeline.check DIR`.
+"""Report the contents and problems of a folder of raw data: `python -m data_pipeline.check DIR`.
 
 Reads every mask and image with the code that prepares them, so each problem listed is one that preparation would stop
 at or leave out. Needs no TensorFlow.

@@ -29,8 +29,8 @@ def read_videos(
 ) -> Iterator[tuple[Video, Iterator[ReadResult]]]:
     """Yield each video with a result for each frame: the encoded frame, the error that excludes it, or None.
 
-    None is a frame without a mask in a user's own videos, which is allowed. All masks of a group are interpreted
-    together (`aot_jax.read_masks`).
+    The result is None for a frame without a mask in a user's own videos, where that is allowed. All masks of a group
+    are interpreted together (`aot_jax.read_masks`).
 
     Args:
         source: the data set.

@@ -33,7 +33,7 @@ def count_pixels(ids: np.ndarray) -> dict[int, int]:
 
 
 def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
-    """Check an image; re-encode it, as `read_frame` reads it, if OpenCV would not decode it so.
+    """Check an image; re-encode it if OpenCV would decode it differently from `read_frame`.
 
     Args:
       data: contents of the file.

@@ -72,7 +72,7 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
       data: the fields of `config.data`; `data.moving` holds the ranges.
     """
     ranges = data.moving
-    masks, own = renumber(mask[None], large_ids(mask, 0), VOID - 1 - 2 * ranges.objects[1], random)
+    masks, background_objects = renumber(mask[None], large_ids(mask, 0), VOID - 1 - 2 * ranges.objects[1], random)
     window = _window_motion(random, mask.shape, data)
     pasted: list[tuple[Instance, Motion]] = []
     for _ in range(random.integers(ranges.objects[0], ranges.objects[1] + 1)):
@@ -97,7 +97,7 @@ def moving(image: np.ndarray, mask: np.ndarray, draw: Draw, random: np.random.Ge
         _blur(view, window, t, shutter)
         for k in order:
             instance, motion = pasted[k]
-            _paste(view, labels[t], instance, motion, t, shutter, own + 1 + int(k))
+            _paste(view, labels[t], instance, motion, t, shutter, background_objects + 1 + int(k))
         to_bytes(colour(view) if colour else clip(view), images[t])
     keep = large_ids(labels[0], data.min_object_pixels)
     return Clip(images, *renumber(labels, keep, data.max_objects, random, shuffle=True))

@@ -1,6 +1,6 @@
 """Prepare a set without records: check every file once, store the ids of masks, and leave images where they are.
 
-Masks are interpreted over many files at once, so their ids are stored: in FOLDER/raw-NAME-SPLIT-FINGERPRINT, as
+The ids of a mask may depend on other masks of the set, so they are stored: in FOLDER/raw-NAME-SPLIT-FINGERPRINT, as
 Annotations/VIDEO/FRAME.png, with the rest in index.json. An image is stored there too, in JPEGImages/VIDEO, only if
 training cannot read its file directly: one that EXIF rotates, or a frame of a procedural video. The fingerprint is that
 of `prepare.py`.
@@ -43,8 +43,8 @@ def _write(what: Dataset | Recipe, folder: Path, images: dict[tuple[str, str], P
     walk = Walk(what, on_bad_file)
     for video, frame in walk:
         _place(folder, "Annotations", video, frame.name).write_bytes(frame.mask)
-        own = images.get((video, frame.name))
-        if own is None or own.read_bytes() != frame.image:
+        raw_image = images.get((video, frame.name))
+        if raw_image is None or raw_image.read_bytes() != frame.image:
             _place(folder, "JPEGImages", video, frame.name).write_bytes(frame.image)
     write_text(folder / "index.json", json.dumps(walk.found))
 

@@ -45,7 +45,7 @@ def resize_mask_window(mask: np.ndarray, size: tuple[int, int], offset: np.ndarr
 
 
 def _spans(size: tuple[int, int], offset: np.ndarray, side: int) -> list[tuple[int, int]]:
-    """Return the first and last + 1 row, and column, of the scaled image that a window shows."""
+    """Return the ranges (start, stop) of rows and of columns of the scaled image that a window shows."""
     low = np.clip(offset, 0, size)
     return list(zip(low.tolist(), np.clip(offset + side, low, size).tolist(), strict=True))
 

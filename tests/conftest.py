@@ -5,13 +5,13 @@ import os
 
 os.environ.setdefault(
     "XLA_FLAGS",
-    # Seconds until XLA ends a process whose devices wait for each other; its 40 are few where the machine is busy.
+    # Seconds until XLA ends a process whose devices wait for each other; the default, 40, is too short if it is busy.
     "--xla_cpu_collective_call_terminate_timeout_seconds=1200"
-    # Compile in half the time. An unknown flag would end the process, so only where it is known.
+    # This halves the time of compilation. Other versions may not know the flag, and an unknown flag ends the process.
     + " --xla_cpu_use_fusion_emitters=false" * importlib.metadata.version("jaxlib").startswith("0.10."),
 )
 
-# With small networks, compiling takes longer than running: few optimizations, in processes that tests start too.
+# Small networks take longer to compile than to run: compile with few optimizations, also in processes of the tests.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
@@ -29,15 +29,15 @@ jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
 def kept_programs(pytestconfig):
     """Cache compiled programs, for all of pytest's processes and later runs: many tests build the same networks."""
     jax.config.update("jax_compilation_cache_dir", str(pytestconfig.cache.mkdir("compiled")))
-    # Small programs are not worth it: with a size limit, every entry written makes JAX read the times of all others.
+    # Small programs are not cached: with a size limit, JAX reads the times of all entries whenever it writes one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # a size limit turns on locking
+    jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # bytes; a size limit turns on locking
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 
 
 @pytest.fixture(autouse=True)
 def freed_programs():
-    """Free the compiled programs of earlier tests, which together would crash the process."""
+    """Free the compiled programs of earlier tests, as too many of them would crash the process."""
     yield
     free_programs(share=0.3)
 

@@ -61,23 +61,23 @@ def parse(line):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_complete_and_its_example_can_be_run(command, monkeypatch):
     monkeypatch.setattr("sys.argv", [command])  # the parser's program name
-    parser = make_parser(command)
-    for own in parsers_of(parser):
-        assert command.removeprefix("-m ") in own.prog
-        assert own.description.rstrip().endswith(".")
-        assert [action.dest for action in own._actions if not action.help and action.nargs != argparse.PARSER] == []
+    whole = make_parser(command)
+    for parser in parsers_of(whole):
+        assert command.removeprefix("-m ") in parser.prog
+        assert parser.description.rstrip().endswith(".")
+        assert [action.dest for action in parser._actions if not action.help and action.nargs != argparse.PARSER] == []
         unsaid = [
             action.dest
-            for action in own._actions
+            for action in parser._actions
             if action.default not in (None, False, [], "", argparse.SUPPRESS)
-            and "default" not in (action.help % {**vars(action), "prog": own.prog})
+            and "default" not in (action.help % {**vars(action), "prog": parser.prog})
         ]
         assert unsaid == []
-        example = re.search(r"example: (python .+?)(?=\. |$)", own.epilog)
-        assert example, own.epilog
+        example = re.search(r"example: (python .+?)(?=\. |$)", parser.epilog)
+        assert example, parser.epilog
         assert example[1].startswith(f"python {command} ")
         parse(example[1])
-        assert "example: python" in own.format_help()
+        assert "example: python" in parser.format_help()
 
 
 def commands_in(text):

@@ -29,7 +29,7 @@ from aot_jax.training.optim import (
 )
 
 TOLERANCE = 2e-4  # largest absolute difference of logits
-OWN_TOLERANCE = 2e-5  # the same for our cases; tighter, as masks have little effect with random weights
+OWN_TOLERANCE = 2e-5  # the same for tests/reference: smaller, as masks have little effect with random weights
 AGREEMENT = 0.999  # least share of equal pixels in every frame
 
 each_folder = pytest.mark.parametrize("folder", parity.FOLDERS, ids=lambda folder: folder.name)
@@ -128,7 +128,7 @@ def test_tracking(path):
 
 
 def run_training(path):
-    """Run a training case and check its losses; returns it and the norm of every tensor's gradient."""
+    """Run a training case and check its losses; returns the case and the norm of every tensor's gradient."""
     case, _ = parity.load(path)
     model = parity.load_model(case)
     config = model.config.copy_and_resolve_references()

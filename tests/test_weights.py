@@ -53,9 +53,9 @@ def copied(exported, tmp_path):
 def test_kernels_are_halved_and_vectors_kept(model, exported):
     loaded = load_params(exported, model.config)
     assert jax.tree.structure(loaded) == jax.tree.structure(model.params)
-    for own, true in zip(jax.tree.leaves(loaded), jax.tree.leaves(model.params), strict=True):
-        assert own.dtype == np.float32
-        np.testing.assert_allclose(own, true, rtol=0 if own.ndim < 2 else 2**-11, atol=1e-7)
+    for read, true in zip(jax.tree.leaves(loaded), jax.tree.leaves(model.params), strict=True):
+        assert read.dtype == np.float32
+        np.testing.assert_allclose(read, true, rtol=0 if read.ndim < 2 else 2**-11, atol=1e-7)
     with safe_open(exported, "numpy") as file:
         assert file.get_tensor("encoder/conv0/kernel").dtype == np.float16
         assert file.get_tensor("decoder/conv_out/bias").dtype == np.float32
@@ -164,7 +164,7 @@ def test_export_errors(model, tmp_path, monkeypatch, capsys, flags, message):
     ("x", "halved"),
     [
         (np.linspace(-3, 3, 40), True),
-        (np.geomspace(1e-9, 1, 40), True),  # the loss is relatively small
+        (np.geomspace(1e-9, 1, 40), True),  # the error is small relative to the norm
         (np.geomspace(1e-9, 1e-6, 40), False),
         (np.geomspace(1, 7e4, 40), False),  # above the largest float16
     ],
@@ -175,7 +175,7 @@ def test_what_is_halved(x, halved):
     assert half(x[None]).dtype == (np.float16 if halved else np.float32)
 
 
-# The file that ships
+# The weights file that ships.
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small trained network, for tests of behaviour that needs training. See `figures/README.md`."""
+"""A small trained network, for tests of behaviour that needs training. See `reference/README.md`."""
 
 import functools
 from pathlib import Path

@@ -81,10 +81,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def read_options(args: argparse.Namespace, overrides: Sequence[str]) -> TrackOptions:
     """Build the options from the flags and the overrides of config fields."""
-    own: dict[str, Any] = {**vars(args), "backward": not args.no_backward, "overlay": not args.no_overlay}
-    own |= {"masks": args.mask or (), "boxes": args.box or (), "exports": args.export or ()}
-    own |= {"video": tuple(args.video), "network": network_choice(args, overrides)}
-    return TrackOptions(**{field.name: own[field.name] for field in fields(TrackOptions)})
+    values: dict[str, Any] = {**vars(args), "backward": not args.no_backward, "overlay": not args.no_overlay}
+    values |= {"masks": args.mask or (), "boxes": args.box or (), "exports": args.export or ()}
+    values |= {"video": tuple(args.video), "network": network_choice(args, overrides)}
+    return TrackOptions(**{field.name: values[field.name] for field in fields(TrackOptions)})
 
 
 @reports_errors

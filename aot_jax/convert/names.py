@@ -144,8 +144,8 @@ OPTIONAL_IN_ENCODER = re.compile(r"^encoder\.norm\d\.")
 class Tensor(NamedTuple):
     """Where a parameter is found in the release."""
 
-    path: tuple[str, ...]  # in our nested dict
-    shape: tuple[int, ...]  # in the release
+    path: tuple[str, ...]  # path in the nested dict of parameters
+    shape: tuple[int, ...]  # shape in the release
     layout: Layout
 
 
@@ -156,7 +156,7 @@ def release_tensors(config: ConfigDict) -> dict[str, Tensor]:
     tensors = {}
     for path, leaf in flatten_dict(param_shapes(model)).items():
         joined = "/".join(path)
-        found, name, layout = next((m, name, own) for pattern, name, own in table if (m := pattern.fullmatch(joined)))
+        found, name, layout = next((m, name, axes) for pattern, name, axes in table if (m := pattern.fullmatch(joined)))
         name = found.expand(name).replace("{leaf}", LEAVES.get(path[-1], path[-1]))
         if path[-1] == "bias":
             layout = SAME

@@ -38,21 +38,21 @@ def make_parser() -> argparse.ArgumentParser:
     figures = parser.add_subparsers(dest="figure", required=True, metavar="FIGURE")
 
     def add(name: str, what: str, example: str) -> argparse.ArgumentParser:
-        own = figures.add_parser(
+        command = figures.add_parser(
             name,
             help=what,
             description=f"Draw {what}, as PNG and SVG.",
             epilog=f"example: python -m aot_jax.figures {name} {example}",
         )
         default = f"figures/{name}"
-        own.add_argument(
+        command.add_argument(
             "--output",
             type=Path,
             default=Path(default),
             metavar="FILE",
             help=f"name of the files, without .png and .svg (default: {default})",
         )
-        return own
+        return command
 
     bank = add("bank", "cosine similarity of the identities of a bank (Fig. 8)", "--checkpoint runs/quickstart")
     add_network_flags(bank, "+", SEVERAL)

@@ -117,7 +117,7 @@ def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
 
 
 def patch_shares(masks: Array, identities: int, align_corners: bool) -> Array:
-    """Return masks (..., h, w) of ids 0 .. M as the ids' shares of each 16x cell's patch, (..., h / 16, w / 16, M + 1).
+    """Return the share of each id 0 .. M in each 16x cell's patch: (..., h, w) to (..., h / 16, w / 16, M + 1).
 
     The patch is the one that the identity bank reads.
     """
@@ -177,14 +177,14 @@ def carried_masks(
         state, found = stream.advance(state, current, slots.used())
         labels[t] = np.asarray(found)
         held = {0, *_stored(state), *range(t - short_frames, t + 1)}
-        labels = {i: own for i, own in labels.items() if i in held}
+        labels = {i: x for i, x in labels.items() if i in held}
         previous, current, t = current, following, t + 1
     stored, recent = _stored(state), [t - 1 - i for i in range(short_frames)]
     image = normalise(resize_cubic(jnp.asarray(current), stream.view.size))[None]
     long, short = (_remembered(indices, labels, stream, slots.groups) for indices in (stored, recent))
     layers = _carried(model.module, model.params, state.memory, image, long, short, stream.depth)
     labels[t] = np.asarray(stream.advance(state, current, slots.used())[1])
-    carried = [Carried(np.asarray(own[0]), np.asarray(own[1]) if recent else None) for own in layers]
+    carried = [Carried(np.asarray(layer[0]), np.asarray(layer[1]) if recent else None) for layer in layers]
     shown |= {t - 1: previous, t: current}
     return Maps(carried, shown, {i: labels[i] for i in shown}, sorted(i for i in stored if i != EMPTY))
 

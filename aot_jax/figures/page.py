@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RESOLUTION = 200  # dots an inch, of PNGs and of images in SVGs
+RESOLUTION = 200  # dots per inch, of PNGs and of images in SVGs
 FINE = 480  # pixels of the short edge below which frames are enlarged, for thin outlines
 SUFFIXES = (".png", ".svg")
 

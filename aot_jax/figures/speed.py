@@ -123,13 +123,13 @@ def draw_speed(split: str, points: Sequence[Point]) -> "Figure":
     labels = []
     lines = []
     for number, (curve, measured) in enumerate(dict.fromkeys((point.curve, point.measured) for point in points)):
-        own = [point for point in points if (point.curve, point.measured) == (curve, measured)]
-        own.sort(key=lambda point: point.fps)
+        joined = [point for point in points if (point.curve, point.measured) == (curve, measured)]
+        joined.sort(key=lambda point: point.fps)
         colour = f"C{number % 10}"
         face = colour if measured else "white"
-        places = [(point.fps, 100 * point.score) for point in own]
+        places = [(point.fps, 100 * point.score) for point in joined]
         lines += axes.plot(*zip(*places), "o-" if measured else "o--", color=colour, markerfacecolor=face, linewidth=1)
-        labels += [(point.name, place, colour) for point, place in zip(own, places, strict=True)]
+        labels += [(point.name, place, colour) for point, place in zip(joined, places, strict=True)]
     devices = ", ".join(sorted({point.device for point in points if point.device}))
     if any(point.measured for point in points):
         axes.plot([], [], "o-", color="grey", label="measured with this code" + (f" ({devices})" if devices else ""))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COUNT = 5  # frames of a strip if no times are given
-LINE = 22  # characters of a row's title in one line
+LINE = 22  # most characters in a line of a row's title
 
 
 def choose_times(times: Sequence[int], count: int | None) -> list[int]:
@@ -53,9 +53,9 @@ def track_labels(model: Model, video: FigureVideo, times: Sequence[int], depth: 
     frames = tqdm(video.frames(stop), f"depth {tracker.depth}", stop, unit="frame", leave=False, disable=None)
     labels = {}
     for t, frame in enumerate(frames):
-        own = tracker.step(frame, video.mask if t == 0 else None)
+        predicted = tracker.step(frame, video.mask if t == 0 else None)
         if t in times:
-            labels[t] = own
+            labels[t] = predicted
     return [labels[t] for t in times]
 
 
@@ -76,14 +76,14 @@ def draw_strips(
     Args:
         frames: (h, w, 3) uint8 each.
         times: their indices in the video.
-        rows: for each method's name, labels (h, w) of these frames.
+        rows: labels (h, w) of these frames, by name of the method.
     """
     height, width = frames[0].shape[:2]
     figure, panels = make_page(len(rows), len(times), 2.6, 2.6 * height / width + 0.1)
     for row, (name, labels) in zip(panels, rows.items(), strict=True):
         row[0].set_ylabel(textwrap.fill(name, LINE), fontsize=9)
-        for axes, frame, own in zip(row, frames, labels, strict=True):
-            show_frame(axes, frame, own)
+        for axes, frame, mask in zip(row, frames, labels, strict=True):
+            show_frame(axes, frame, mask)
     for axes, t in zip(panels[0], times, strict=True):
         axes.set_title("reference" if t == 0 else f"frame {t}")
     return figure

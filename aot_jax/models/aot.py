@@ -83,7 +83,7 @@ class AOT(nn.Module):
             mask: (b, h, w) integers at the images' size: 0 background, 1 .. M objects, 255 void.
             permutation: (b, M) bank identity of each object; None: in order.
             depth: number of layers; None: all.
-            detach: whether to stop gradients into bank and norm (second half of video training).
+            detach: whether to stop gradients into the bank and its norm (second half of video training).
         """
         embedding = self.identity_bank(mask, permutation)
         if self.config.block != "v1":
@@ -113,7 +113,7 @@ class AOT(nn.Module):
         """Attach a mask's identities to what `propagate` returned for its frame, layer by layer; see `identify`.
 
         Returns:
-            For each layer that was run what memory keeps of the frame: a tree of arrays (b, n, h, w, d), or
+            For each layer that was run, what memory keeps of the frame: a tree of arrays (b, n, h, w, d), or
             (1, n, h, w, d) where samples share an image and no identity enters.
         """
         return self.lstt.attach(frame_kv, self.identify(mask, permutation, len(frame_kv), detach))
@@ -128,11 +128,11 @@ class AOT(nn.Module):
 
     def depth(self, depth: int | None) -> int:
         """Return the depth to run, None being the network's own; raise ValueError for one it cannot run at."""
-        own = self.config.depth
+        full = self.config.depth
         if depth is None:
-            return own
-        if not 1 <= depth <= own or (depth != own and not self.config.scalable):
-            allowed = f"1 .. {own}" if self.config.scalable else f"{own} (only scalable models, AOST, run at others)"
+            return full
+        if not 1 <= depth <= full or (depth != full and not self.config.scalable):
+            allowed = f"1 .. {full}" if self.config.scalable else f"{full} (only scalable models, AOST, run at others)"
             raise ValueError(f"depth is {depth}, but this network runs at {allowed}")
         return depth
 

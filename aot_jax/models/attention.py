@@ -53,8 +53,8 @@ class LongTermAttention(nn.Module):
 
         Args:
             q: (b, n, h, w, d) queries, or (1, n, h, w, d) for the whole batch.
-            keys: (b, n, k, h, w, d) of the memory frames, or (1, n, k, h, w, d).
-            values: (b, n, k, h, w, d).
+            keys: (b, n, k, h, w, d) keys of the memory frames, or (1, n, k, h, w, d).
+            values: (b, n, k, h, w, d) values of these frames.
             valid: (b, k) bool, slots that hold a frame; None: all.
 
         Returns:

@@ -101,11 +101,11 @@ class GatedPropagationModule(nn.Module):
         """Return the identification embedding (b, h, w, c) unchanged: `attach` maps it together with the frame."""
         return embedding
 
-    def attach(self, own: GatedFrame, identity: Array) -> FrameKV:
+    def attach(self, frame: GatedFrame, identity: Array) -> FrameKV:
         """Compute a frame's identity value from its identification embedding and append it to the visual value."""
-        source = identity if own.identity is None else merge([own.identity, identity])
-        value = merge([own.value, silu(self.identity_value(source))])
-        return FrameKV(own.key[:, None], value[:, None])
+        source = identity if frame.identity is None else merge([frame.identity, identity])
+        value = merge([frame.value, silu(self.identity_value(source))])
+        return FrameKV(frame.key[:, None], value[:, None])
 
     def project(self, x: Array, z: Array | None) -> tuple[GatedFrame, Array]:
         """Map the branches (b, h, w, c) to what the layer keeps of the frame, and to the gate (b, h, w, 4 c)."""
@@ -127,7 +127,7 @@ class GatedPropagationModule(nn.Module):
             position: None; gated propagation has no position embedding.
             memory: what to attend to; None on a reference frame, which attends to itself.
             identity: the frame's own identification embedding (b, h, w, c) on a reference frame, else None.
-            kept: (b, m) factors of what `drop_rates` lists while training, else None.
+            kept: (b, r) factors from `draw_kept` for the r rates of `drop_rates` while training, else None.
 
         Returns:
             Both branches (b, h, w, 2 c), and what the layer keeps of the frame, of x's batch.
@@ -139,11 +139,11 @@ class GatedPropagationModule(nn.Module):
             branches, long_kept, short_kept, self_kept = jnp.split(
                 kept, [2, 2 + 4 * channels, 2 + 8 * channels], axis=1
             )
-        own, gate = self.project(x, z)
+        frame, gate = self.project(x, z)
         if identity is not None:
-            memory = self_memory(self.attach(own, identity))
+            memory = self_memory(self.attach(frame, identity))
         assert memory is not None, "a frame without identities needs a memory"
-        query = own.key[:, None]
+        query = frame.key[:, None]
         attended = self.long_attention(query, memory.long.key, memory.long.value, memory.long_valid)
         matched = self.long_gated(attended, gate, long_kept)
         if self.config.short_term_frames:
@@ -155,7 +155,7 @@ class GatedPropagationModule(nn.Module):
         for_x, for_z = jnp.split(attended, 2, axis=-1)
         if branches is not None:
             for_x, for_z = drop_path(for_x, branches[:, 0]), drop_path(for_z, branches[:, 1])
-        return merge([x + for_x, z + for_z]), own
+        return merge([x + for_x, z + for_z]), frame
 
 
 class DualBranchLSTT(LSTT):
@@ -172,8 +172,8 @@ class DualBranchLSTT(LSTT):
         return config.channels // 2 + 4 * config.channels
 
     def drop_rates(self) -> np.ndarray:
-        """Return the rate of each random drop of a layer while training: the branches of its propagation within the
-        frame, then the channels of its three depthwise convolutions.
+        """Return a layer's drop rates while training: of the two branches of its propagation within the frame, then of
+        the channels of its three depthwise convolutions.
         """
         channels = np.full(3 * 4 * self.config.channels, self.config.channel_drop)
         return np.concatenate([np.full(2, self.config.drop_path), channels])

@@ -53,7 +53,7 @@ class Linear(nn.Module):
         xavier = nn.initializers.variance_scaling(self.gain**2, "fan_avg", "uniform")
         kernel_init = fan_out_normal(self.features) if self.encoder else xavier
         kernel = self.param("kernel", kernel_init, (fan_in, self.features))
-        # A matrix product: XLA's CPU backend is six times slower in differentiating a product over several axes.
+        # One matrix product: XLA's CPU backend takes six times as long to differentiate x of more axes.
         y = x.astype(self.dtype).reshape(-1, fan_in) @ kernel.astype(self.dtype)
         y = y.reshape(*x.shape[:-1], self.features)
         if self.use_bias:
@@ -124,10 +124,10 @@ class FrozenBatchNorm(nn.Module):
         mean, var = self.param("mean", zeros, shape), self.param("var", ones, shape)
         factor = scale * lax.rsqrt(var + self.epsilon)
         factor, offset = lax.stop_gradient((factor, bias - mean * factor))
-        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # float32, as large terms cancel
+        return (x.astype(jnp.float32) * factor + offset).astype(self.dtype)  # in float32, as large terms cancel
 
 
-# Two-pass variance: the one-pass form loses digits that parity needs.
+# Two-pass variance: the one-pass form is too inexact to match the release.
 LayerNorm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 GroupNorm = functools.partial(nn.GroupNorm, epsilon=1e-5, use_fast_variance=False)
 

@@ -22,12 +22,12 @@ def near_first(window: int, locality: float) -> nn.initializers.Initializer:
 
 
 class ShortTermAttention(nn.Module):
-    """Attend to a window of the short-term memory, with relative positions: one output projection alone."""
+    """Attend to a window of the short-term memory, with relative positions; only the output is projected."""
 
     window: int
     relative_position: bool
     form: str
-    locality: float | None = None  # decrease of the initial bias per squared cell of distance; None: uniform
+    locality: float | None = None  # decrease of the initial bias per squared cell of distance; None: random
     relative_values: bool = True  # relative positions add to the values, not only to the scores
     project: bool = True
     dtype: Dtype = jnp.float32
@@ -38,8 +38,8 @@ class ShortTermAttention(nn.Module):
 
         Args:
             q: (b, n, h, w, d) queries, or (1, n, h, w, d) for the whole batch.
-            keys: (b, n, t, h, w, d) of the frames before, the latest first; or (1, n, t, h, w, d).
-            values: (b, n, t, h, w, d).
+            keys: (b, n, t, h, w, d) keys of the frames before, the latest first; or (1, n, t, h, w, d).
+            values: (b, n, t, h, w, d) values of these frames.
             valid: (b, t) bool, slots that hold a frame.
 
         Returns:
@@ -48,7 +48,7 @@ class ShortTermAttention(nn.Module):
         heads, depth, offsets = q.shape[1], q.shape[-1], self.window**2
         relative = relative_v = None
         if self.relative_position:
-            # Fans of the release's tensors: a grouped 1x1 convolution, and (heads, depth, offsets).
+            # Fans as in the release, which has a grouped 1x1 convolution and a tensor (heads, depth, offsets).
             kernel = self.param("relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
             bias_init = bias_uniform(depth) if self.locality is None else near_first(self.window, self.locality)
             bias = self.param("relative_k_bias", bias_init, (heads, offsets))
@@ -57,13 +57,13 @@ class ShortTermAttention(nn.Module):
                 init = fans_uniform(wide * offsets, heads * offsets)
                 relative_v = self.param("relative_v", init, (heads, offsets, wide))
                 relative_v = relative_v.astype(self.dtype)
-            # On the unscaled query, as in the release.
+            # Computed from the unscaled query, as in the release.
             relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel.astype(self.dtype))
             relative = relative + bias.astype(self.dtype)[:, None, None]
         attend = functools.partial(FORMS[self.form], window=self.window)
         batch, shared = values.shape[0], q.shape[0] == keys.shape[0] == 1
         if shared and batch > 1 and keys.shape[2] == 1:
-            # The whole batch has the same weights: its values are stacked as channels.
+            # All samples have the same attention weights: their values are stacked as channels.
             side_by_side = rearrange(values, "b n t h w d -> 1 n t h w (b d)")
             wide_v = None if relative_v is None else jnp.tile(relative_v, (1, 1, batch))
             y = attend(q, keys, side_by_side, relative, wide_v, valid.any(axis=0, keepdims=True))

@@ -90,9 +90,9 @@ class LSTTBlock(nn.Module):
         """Map an identification embedding (b, h, w, c) into this layer; W(y + E) = W y + W E."""
         return LayerIdentity(None, split_heads(self.value(embedding), self.config.heads))
 
-    def attach(self, own: FrameKV, identity: LayerIdentity) -> FrameKV:
+    def attach(self, frame: FrameKV, identity: LayerIdentity) -> FrameKV:
         """Attach identities to a frame's key and value, as memory stores them."""
-        return FrameKV(*fuse(own.key, own.value, identity))
+        return FrameKV(*fuse(frame.key, frame.value, identity))
 
     def __call__(
         self,
@@ -109,26 +109,28 @@ class LSTTBlock(nn.Module):
             position: (h, w, c) sine embedding, or None.
             memory: what to attend to; None on a reference frame, which attends to itself.
             identity: the frame's own identities on a reference frame, else None.
-            kept: (b, 2) factors of what `drop_rates` lists while training, else None.
+            kept: (b, 2) factors from `draw_kept` for the rates of `drop_rates` while training, else None.
 
         Returns:
             The output (b, h, w, c) and the frame's own key and value, of x's batch.
         """
         attended = self.self_attention(self.norm1(x), position)
         x = x + drop_path(attended, None if kept is None else kept[:, 0])
-        own = self.project(self.norm2(x))
+        frame = self.project(self.norm2(x))
         if identity is not None:
-            memory = self_memory(self.attach(own, identity))
+            memory = self_memory(self.attach(frame, identity))
         assert memory is not None, "a frame without identities needs a memory"
-        matched = self.long_attention(own.key, memory.long.key, memory.long.value, memory.long_valid)
+        matched = self.long_attention(frame.key, memory.long.key, memory.long.value, memory.long_valid)
         if self.config.short_term_frames:
-            matched = matched + self.short_attention(own.key, memory.short.key, memory.short.value, memory.short_valid)
+            matched = matched + self.short_attention(
+                frame.key, memory.short.key, memory.short.value, memory.short_valid
+            )
         x = x + matched
-        return x + drop_path(self.feed_forward(self.norm3(x)), None if kept is None else kept[:, 1]), own
+        return x + drop_path(self.feed_forward(self.norm3(x)), None if kept is None else kept[:, 1]), frame
 
 
 class LSTTBlockV2(LSTTBlock):
-    """LSTT block v2: identities enter a space of each layer's own and also gate the keys (paper, section 4.3)."""
+    """LSTT block v2: each layer has its own weights for identities, which also gate the keys (paper, section 4.3)."""
 
     def make_projections(self) -> None:
         self.query_value = Linear(2 * self.config.channels, dtype=self.dtype)
@@ -147,8 +149,8 @@ class LSTTBlockV2(LSTTBlock):
 
 def self_memory(frame: FrameKV) -> LayerMemory:
     """Make a reference frame its own memory: the attentions become self-attentions (paper, section 4.2)."""
-    own = FrameKV(frame.key[:, :, None], frame.value[:, :, None])
-    return LayerMemory(own, None, own, jnp.ones((frame.value.shape[0], 1), bool))
+    stored = FrameKV(frame.key[:, :, None], frame.value[:, :, None])
+    return LayerMemory(stored, None, stored, jnp.ones((frame.value.shape[0], 1), bool))
 
 
 class LSTT(nn.Module):
@@ -169,7 +171,7 @@ class LSTT(nn.Module):
         return 2 * config.channels
 
     def drop_rates(self) -> np.ndarray:
-        """Return the rate of each random drop of a layer while training: its self-attention, its feed-forward part."""
+        """Return a layer's drop rates while training: of its self-attention and of its feed-forward part."""
         return np.full(2, self.config.drop_path)
 
     def norm(self, outputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -178,13 +180,13 @@ class LSTT(nn.Module):
 
     def identify(self, embedding: Array, depth: int) -> tuple[LayerIdentity, ...]:
         """Map an identification embedding (b, h, w, c) into each of the first `depth` layers."""
-        own = tuple(layer.identify(embedding) for layer in self.layers[:depth])
-        return own * depth if self.config.share_blocks else own
+        identities = tuple(layer.identify(embedding) for layer in self.layers[:depth])
+        return identities * depth if self.config.share_blocks else identities
 
     def attach(self, frame_kv: Sequence[Any], identity: Sequence[LayerIdentity]) -> tuple[Any, ...]:
         """Attach identities to what each layer keeps of a frame, for the layers that were run."""
         blocks = (self.layers[i % len(self.layers)] for i in range(len(frame_kv)))
-        return tuple(block.attach(*own) for block, *own in zip(blocks, frame_kv, identity, strict=True))
+        return tuple(block.attach(*arguments) for block, *arguments in zip(blocks, frame_kv, identity, strict=True))
 
     def __call__(
         self,
@@ -199,8 +201,8 @@ class LSTT(nn.Module):
         Args:
             x: (b, h, w, c) projected encoder output at 16x; or (1, h, w, c), one image for all groups of objects, of
                 which the first layer's self-attention and projections are then computed once.
-            memory: for each layer what to attend to; None on a reference frame.
-            identity: for each layer the frame's own identities on a reference frame, else None.
+            memory: for each layer, what to attend to; None on a reference frame.
+            identity: for each layer, the frame's own identities on a reference frame, else None.
             depth: layers to run, L'.
             keys: (b,) random keys of drop path while training, else None.
 
@@ -211,7 +213,7 @@ class LSTT(nn.Module):
         kept = draw_kept(keys, np.stack([self.drop_rates()] * depth))
         outputs, frame_kv = [], []
         for i in range(depth):
-            x, own = self.layers[i % len(self.layers)](
+            x, layer_kv = self.layers[i % len(self.layers)](
                 x,
                 position,
                 None if memory is None or identity is not None else memory[i],
@@ -219,5 +221,5 @@ class LSTT(nn.Module):
                 None if kept is None else kept[:, i],
             )
             outputs.append(x)
-            frame_kv.append(own)
+            frame_kv.append(layer_kv)
         return self.norm(outputs), tuple(frame_kv)

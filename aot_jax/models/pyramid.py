@@ -20,7 +20,7 @@ from aot_jax.ops.convolution import same_conv
 from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
-WORTH = 1e8  # multiplications saved that justify a larger program: about a millisecond
+WORTH = 1e8  # fewest multiplications saved that justify a larger program; about a millisecond
 
 
 class ConvUp(nn.Module):
@@ -52,7 +52,7 @@ class ConvUp(nn.Module):
 
         def in_parts(x: Array, fine: Array, adapter: Array, adapter_bias: Array, kernel: Array) -> Array:
             if fine.shape[-1] < adapter.shape[-1]:
-                # The bias enters as a channel of ones, so that the padding has no bias.
+                # The bias enters as a channel of ones, so that the convolution's padding stays zero.
                 fine = jnp.concatenate([fine, jnp.ones_like(fine[..., :1])], axis=-1)
                 adapter = jnp.concatenate([adapter, adapter_bias[None]])
                 shared = same_conv(fine, jnp.einsum("cd,ijdf->ijcf", adapter, kernel))
@@ -61,7 +61,7 @@ class ConvUp(nn.Module):
             return add_shared(conv_doubled(x, kernel, self.align_corners), shared)
 
         doubled = _doubled(x.shape[1:3], self.align_corners) == fine.shape[1:3]
-        # Multiplications per tap of the kernel, cell of the fine map and feature.
+        # Multiplications per kernel tap, cell of the fine map and output feature.
         in_full = x.shape[0] * channels
         less = in_full / 4 + fine.shape[0] * min(fine.shape[-1], channels)
         saved = (in_full - less) * 9 * math.prod(fine.shape[1:3]) * self.features

@@ -28,7 +28,7 @@ def convolve(x: Array, kernel: Array, stride: int, dilation: int, pad: int) -> A
 def same_conv(x: Array, kernel: Array, dilation: int = 1) -> Array:
     """Convolve a map (b, h, w, c) with a kernel (k, k, c, f), k odd, at stride 1 and zero-padded: (b, h, w, f).
 
-    XLA's CPU backend is several times slower at the kernel's gradient, so this defines its own.
+    The gradient of the kernel is defined here, as XLA's CPU backend is several times slower at it.
     """
     return convolve(x, kernel, 1, dilation, dilation * (kernel.shape[0] - 1) // 2)
 
@@ -71,7 +71,7 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
     magnitude slower there.
 
     Args:
-        x: (b, h, w, c), zero-padded by dilation * (k - 1) // 2.
+        x: (b, h, w, c); it is padded with dilation * (k - 1) // 2 zeros on each side.
         kernel: (k, k, c) float32, k odd. Rounded to bfloat16, these few weights would change an encoder's maps as much
             as all other rounding.
         stride: of the output grid, in cells of x.

@@ -22,7 +22,7 @@ TILE = 8  # side of a tile, in queries
 def attend_patches(
     q: Array, k: Array, v: Array, relative: Array | None, relative_v: Array | None, valid: Array, window: int
 ) -> Array:
-    """Attend within windows, each unfolded in memory. Arguments and result are those of `attend_tiles`."""
+    """Attend within windows, copying out each cell's keys and values. Arguments and result as in `attend_tiles`."""
     frames, height, width = k.shape[2:5]
     offsets = window**2
 
@@ -110,7 +110,7 @@ def attend_tiles(
         return flat.reshape(*x.shape[:-2], TILE, side + 1)[..., :window]
 
     def spread(x: Array) -> Array:
-        """Lay scores by offset, (..., TILE, TILE, o), over the keys: (..., TILE * TILE, side * side)."""
+        """Scatter scores by offset, (..., TILE, TILE, o), to the keys: (..., TILE * TILE, side * side)."""
         x = rearrange(x, "... i j (u v) -> ... i u j v", u=window)
         x = rearrange(shear(x, MASKED), "... i u j s -> ... j s i u")
         return rearrange(shear(x, MASKED), "... j s i r -> ... (i j) (r s)")

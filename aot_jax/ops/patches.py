@@ -82,7 +82,7 @@ def _cut(mask: Array, size: int) -> tuple[Array, tuple[int, int, int]]:
     last = ((rows + 1) * STRIDE - height - pad, (columns + 1) * STRIDE - width - pad)
     mask = jnp.pad(mask, ((0, 0), (pad, last[0]), (pad, last[1])), constant_values=-1)
     cells = mask.reshape(batch, rows + 1, STRIDE, columns + 1, STRIDE)
-    if size > STRIDE:  # the first row and column of the next cells belong to a patch, too
+    if size > STRIDE:  # a patch of 17 also holds the first row and column of the next cells
         cells = jnp.concatenate([cells, jnp.roll(cells[:, :, :1], -1, axis=1)], axis=2)
         cells = jnp.concatenate([cells, jnp.roll(cells[..., :1], -1, axis=3)], axis=4)
     cells = cells[:, :-1, :, :-1]

@@ -26,7 +26,7 @@ def keep_compiled() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user's own folder: no size limit, no clean-up
         return
-    # Programs may use any instruction of this processor: one folder for each kind, as hosts may share a home.
+    # One folder for each kind of processor: programs use its instruction set, and hosts may share a home.
     folder = cache_folder() / "compiled" / _processor()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(KEPT_BYTES))
@@ -38,7 +38,7 @@ def _remove_unfinished(folder: Path) -> None:
 
     They may be truncated, and JAX before 0.12 never overwrites them but warns each time.
     """
-    with contextlib.suppress(OSError, Timeout, NotImplementedError):  # the last: no file locks here
+    with contextlib.suppress(OSError, Timeout, NotImplementedError):  # the last: the file system has no locks
         if folder.is_dir():
             with FileLock(folder / ".lockfile", timeout=10):  # JAX's own lock
                 for program in folder.glob("*-cache"):

@@ -10,7 +10,7 @@ COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for
 
 
 class Compilations(contextlib.AbstractContextManager):
-    """The programs that the current thread compiles inside the context, to leave what waits for one out of timings."""
+    """Count what the current thread compiles inside the context, so that timings can exclude compilation."""
 
     _thread = threading.local()  # open contexts; JAX reports a compilation in the thread that waits for it
     _lock = threading.Lock()
@@ -18,7 +18,7 @@ class Compilations(contextlib.AbstractContextManager):
 
     def __init__(self) -> None:
         self.names: Counter[str] = Counter()  # number of compilations by name of the program
-        self.seconds = 0.0  # their time
+        self.seconds = 0.0  # total time of these compilations
 
     @property
     def count(self) -> int:
@@ -27,7 +27,7 @@ class Compilations(contextlib.AbstractContextManager):
 
     def __enter__(self) -> "Compilations":
         with self._lock:
-            if not Compilations._listening:  # for good: JAX's list of listeners is not safe to change between threads
+            if not Compilations._listening:  # never removed: JAX's list of listeners is not thread-safe
                 jax.monitoring.register_event_duration_secs_listener(self._hear)
                 Compilations._listening = True
         self._open().append(self)

@@ -44,7 +44,7 @@ class StopSignal:
 
     def __init__(self, saying: str) -> None:
         self._saying = saying
-        self.asked: int | None = None  # number of the signal
+        self.asked: int | None = None  # number of the signal received, if any
         self._old: dict[int, Any] = {}
 
     def _ask(self, number: int, _: FrameType | None) -> None:
@@ -54,7 +54,7 @@ class StopSignal:
         print(f"\n{self._saying}; Ctrl-C once more stops at once", file=sys.stderr, flush=True)
 
     def agreed(self, now: bool) -> bool:
-        """Return whether all processes stop at this step; several exchange their answers only with `now`."""
+        """Tell whether all processes stop at this step. Several processes exchange their answers only with `now`."""
         import jax
 
         return (now or jax.process_count() == 1) and any_host(self.asked is not None)

@@ -26,7 +26,7 @@ def use_huge_pages() -> None:
     if tunables is None:
         return
     os.environ["GLIBC_TUNABLES"] = tunables
-    with contextlib.suppress(OSError):  # without huge pages it is only slower
+    with contextlib.suppress(OSError):  # without huge pages the program is only slower
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -12,8 +12,8 @@ LIMIT = Path("/proc/sys/vm/max_map_count")  # file with the largest number of ma
 def free_programs(share: float = 0.5) -> bool:
     """Free JAX's compiled programs if this process has more than `share` of the memory maps that Linux allows.
 
-    On the CPU a compiled program holds hundreds to thousands of maps (a video size: about 2,000), and a process that
-    reaches the limit crashes. Programs that are needed again come from the compilation cache.
+    On the CPU a compiled program holds hundreds to thousands of maps (the programs for one video size: about 2,000),
+    and a process that reaches the limit crashes. Programs that are needed again come from the compilation cache.
 
     Returns:
         whether they were freed; False where the number of maps is not known.

@@ -27,7 +27,7 @@ class Answer:
 
 
 def one_late(answers: Iterable[Answer]) -> Iterator[np.ndarray]:
-    """Yield the ids of each answer once the next is computing; an error is raised after the ids before it."""
+    """Yield the ids of each answer once the next has been submitted; an error comes after the ids before it."""
     waiting = None
     try:
         for answer in answers:

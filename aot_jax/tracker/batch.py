@@ -1,6 +1,6 @@
 """Several videos at once on one device, for throughput: frames of trackers that are alike run as one batch.
 
-Each tracker keeps its own state, so videos may begin, end and get masks when they like, and each comes out as it does
+Each tracker keeps its own state, so videos may begin, end and get masks at any time, and each has the same results as
 alone, up to rounding.
 """
 
@@ -38,8 +38,8 @@ class Next(NamedTuple):
 def advance_together(frames: Sequence[Next]) -> list[Answer | TrackError]:
     """Segment the next frame of each video, those that are alike as one batch, without waiting for the device.
 
-    Alike are frames without a mask whose videos have one size, equally many groups of objects, and one network. Only
-    the programs of 2, 4, 8 ... videos are compiled: five that are alike run as four and one.
+    Frames are alike if they have no mask and their videos have the same size, number of groups of objects and network.
+    Only the programs of 2, 4, 8 ... videos are compiled: five that are alike run as four and one.
 
     Args:
         frames: of different trackers.
@@ -67,7 +67,7 @@ def advance_together(frames: Sequence[Next]) -> list[Answer | TrackError]:
 
 
 def _may_share(tracker: Tracker) -> bool:
-    """Tell whether a tracker's frames may run in a batch: those of one stream, at one depth."""
+    """Tell whether a tracker's frames may run in a batch: if it has one stream and a constant depth."""
     return len(tracker.states) == 1 and tracker.target_fps is None
 
 
@@ -85,17 +85,17 @@ def _advance(videos: Sequence[Next]) -> list[Answer]:
         return [videos[0].tracker.submit(videos[0].frame)]
     trackers, frames, _ = zip(*videos, strict=True)
     (stream,), network = trackers[0].streams, (trackers[0].model.module, trackers[0].model.params)
-    memories, index, keep = zip(*(own.streams[0].prepare_write(own.states[0]) for own in trackers), strict=True)
-    # One capacity for all, for good: programs are then compiled for few shapes.
+    memories, index, keep = zip(*(one.streams[0].prepare_write(one.states[0]) for one in trackers), strict=True)
+    # All memories grow to one capacity and keep it, so that programs are compiled for few shapes.
     capacity = max(memory.capacity for memory in memories)
-    memories = tuple(own if own.capacity == capacity else programs.grow(own, capacity=capacity) for own in memories)
+    memories = tuple(x if x.capacity == capacity else programs.grow(x, capacity=capacity) for x in memories)
     logits, frame_kv = programs.step_all(
         *network, memories, programs.prepare_all(frames, stream.view), depth=stream.depth
     )
-    used = np.stack([own.slots.used() for own in trackers])
+    used = np.stack([tracker.slots.used() for tracker in trackers])
     labels, masks, logits = programs.read_all(network[0], logits, used, stream.view)
     memories = programs.memorize_all(*network, memories, frame_kv, masks, np.array(index, np.int32), np.array(keep))
     for i, tracker in enumerate(trackers):
         picture = Picture(index[i], frames[i], labels[i])
         tracker.states = (StreamState(memories[i], logits[i], picture, tracker.states[0].references),)
-    return [Answer(own, tracker.slots) for own, tracker in zip(labels, trackers, strict=True)]
+    return [Answer(found, tracker.slots) for found, tracker in zip(labels, trackers, strict=True)]

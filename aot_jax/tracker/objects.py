@@ -120,21 +120,21 @@ def resized_labels(logits: Array, size: Sequence[int], align_corners: bool) -> A
     """
     groups, channels = logits.shape[0], logits.shape[-1]
 
-    def planes(own: Array) -> list[Array]:
-        return list(resize_planes(own[None], size, align_corners)[0])
+    def planes(group: Array) -> list[Array]:
+        return list(resize_planes(group[None], size, align_corners)[0])
 
     if groups == 1:
         return _first_highest(planes(logits[0]))[0]
 
-    def read(own: Array) -> tuple[Array, Array, Array]:
-        background, *objects = planes(own)
+    def read(group: Array) -> tuple[Array, Array, Array]:
+        background, *objects = planes(group)
         identity, best = _first_highest(objects)
         top = jnp.maximum(background, best)
         total = top + jnp.log(functools.reduce(operator.add, (jnp.exp(x - top) for x in (background, *objects))))
         return identity + 1, jnp.exp(best - total), background - total
 
     # Unrolled: XLA's CPU backend would run a loop on one core.
-    identity, best, background = zip(*(read(own) for own in logits), strict=True)
+    identity, best, background = zip(*(read(group) for group in logits), strict=True)
     candidates = [jnp.exp(functools.reduce(operator.add, background)), *best]
     winner, _ = _first_highest([jnp.clip(candidate, 1e-5, 1 - 1e-5) for candidate in candidates])
     labels = jnp.zeros_like(winner)

@@ -8,23 +8,23 @@ from aot_jax.tracker.stream import open_stream
 from aot_jax.tracker.tta import Streams
 from aot_jax.typing import Size
 
-MAX_SCALE = 10  # largest scale of test-time augmentation; a larger one is a slip
+MAX_SCALE = 10  # bound of the scales of test-time augmentation; a larger one is a mistake
 
 
 @dataclass(frozen=True)
 class TrackerOptions:
     """How a tracker runs its network; see `Tracker`."""
 
-    output_height: int | None  # of labels, in pixels; None: the frame's own
+    output_height: int | None  # height of labels, in pixels; None: the frame's
     augmentations: tuple[tuple[float, bool], ...]  # scale and flip of each stream
     depth: int  # most LSTT layers that a frame runs
     gap: int  # frames between long-term memory writes; 0: references only
-    max_frames: int  # long-term memory frames at most; 0: no limit
-    max_long_edge: float  # of the input before scaling, in pixels; 0: no limit
-    max_short_edge: float  # of the input before scaling, in pixels; 0: no limit
+    max_frames: int  # most long-term memory frames; 0: no limit
+    max_long_edge: float  # limit of the input's long edge before scaling, in pixels; 0: no limit
+    max_short_edge: float  # limit of the input's short edge before scaling, in pixels; 0: no limit
 
     def open_streams(self, model: Model, size: Size) -> Streams:
-        """Return the streams of a video of frames of a size."""
+        """Return the streams of a video whose frames have this size."""
         return tuple(
             open_stream(
                 model,
@@ -51,7 +51,7 @@ class TrackerOptions:
 
 
 def output_size(size: Size, height: int | None) -> Size:
-    """Return the size of labels of a height for frames of a size, in pixels; None or 0: the frames' own."""
+    """Return the size of labels that have this height, in pixels; None or 0: `size`, that of the frames."""
     return (height, -(-size[1] * height // size[0])) if height else size
 
 
@@ -93,6 +93,6 @@ def make_options(
 
 
 def check_least(name: str, value: float | None, least: int) -> None:
-    """Raise TrackError if a number is below the least that is allowed."""
+    """Raise TrackError if a number is below the smallest that is allowed."""
     if value is not None and value < least:
         raise TrackError(f"{name} is {value}; it is at least {least}")

@@ -25,12 +25,12 @@ from aot_jax.typing import Array, Params, Size
 class View:
     """How a stream sees the video."""
 
-    size: Size  # of the network's input
-    output: Size  # of the labels
+    size: Size  # size of the network's input
+    output: Size  # size of the labels
     flip: bool  # frames are mirrored left to right
 
 
-# The network's own: see `propagate` and `memory`.
+# Programs of the network itself: see `propagate` and `memory`.
 encode = jax.jit(propagate.encode, static_argnames="model")
 step = jax.jit(propagate.step, static_argnames=("model", "depth"))
 begin = jax.jit(propagate.begin, static_argnames=("model", "capacity"))
@@ -82,7 +82,7 @@ def prepare_all(frames: Sequence[Array], view: View) -> Array:
 def step_all(model: AOT, params: Params, memories: Sequence[Memory], images: Array, depth: int) -> tuple:
     """Segment a frame (v, h, w, 3) of each video; returns logits and what layers keep, with v before all axes.
 
-    Memories have one capacity.
+    All memories have the same capacity.
     """
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *memories)
     features = jax.tree.map(lambda x: x[:, None], propagate.encode(model, params, images))
@@ -94,8 +94,8 @@ def step_all(model: AOT, params: Params, memories: Sequence[Memory], images: Arr
 def read_all(model: AOT, logits: Array, used: Array, view: View) -> tuple[tuple[Array, ...], ...]:
     """Turn logits (v, g, h, w, M + 1) at 4x into labels (h, w), masks (g, h, w) and logits of each video."""
     groups, identities = logits.shape[1], logits.shape[-1] - 1
-    labels = [read_labels(model, *own, view) for own in zip(logits, used, strict=True)]
-    masks = [split_labels(own, view, groups, identities) for own in labels]
+    labels = [read_labels(model, *video, view) for video in zip(logits, used, strict=True)]
+    masks = [split_labels(video, view, groups, identities) for video in labels]
     return tuple(labels), tuple(masks), tuple(logits)
 
 
@@ -109,9 +109,9 @@ def memorize_all(
     index: Array,
     keep: Array,
 ) -> tuple[Memory, ...]:
-    """Memorise the frame of each video, (v,) int32 of which are `index`, if (v,) bool `keep` for a long time."""
+    """Memorise a frame of each video: its index in `index` (v,), and in `keep` (v,) whether for the long term."""
     frames = jax.vmap(functools.partial(propagate.attach, model, params))(frame_kv, jnp.stack(masks))
     return tuple(
-        memory.write(own, jax.tree.map(lambda x, i=i: x[i], frames), index[i], keep=keep[i])
-        for i, own in enumerate(memories)
+        memory.write(before, jax.tree.map(lambda x, i=i: x[i], frames), index[i], keep=keep[i])
+        for i, before in enumerate(memories)
     )

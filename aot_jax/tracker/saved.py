@@ -1,4 +1,4 @@
-"""A tracker's state in one file, so that a job can stop and go on.
+"""A tracker's state in one file, so that a job can stop and continue later.
 
 An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/PATH` are the leaves of each stream's state, by their
 paths in the tree. bfloat16 arrays are stored as their 16-bit patterns.
@@ -47,11 +47,11 @@ def read_state(path: str | Path, model: Model, options: TrackerOptions) -> tuple
     """Read the state of a tracker of the same network and options.
 
     Raises:
-        TrackError: naming the file and what is wrong: it is no such state, or broken in any way.
+        TrackError: if the file is not such a state, or is damaged; the message names the file and the fault.
     """
     with _opened(Path(path)) as (meta, arrays):
-        saved, own = meta["settings"], _settings(model, options)
-        wrong = [f"{key} was {saved.get(key)!r}, is {own[key]!r}" for key in own if saved.get(key) != own[key]]
+        saved, now = meta["settings"], _settings(model, options)
+        wrong = [f"{key} was {saved.get(key)!r}, is {now[key]!r}" for key in now if saved.get(key) != now[key]]
         if wrong:
             raise TrackError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
         height, width, _ = arrays["0/latest/frame"].shape
@@ -63,7 +63,7 @@ def read_state(path: str | Path, model: Model, options: TrackerOptions) -> tuple
 
 
 def _settings(model: Model, options: TrackerOptions) -> dict[str, object]:
-    """Return what a saved state depends on, as JSON."""
+    """Return the settings that a saved state depends on, as JSON values."""
     return {
         "network": model.config.name,
         "weights": model.checksum,
@@ -75,11 +75,11 @@ def _settings(model: Model, options: TrackerOptions) -> dict[str, object]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
-    """Open a file: its meta, and its arrays. Whatever fails while it is read is the file's fault."""
+    """Open a file and yield its meta and arrays; any error inside the context becomes a TrackError."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in file.zip.infolist()):
-                raise ValueError("it is compressed")  # to how many bytes, nobody knows
+                raise ValueError("it is compressed")  # it could unpack to any size
             arrays = dict(file)
         meta = json.loads(str(arrays.pop("meta")))
         if meta.get("version") != VERSION:
@@ -90,18 +90,18 @@ def _opened(path: Path) -> Iterator[tuple[dict, dict[str, np.ndarray]]]:
         yield meta, arrays
     except TrackError:
         raise
-    except Exception as error:  # what a broken file raises depends on where it is broken
+    except Exception as error:  # a damaged file can raise almost any error
         raise TrackError(f"{path} is not a saved state of a tracker: {error}") from error
 
 
 def _restore(i: int, arrays: Mapping[str, np.ndarray], stream: Stream, groups: int, references: int) -> StreamState:
-    """Put the leaves of stream `i` in their places.
+    """Rebuild the state of stream `i` from its arrays.
 
     Raises:
-        Exception: they are not those of so many groups and references in this stream.
+        Exception: if the arrays do not fit the stream, or the number of groups or of references.
     """
     frame = arrays[f"{i}/latest/frame"].shape
-    sizes = (frame[:2], stream.view.output)  # of labels: those given with the first frame are of its size
+    sizes = (frame[:2], stream.view.output)  # valid sizes of labels; those of the first frame have its size
 
     def picture(name: str) -> Picture:
         labels = arrays[f"{i}/{name}/labels"].shape
@@ -137,7 +137,7 @@ def _leaves(i: int, state: StreamState) -> dict[str, Any]:
 
 
 def _shapes(stream: Stream, groups: int, capacity: int) -> tuple[Any, Any]:
-    """Return what a stream's memory of `capacity` slots and its logits look like; nothing is computed."""
+    """Return shapes and types of a stream's memory of `capacity` slots and of its logits; nothing is computed."""
     module = stream.model.module
 
     def run(params: dict, image: jax.Array, masks: jax.Array) -> tuple:

@@ -25,7 +25,7 @@ FIRST_CAPACITY = 4  # long-term slots at the start; doubled when full
 class Picture:
     """A frame as it was memorised, kept so that it can be memorised again without an object."""
 
-    index: int  # of the frame in its video
+    index: int  # index of the frame in its video
     frame: ArrayLike  # (h, w, 3) uint8
     labels: ArrayLike  # (h, w) int32 slots
 
@@ -58,7 +58,7 @@ class Stream:
     view: View
     depth: int  # LSTT layers that references are memorised for, and the most that a frame runs
     gap: int  # frames between long-term writes; 0: references only
-    max_frames: int  # long-term frames at most; 0: no limit. References may exceed it
+    max_frames: int  # most long-term frames; 0: no limit. References may exceed it
 
     def begin(self, frame: np.ndarray, labels: ArrayLike, groups: int) -> StreamState:
         """Take the first frame, with its labels (h, w) in slots, of `groups` groups."""
@@ -133,12 +133,12 @@ class Stream:
         return min(count, state.memory.capacity)
 
     def ensure_capacity(self, state: StreamState) -> Memory:
-        """Return the state's memory, of double the capacity if a write would evict a frame that need not go."""
+        """Return the state's memory, a full one doubled up to `max_frames`, or to fit one more reference."""
         capacity = state.memory.capacity
         if self.stored(state) < capacity:
             return state.memory
         limit = self.max_frames or 2 * capacity
-        if len(state.references) == capacity:  # nothing may go
+        if len(state.references) == capacity:  # references are never evicted
             limit = max(limit, capacity + 1)
         return programs.grow(state.memory, capacity=min(2 * capacity, limit)) if limit > capacity else state.memory
 
@@ -185,15 +185,15 @@ def open_stream(
 
     Args:
         model: network and parameters.
-        frame_size: of the video's frames, in pixels.
-        output_size: of the labels, in pixels.
+        frame_size: size of the video's frames, in pixels.
+        output_size: size of the labels, in pixels.
         depth: see `Stream`.
         gap: see `Stream`.
         max_frames: see `Stream`.
-        scale: of the input.
+        scale: scale factor of the input.
         flip: mirror the frames.
-        max_long_edge: in pixels, before scaling; 0: no limit.
-        max_short_edge: in pixels, before scaling; 0: no limit.
+        max_long_edge: limit of the input's long edge in pixels, before scaling; 0: no limit.
+        max_short_edge: limit of the input's short edge in pixels, before scaling; 0: no limit.
     """
     size = inference_size(
         *frame_size,

@@ -1,4 +1,4 @@
-"""Track objects through a video: a person's ids, new objects, memory policy, depth.
+"""Track objects through a video: the user's ids, new objects, memory policy, depth.
 
 tracker = Tracker(load_model("aost_r50", checkpoint))
 labels = tracker.step(first_frame, first_mask)
@@ -34,12 +34,12 @@ class Tracker:
         model: from `load_model`.
         depth: LSTT layers to run, 1 .. L for AOST; None: all. `step` may run fewer.
         gap: delta, frames between long-term memory writes; None: `config.memory.gap`; 0: references only.
-        max_frames: long-term memory frames at most; None: `config.memory.max_frames`; 0: no limit.
+        max_frames: most long-term memory frames; None: `config.memory.max_frames`; 0: no limit.
         max_long_edge: limit of the input's long edge in pixels; None: `config.inference.max_long_edge`; 0: no limit.
-        scales: of the input, for test-time augmentation.
+        scales: scale factors of the input, for test-time augmentation.
         flip: also run mirrored, for test-time augmentation.
-        output_height: of labels and probabilities in pixels, where they are wanted smaller than the frames (DAVIS at
-            full resolution is scored at 480); None: the frame's own.
+        output_height: height of labels and probabilities in pixels, if other than the frame's (DAVIS at full resolution
+            is scored at 480); None: the frame's.
         max_objects: most objects; a mask with more ids is refused, as these are rarely intended.
         target_fps: frames a second to hold by running fewer layers where `depth` is too slow: AOST only; None: always
             `depth`. Frames are timed, except the first at each depth, which waits for compilation.
@@ -118,8 +118,8 @@ class Tracker:
             mask: (h, w) integer ids, 0 background. Needed on the first frame. Later it brings new objects, or corrects
                 known ones: it overlays the prediction where it is not 0, and ids in it appear nowhere else.
             depth: LSTT layers to run for this frame, up to the tracker's; None: the tracker's, or what `target_fps`
-                allows. Frames with a mask are memorised at full depth. A layer that was not run on a frame does not
-                find it in its memory.
+                allows. Frames with a mask are memorised at full depth. A layer does not memorise a frame on which
+                it was not run.
             replace: the mask is complete and replaces the prediction of this frame; else it is laid over it.
 
         Returns:
@@ -169,11 +169,11 @@ class Tracker:
         *,
         depth: int | None = None,
     ) -> Iterator[np.ndarray]:
-        """Segment frames one after the other, as `step` does; the device works on the next while one is read.
+        """Segment frames one after the other, as `step` does; while one's labels are read, the next is computed.
 
         Args:
             frames: (h, w, 3) uint8 RGB each, or pairs of a frame and its mask or None.
-            masks: (h, w) ids by the number of their frame in `frames`, from 0; for frames that come without.
+            masks: (h, w) ids by frame number, from 0, for frames that come without a mask.
             depth: as of `step`.
 
         Yields:
@@ -222,7 +222,7 @@ class Tracker:
         """Continue from a state saved by a tracker of the same network and options, with the same results.
 
         Raises:
-            TrackError: if the file is no such state; the tracker is as before.
+            TrackError: if the file is not such a state; the tracker is then unchanged.
         """
         state = read_state(path, self.model, self._options)
         self.reset()

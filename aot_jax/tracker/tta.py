@@ -53,11 +53,11 @@ def advance_with_mask(
     """
     pairs = tuple(zip(streams, states, strict=True))
     logits = [stream.segment(state.memory, frame, None, depth)[0] for stream, state in pairs]
-    labels = [stream.labels(own, used) for stream, own in zip(streams, logits, strict=True)]
+    labels = [stream.labels(stream_logits, used) for stream, stream_logits in zip(streams, logits, strict=True)]
     merged = _lay_over(_merge(streams, logits, labels, used), overlay, corrected)
     return tuple(
-        stream.add_reference(state, frame, _lay_over(own, overlay, corrected), groups)
-        for (stream, state), own in zip(pairs, labels, strict=True)
+        stream.add_reference(state, frame, _lay_over(predicted, overlay, corrected), groups)
+        for (stream, state), predicted in zip(pairs, labels, strict=True)
     ), merged
 
 
@@ -79,8 +79,8 @@ def _arguments(streams: Streams, logits: Sequence[Array], used: np.ndarray) -> t
 @functools.partial(jax.jit, static_argnames=("model", "flips", "size"))
 def _average(model: AOT, logits: tuple[Array, ...], used: Array, flips: tuple[bool, ...], size: Size) -> Array:
     maps = [
-        jax.nn.softmax(full_logits(model, own, used, size, flip), axis=-1)
-        for own, flip in zip(logits, flips, strict=True)
+        jax.nn.softmax(full_logits(model, stream_logits, used, size, flip), axis=-1)
+        for stream_logits, flip in zip(logits, flips, strict=True)
     ]
     return sum(maps[1:], start=maps[0]) / len(maps)
 

@@ -24,7 +24,7 @@ from aot_jax.training.step import make_train_step, place, split
 from aot_jax.training.store import Store
 from aot_jax.typing import Params
 
-Batches = Callable[[int, int, int], Iterator[dict[str, np.ndarray]]]  # (start step, host, hosts) to batches
+Batches = Callable[[int, int, int], Iterator[dict[str, np.ndarray]]]  # (start step, host, count of hosts) to batches
 Evaluate = Callable[[Model, Path], dict[str, float]]  # (model, folder for masks) to scores, with "J&F"
 
 
@@ -122,8 +122,8 @@ def check_agreement(state: TrainState, step: int) -> None:
     if jax.process_count() == 1:
         return
     sums = [np.asarray(x).view(np.uint32).sum(dtype=np.uint64) for x in jax.tree.leaves(state.params)]
-    own = np.uint32(sum(map(int, sums)) % 2**32)
-    found = multihost_utils.process_allgather(own).tolist()
+    checksum = np.uint32(sum(map(int, sums)) % 2**32)
+    found = multihost_utils.process_allgather(checksum).tolist()
     if len(set(found)) > 1:
         raise TrainError(
             f"step {step}: processes hold different parameters (sums {found}): start all with the same code, config "

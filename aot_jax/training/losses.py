@@ -25,7 +25,7 @@ def bootstrapped_cross_entropy(logits: Array, labels: Array, fraction: Array) ->
     count = jnp.clip((fraction * pixels).astype(jnp.int32), 1, pixels)
     fixed = jax.lax.stop_gradient(losses)
     threshold = kth_largest(fixed, count)[:, None]
-    # Pixels at the threshold share what is left of the count.
+    # Pixels exactly at the threshold share the places that are left.
     harder, equal = fixed > threshold, fixed == threshold
     share = (count - harder.sum(axis=1, keepdims=True)) / equal.sum(axis=1, keepdims=True)
     weights = harder + equal * share

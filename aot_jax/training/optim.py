@@ -74,13 +74,13 @@ def learning_rate(step: Array | int, train: ConfigDict, group: str = "other") ->
 
 
 def make_optimizer(config: ConfigDict, params: Params) -> optax.GradientTransformation:
-    """Make AdamW with clipping by global norm; decay scales with a tensor's learning rate, frozen tensors stay."""
+    """Make AdamW with clipping by global norm; decay scales with a tensor's learning rate, frozen tensors are fixed."""
     train = config.train
     check_patterns(params, config.model.encoder)
     still = frozen(params, config)
 
     def group_of(fixed: bool, *members: bool) -> str:
-        return "frozen" if fixed else next((name for name, own in zip(GROUPS, members, strict=True) if own), "other")
+        return "frozen" if fixed else next((name for name, hit in zip(GROUPS, members, strict=True) if hit), "other")
 
     groups = jax.tree.map(group_of, still, *(select(params, pattern) for pattern in GROUPS.values()))
 

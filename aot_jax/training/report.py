@@ -1,6 +1,6 @@
 """Outputs of training: a progress bar, lines of figures, TensorBoard, pictures.
 
-RUN/figures.jsonl     one JSON object a line
+RUN/figures.jsonl     losses, learning rates ..., one JSON object a line
 RUN/tensorboard/      the same as scalars, if TensorFlow is installed
 RUN/pictures/         frames above, true masks in the middle, predicted masks below
 """

@@ -80,7 +80,7 @@ def make_train_step(
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(figures["loss"])
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        # With zero gradients AdamW would still move them.
+        # Zero gradients are not enough: AdamW's momentum and decay would still move the identity bank.
         stop = select(state.params, IDENTITY)
         updates = jax.tree.map(lambda x, still: jnp.where(predicted_masks, 0, x) if still else x, updates, stop)
         params = optax.apply_updates(state.params, updates)
@@ -132,11 +132,11 @@ def place(state: TrainState, devices: Sequence[jax.Device] | None = None) -> Tra
 def clip_overlap(labels: Array, masks: Array, identities: int) -> Array:
     """Return the mean J of the objects in the predicted frames of a batch of clips.
 
-    It is `metrics.region_similarity` in a form that compiles, over the objects that are in a frame.
+    It is `metrics.region_similarity` in a form that JAX compiles, over the objects present in each frame.
 
     Args:
         labels: (t, b, h, w) predicted ids.
-        masks: (b, t, h, w) true ids; objects in neither do not count.
+        masks: (b, t, h, w) true ids; in a frame, objects in neither mask do not count.
         identities: M.
     """
     truth = jnp.moveaxis(masks, 1, 0)[1:].astype(jnp.int32)

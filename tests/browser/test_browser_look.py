@@ -49,7 +49,7 @@ def test_keys_act_while_a_button_has_the_focus_and_reach_fields(page):
     page.locator("#add").focus()
     page.keyboard.press("ArrowRight")
     until(page, "document.getElementById('timeline').getAttribute('aria-valuenow') === '4'")
-    page.keyboard.press("Alt+ArrowRight")  # the browser's: next page
+    page.keyboard.press("Alt+ArrowRight")  # the browser's own key for the next page
     page.keyboard.press("j")
     assert page.evaluate("document.activeElement.id") == "frame"
     assert page.input_value("#frame") == "4"
@@ -120,7 +120,7 @@ def test_nothing_is_cut_off(page, size):
 
 
 def test_the_picture_of_the_page_shows_the_example_with_its_mask(browser, tmp_path):
-    """Write docs/browser.png anew where AOT_JAX_PICTURES is set."""
+    """Also write docs/browser.png if AOT_JAX_PICTURES is set."""
     example = ROOT / "examples"
     command = Command(tmp_path, str(example / "clip.mp4"), "--mask", str(example / "clip.png"), *NETWORK)
     page = browser.new_page(viewport={"width": 1280, "height": 860})

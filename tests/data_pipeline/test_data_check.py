@@ -37,9 +37,9 @@ def test_good_folders_are_counted(raw):
     assert (davis.objects, davis.most_objects, davis.problems) == (10, 4, [])
     assert (found["youtube_vos19"].frames, found["youtube_vos19"].objects) == (48, 10)
     assert (found["static"].videos, found["static"].usable, found["static"].problems) == (8, 8, [])
-    own = reports(raw / "Videos")["videos"]
-    assert (own.frames, own.annotated, own.usable) == (48, 44, 4)
-    assert own.problems == [
+    videos = reports(raw / "Videos")["videos"]
+    assert (videos.frames, videos.annotated, videos.usable) == (48, 44, 4)
+    assert videos.problems == [
         f"clip{k}: 1 frame(s) without a mask (fine: they are not trained on): 00003" for k in range(4)
     ]
 

@@ -55,8 +55,8 @@ def test_raw_files_of_every_kind_are_read_as_records_hold_them(make_config, raw,
     assert len(files.reader) == len(numbers)
     assert files.reader.read(numbers) == records.reader.read(numbers)
     assert files.table.pixels.tolist() == records.table.pixels.tolist()
-    own = {image.relative_to(root).parts[1] for image, _ in files.reader.sets[0].raw if image.is_relative_to(root)}
-    assert own == {"clip0", "clip3"}
+    in_place = {image.relative_to(root).parts[1] for image, _ in files.reader.sets[0].raw if image.is_relative_to(root)}
+    assert in_place == {"clip0", "clip3"}
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"kind": "videos", "videos": [1], "left_out": []}', "no mask"])

@@ -111,5 +111,5 @@ def test_masks_are_those_of_one_at_a_time(made, tmp_path, monkeypatch):
     assert [timing.all_frames for timing in three.values()] == [timing.all_frames for timing in one.values()]
     names = list(contents(tmp_path / "one"))
     assert list(contents(tmp_path / "three")) == names
-    for name in names:  # but for ties of rounding
+    for name in names:  # rounding decides ties
         assert np.mean(read_mask(tmp_path / "one" / name) == read_mask(tmp_path / "three" / name)) > 0.999

@@ -18,7 +18,7 @@ def made(tmp_path):
 
 
 @pytest.fixture
-def own(tmp_path):
+def user_videos(tmp_path):
     return Miniature(tmp_path / "own", truth=False).folder()
 
 
@@ -50,28 +50,28 @@ def test_a_corrupt_frame_keeps_what_is_finished(made, tmp_path, monkeypatch, cap
     assert (code, steps) == (0, 5)  # `late` is not run again
 
 
-def test_a_missing_mask(made, own, tmp_path, monkeypatch, capsys):
+def test_a_missing_mask(made, user_videos, tmp_path, monkeypatch, capsys):
     mask = made.root / "YouTubeVOS/2018/valid/Annotations/late/00015.png"
     mask.unlink()
     code, message, steps = run(monkeypatch, capsys, made, tmp_path / "out")
     assert (code, steps) == (2, 0)
     assert message == (f"error: {mask}: no such mask, but object 9 of late first appears there; unpack the set again\n")
-    mask = own.root / "Annotations/still/00000.png"
+    mask = user_videos.root / "Annotations/still/00000.png"
     mask.unlink()
-    code, message, steps = run(monkeypatch, capsys, own, tmp_path / "out", "folder")
+    code, message, steps = run(monkeypatch, capsys, user_videos, tmp_path / "out", "folder")
     assert (code, steps) == (2, 0)
     assert message.startswith(f"error: {mask}: no such mask, nor one of another frame of ")
     write_mask(mask.with_name("1.png"), np.ones((4, 4), np.int32))
     write_mask(mask, np.ones((4, 4), np.int32))
-    code, message, _ = run(monkeypatch, capsys, own, tmp_path / "out", "folder")
+    code, message, _ = run(monkeypatch, capsys, user_videos, tmp_path / "out", "folder")
     assert code == 2
     assert message.startswith(f"error: {mask.with_name('1.png')}: there is no frame of this name in ")
 
 
-def test_a_mask_without_objects(made, own, tmp_path, monkeypatch, capsys):
-    mask = own.root / "Annotations/plain/00000.png"
+def test_a_mask_without_objects(made, user_videos, tmp_path, monkeypatch, capsys):
+    mask = user_videos.root / "Annotations/plain/00000.png"
     write_mask(mask, np.zeros((40, 52), np.int32))
-    code, message, _ = run(monkeypatch, capsys, own, tmp_path / "own_out", "folder")
+    code, message, _ = run(monkeypatch, capsys, user_videos, tmp_path / "own_out", "folder")
     assert code == 2
     assert message.startswith(f"error: {mask}: the first mask has no object: every pixel is 0")
     assert message.endswith("draw one, or take the video plain out\n")

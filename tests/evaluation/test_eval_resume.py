@@ -34,16 +34,16 @@ def made(tmp_path):
 
 
 def flags(made, output, *more):
-    own = ["--split", "youtubevos18", "--data", str(made.root), "--output", str(output), "--random_weights"]
-    return [*own, *more]
+    required = ["--split", "youtubevos18", "--data", str(made.root), "--output", str(output), "--random_weights"]
+    return [*required, *more]
 
 
 def start(kill_at, made, output, *more):
     """Start eval.py with an oracle as a process."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "JAX_PLATFORMS": "cpu"}
-    own = [sys.executable, str(ROOT / "tests" / "eval_process.py"), str(kill_at), str(made.root)]
+    program = [sys.executable, str(ROOT / "tests" / "eval_process.py"), str(kill_at), str(made.root)]
     return subprocess.Popen(
-        [*own, *flags(made, output, *more)],
+        [*program, *flags(made, output, *more)],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -137,8 +137,8 @@ def test_hosts_share_the_videos():
     lengths = [50, 7, 30, 30, 1, 12, 9]
     videos = [SplitVideo(f"v{i}", (Path("x.jpg"),) * n, {}) for i, n in enumerate(lengths)]
     shares = [share_videos(videos, host, 3) for host in range(3)]
-    assert sorted(v.name for own in shares for v in own) == [v.name for v in videos]
-    assert [sum(len(v.frames) for v in own) for own in shares] == [50, 43, 46]
+    assert sorted(v.name for share in shares for v in share) == [v.name for v in videos]
+    assert [sum(len(v.frames) for v in share) for share in shares] == [50, 43, 46]
     assert [v.name for v in shares[1]] == ["v2", "v4", "v5"]  # in the split's order
     assert share_videos(videos, 0, 1) == videos
     assert share_videos(videos[:1], 1, 2) == []
@@ -184,9 +184,9 @@ def test_devices_share_the_videos(tmp_path):
     model = tiny.load("aott")
     assert len(copy_to_devices(model, 7, 3)) == 3
     models = copy_to_devices(model, 2)
-    devices = [next(iter(jax.tree.leaves(own.params)[0].devices())) for own in models]
+    devices = [next(iter(jax.tree.leaves(copy.params)[0].devices())) for copy in models]
     assert devices == jax.local_devices()[:2]
-    run_split([[Tracker(own)] for own in models], split, tmp_path / "two")
+    run_split([[Tracker(copy)] for copy in models], split, tmp_path / "two")
     run_split([[Tracker(model)]], split, tmp_path / "one")
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     assert len(contents(tmp_path / "two")) == COUNTS["late"] + COUNTS["still"]

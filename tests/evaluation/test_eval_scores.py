@@ -29,9 +29,9 @@ def masks(tmp_path):
     for true in truths[:2]:
         true[true == 9] = 0
     found = [np.roll(true, 3, axis=1) for true in truths]
-    for stem, true, own in zip(STEMS, truths, found, strict=True):
+    for stem, true, predicted in zip(STEMS, truths, found, strict=True):
         write_mask(tmp_path / "truth" / f"{stem}.png", true)
-        write_mask(tmp_path / "found" / f"{stem}.png", own)
+        write_mask(tmp_path / "found" / f"{stem}.png", predicted)
     return truths, found, tmp_path / "truth", tmp_path / "found"
 
 
@@ -161,11 +161,11 @@ def test_void_in_a_given_mask_is_no_object(tmp_path):
 
 
 def test_a_note_of_masks_that_are_given_and_scored_is_told_once(tmp_path):
-    note, own = "a: colours are numbered: 1 #ff0000, 2 #0000ff", "b: a single frame"
-    timings = {"a": Timing(1, 1.0, warnings=(note,)), "b": Timing(1, 1.0, warnings=(own,))}
+    shared, single = "a: colours are numbered: 1 #ff0000, 2 #0000ff", "b: a single frame"
+    timings = {"a": Timing(1, 1.0, warnings=(shared,)), "b": Timing(1, 1.0, warnings=(single,))}
     split = Split("folder", (), tmp_path)
-    outcome = Outcome(split, tmp_path, SetScores({}, (note, "sparse")), timings, None)
-    assert outcome.warnings == (note, own, "sparse")
+    outcome = Outcome(split, tmp_path, SetScores({}, (shared, "sparse")), timings, None)
+    assert outcome.warnings == (shared, single, "sparse")
 
 
 def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):

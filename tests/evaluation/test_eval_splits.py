@@ -286,15 +286,15 @@ def test_every_split_is_run_here():
 
 
 def test_later_masks_decide_what_the_first_means_as_in_scores(tmp_path):
-    ids = [tiny.mask(24, 32, own) for own in ((2,), (1, 2), (1, 2))]
+    ids = [tiny.mask(24, 32, objects) for objects in ((2,), (1, 2), (1, 2))]
     ways = {"grey": np.array([0, 128, 255], np.uint8), "ids": np.array([0, 1, 255], np.uint8)}
     ways["colour"] = np.array([[0, 0, 0], [250, 50, 50], [128, 0, 0]], np.uint8)  # the second is the palette's 1
     for way, values in ways.items():
-        for t, own in enumerate(ids):
+        for t, mask in enumerate(ids):
             write_jpeg(tmp_path / f"JPEGImages/480p/{way}/{t:05d}.jpg", np.full((24, 32, 3), 90, np.uint8))
             path = tmp_path / f"Annotations/480p/{way}/{t:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(values[own]).save(path)
+            Image.fromarray(values[mask]).save(path)
     (tmp_path / "ImageSets/2017").mkdir(parents=True)
     (tmp_path / "ImageSets/2017/val.txt").write_text("\n".join(ways))
     for sequence in load_split("davis17", tmp_path).sequences:

@@ -1,4 +1,4 @@
-"""Frames of video files in both directions, upright and in order; files that are cut, lie or are no video."""
+"""Frames of video files in both directions, upright and in order; truncated files, wrong headers, other files."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Written videos keep rate, length, colours and sound of their source; a file that is not whole does not appear."""
+"""Written videos keep rate, length, colours and sound of their source; an incomplete file never appears."""
 
 from fractions import Fraction
 

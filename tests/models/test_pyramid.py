@@ -36,8 +36,8 @@ def test_taps_on_the_coarse_map_equal_the_convolution_of_the_fine_one(size, alig
     [
         ((5, 9), 3, 1),  # fewer channels than the coarse map: matrix and kernel multiplied first
         ((5, 9), 8, 2),  # more channels, but shared by three samples each
-        ((5, 9), 8, 6),  # not shared: at once
-        ((4, 9), 3, 1),  # not twice the size: at once
+        ((5, 9), 8, 6),  # not shared: the plain form
+        ((4, 9), 3, 1),  # not twice the size: the plain form
     ],
 )
 def test_a_step_up_adds_the_finer_map_and_convolves(monkeypatch, fine_size, channels, samples):

@@ -1,4 +1,4 @@
-"""Several videos at once: each comes out as it does alone."""
+"""Several videos at once: each gets the same labels as alone."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ FRAMES = tiny.frames(12, *SIZE)
 
 
 def video(first, count, ids=(1, 2), later=()):
-    """Return frames and masks; `later` are the frames that bring the object 9."""
+    """Return frames and masks; `later` are the numbers of frames whose mask adds object 9."""
     new = np.zeros(SIZE, np.int32)
     new[3:9, 5:25] = 9
     masks = {0: tiny.mask(*SIZE, ids)} | dict.fromkeys(later, new)
@@ -24,7 +24,7 @@ def video(first, count, ids=(1, 2), later=()):
 
 
 def together(trackers, videos, starts=None):
-    """Return the labels of each video; `starts` are the rounds in which they begin."""
+    """Return the labels of each video; `starts` are the steps at which they begin."""
     starts = starts or [0] * len(videos)
     got = [[] for _ in videos]
     for t in range(max(start + len(items) for start, items in zip(starts, videos, strict=True))):
@@ -38,8 +38,8 @@ def together(trackers, videos, starts=None):
 def assert_as_alone(got, make, videos):
     for labels, items in zip(got, videos, strict=True):
         tracker = make()
-        agree = [np.mean(own == tracker.step(*item)) for own, item in zip(labels, items, strict=True)]
-        assert min(agree) > 0.999  # but for ties of rounding
+        agree = [np.mean(found == tracker.step(*item)) for found, item in zip(labels, items, strict=True)]
+        assert min(agree) > 0.999  # rounding decides ties
         assert labels[0].dtype == np.int32
 
 
@@ -72,9 +72,9 @@ def test_videos_begin_end_and_get_masks_when_they_like(batches):
         return Tracker(model, gap=1)
 
     videos = [
-        video(0, 7),  # its memory has grown when the second begins, with which it runs to the end
+        video(0, 7),  # its memory has grown when the second video begins; the two then run together
         video(3, 4, (5,)),
-        video(2, 4, (7, 300, 2), later=(2,)),  # an object more
+        video(2, 4, (7, 300, 2), later=(2,)),  # gets another object
         video(5, 3, range(1, 13)),  # two groups
     ]
     got = together([make() for _ in videos], videos, starts=[0, 4, 0, 2])

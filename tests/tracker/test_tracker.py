@@ -80,7 +80,7 @@ def test_tracker_equals_the_recurrence_by_hand(of_each_block):
     for t in range(1, 4):
         logits, frame_kv = look(memory, image(t))
         labels = resize_bilinear(mask_unused(logits, jnp.array([3])), SIZE, True)[0].argmax(axis=-1)
-        assert np.mean(np.asarray(labels) != got[t]) <= 0.001  # ties of rounding only
+        assert np.mean(np.asarray(labels) != got[t]) <= 0.001  # rounding decides ties
         labels = jnp.asarray(got[t])
         memory = store(memory, frame_kv, resize_nearest(labels, size)[None], t)
     assert sorted(memory.long_frame.tolist())[-2:] == [0, 2]

@@ -21,8 +21,8 @@ def test_a_removed_object_was_never_there(of_each_block):
     removed.remove([6])
     assert removed.ids == [5, 7]
     # Id 7 keeps slot 3 but has slot 2 in the other tracker: compare only what does not depend on slots.
-    own, other = (jax.tree.map(np.shape, tracker.states[0].memory) for tracker in (removed, want))
-    assert own == other
+    found_shapes, wanted_shapes = (jax.tree.map(np.shape, tracker.states[0].memory) for tracker in (removed, want))
+    assert found_shapes == wanted_shapes
     only = Tracker(of_each_block, gap=0)
     only.step(FRAMES[0], np.where(mask == 7, 0, mask))
     only.remove([6])

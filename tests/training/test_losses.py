@@ -26,8 +26,8 @@ def draw(batch=2, height=5, width=4, classes=3, seed=0):
 def slow_cross_entropy(logits, labels, fraction):
     """Take the largest int(fraction h w) losses of each sample; void pixels have loss zero."""
     means = []
-    for own, truth in zip(logits.astype(np.float64), labels, strict=True):
-        log = own - np.log(np.exp(own).sum(axis=-1, keepdims=True))
+    for values, truth in zip(logits.astype(np.float64), labels, strict=True):
+        log = values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
         losses = [0.0 if i == 255 else -log[y, x, i] for (y, x), i in np.ndenumerate(truth)]
         count = max(int(fraction * len(losses)), 1)
         means.append(sum(sorted(losses, reverse=True)[:count]) / count)

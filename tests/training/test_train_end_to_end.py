@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 12
-SEED = 7  # of the moments at which processes are stopped
+SEED = 7  # seed of the random moments at which processes are stopped
 FIELDS = (
     "model.encoder=small",
     "model.channels=32",

@@ -13,7 +13,7 @@ from aot_jax.video import run as command
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """A video turned by 90 degrees, with sound, a few frames later than it."""
+    """Write a video with sound and a display matrix that turns it by 90 degrees."""
     path = clips.write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", COUNT, SIZE, sound="aac")
     return clips.turn(path, 90)
 

@@ -7,7 +7,7 @@ from flax.typing import Dtype
 from aot_jax.models.layers import Conv, DepthwiseConv, FrozenBatchNorm, Linear
 from aot_jax.typing import Array
 
-# Each block: expansion, channels, stride, dilation. The 160-channel stage keeps stride 16 by dilating instead.
+# Each block: expansion, channels, stride, dilation. The 160-channel stage keeps stride 16 by dilation.
 BLOCKS = (
     [(1, 16, 1, 1)]
     + [(6, 24, 2, 1), (6, 24, 1, 1)]

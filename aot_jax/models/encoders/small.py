@@ -15,8 +15,8 @@ from aot_jax.typing import Array
 
 CHANNELS = (48, 96, 192)  # at 4x, 8x, 16x
 BLOCKS = (1, 1, 2)
-# Initial scale of the maps that go straight to the decoder. Larger ones hide the identities from the LSTT for hundreds
-# of updates; a scale grows more slowly than a small kernel after it would.
+# Initial scale of the maps that go straight to the decoder. With a larger scale the identities from the LSTT hardly
+# affect the logits for hundreds of updates. A scale grows more slowly in training than a small kernel would.
 SHORTCUT_SCALE = 0.1
 
 
@@ -46,7 +46,7 @@ class Small(nn.Module):
         x, outputs = images, []
         for stage, (channels, blocks) in enumerate(zip(CHANNELS, BLOCKS, strict=True)):
             side = 2 if stage else 4
-            # A grid of 16 n + 1 pixels has 4 n + 1, 2 n + 1, n + 1 cells: the last is completed with zeros.
+            # A grid of 16 n + 1 pixels has 4 n + 1, 2 n + 1, n + 1 cells: the last is padded with zeros.
             x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % side), (0, -x.shape[2] % side), (0, 0)))
             x = rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=side, j=side)
             x = Linear(channels, encoder=True, dtype=self.dtype, name=f"patch{stage}")(x)

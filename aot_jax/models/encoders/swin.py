@@ -13,7 +13,7 @@ from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path,
 from aot_jax.typing import Array
 
 STAGES = ((2, 4), (2, 8), (18, 16))  # blocks, heads
-ALL_BLOCKS = 24  # blocks with the two of the removed stage; drop path grows along all of them
+ALL_BLOCKS = 24  # number of blocks with the removed stage's two; the drop-path rate grows over them
 EMBED = 128  # channels of the patch embedding
 WINDOW = 7  # side of a window, in cells
 SHIFT = 3  # shift of odd blocks, in cells
