@@ -140,7 +140,10 @@ def embed(model, params, memory, images, depth):
 
 
 def parts(path: Path) -> dict[str, float]:
-    """Run two frames of an inference case; returns the largest difference of each part that it has results of."""
+    """Run two frames of an inference case; returns the largest difference of each part that it has results of.
+
+    Differences are relative to the largest value of the part if that is above 1.
+    """
     case, figures = load(path)
     model = load_model(case)
     images, masks = clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
@@ -149,7 +152,11 @@ def parts(path: Path) -> dict[str, float]:
     first, outputs = embed(*network, memory, images[:2], depth)
     found = {"frame0_encoder_16x": first[0].transpose(2, 0, 1)}
     found |= {f"frame1_lstt_{i}": x[0].reshape(-1, x.shape[-1]) for i, x in enumerate(outputs)}
-    return {name: float(np.abs(x - figures[name]).max()) for name, x in found.items() if name in figures}
+    return {
+        name: float(np.abs(x - figures[name]).max() / max(1, np.abs(figures[name]).max()))
+        for name, x in found.items()
+        if name in figures
+    }
 
 
 def difference(path: Path, dtype: str | None = None) -> float:

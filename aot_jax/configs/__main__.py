@@ -41,7 +41,7 @@ def count_parameters(config: ConfigDict) -> int:
         return next_call(*args, **kwargs)
 
     with nn.intercept_methods(skip_encoder):
-        rest = _count(param_shapes(model))
+        rest = _count(param_shapes.__wrapped__(model))  # not cached: the cache knows nothing of the interceptor
     return in_encoder + rest + (MASK_TOKEN if config.model.block == "v1" else 0)
 
 
