@@ -196,6 +196,7 @@ def test_what_ships_is_whole_and_small(shipped):
     assert source["licence"]
 
 
+@pytest.mark.slow
 @missing
 @pytest.mark.skipif(not (EXAMPLE / "clip.mp4").is_file(), reason="there is no example clip yet")
 def test_what_ships_tracks_the_example(shipped):

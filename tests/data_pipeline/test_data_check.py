@@ -135,6 +135,7 @@ def test_the_command_line_needs_no_tensorflow_and_fails_where_nothing_is_found(r
     assert f"{tmp_path}: no data found" in done.stderr
 
 
+@pytest.mark.slow
 def test_real_data_is_as_described(real):
     train = reports(real / "davis_train_288")["davis16"]
     assert (train.videos, train.usable, train.objects, train.problems) == (30, 30, 30, [])

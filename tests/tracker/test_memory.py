@@ -208,6 +208,7 @@ def test_padded_slots_change_nothing(model):
     assert np.abs(got - want).max() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["aost", "aotb", "deaotb"])
 def test_a_group_born_late_sees_only_its_own_frames(name):
     model = tiny.load(name, "model.depth=2", "model.identities=4")
