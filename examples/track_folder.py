@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for a checkout that is not installed
+
 from aot_jax import Tracker, load_model, read_masks
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.masks import write_mask
@@ -26,4 +28,6 @@ def main(folder: str, mask: str, out: str, checkpoint: str | None = None) -> Non
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -16,6 +16,7 @@ from aot_jax.start import memory_maps
 from aot_jax.start.compilations import Compilations
 from aot_jax.start.huge_pages import huge_page_tunables
 
+ROOT = Path(__file__).resolve().parents[1]
 MADVISE = "always [madvise] never"
 
 
@@ -225,3 +226,21 @@ def test_compilations_of_a_thread_are_counted_by_name():
     compile_for(6)
     assert (outer.names["double"], inner.names["double"]) == (2, 1)
     assert outer.seconds > inner.seconds > 0
+
+
+def test_a_reader_that_ends_early_is_no_error():
+    program = (
+        "from aot_jax.start import reports_errors\n@reports_errors\ndef main():\n  while True: print('line')\nmain()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_the_example_program_starts_from_any_folder(tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / "track_folder.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.startswith("Track objects through a folder of images")

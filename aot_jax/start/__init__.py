@@ -6,6 +6,7 @@ Importing it loads neither JAX nor the rest of the package.
 import contextlib
 import functools
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -47,6 +48,9 @@ def reports_errors(main: Callable[P, int]) -> Callable[P, int]:
     def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
             return main(*args, **kwargs)
+        except BrokenPipeError:  # the reader of the output has ended, as in `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its exit
+            return 1
         except (ReportedError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
