@@ -17,7 +17,7 @@ from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.datasets import ListedObject
 from aot_jax.io.masks import read_mask, write_mask
-from aot_jax.metrics import MetricsError, score_sequence, summarise
+from aot_jax.metrics import MetricsError, score_frame, score_sequence, summarise
 
 STEMS = ("00000", "00001", "00002", "00003", "00004")
 
@@ -50,18 +50,16 @@ def test_objects_of_a_folder_are_scored_as_davis_does_from_where_they_appear(mas
     for i, score in toolkit.items():
         assert (scores[i].J_mean, scores[i].F_mean) == (score.J_mean, score.F_mean)
     assert scores[1].J_mean < 1
-    late = score_sequence(truths[2:], found[2:], ids=[9])[9]
-    assert (scores[9].J_mean, scores[9].F_mean) == (late.J_mean, late.F_mean)
-    assert len(scores[9].J) == 1
+    assert score_frame(truths[3], found[3], [9]) == [[*scores[9].J, *scores[9].F]]
 
 
 def test_objects_with_lists_are_scored_after_the_first_frame_of_theirs(masks):
     truths, found, *folders = masks
     scores = score_pair(*folders, objects={1: STEMS[2::2], 4: (), 9: STEMS[4:]})
     assert set(scores) == {1, 9}
-    by_frame = score_sequence(truths, found, skip_ends=False, ids=[1, 9])
-    np.testing.assert_array_equal(scores[1].J, by_frame[1].J[[2, 4]])
-    np.testing.assert_array_equal(scores[9].F, by_frame[9].F[[4]])
+    by_frame = np.array([score_frame(*pair, [1, 9]) for pair in zip(truths, found, strict=True)])  # (t, o, 2)
+    np.testing.assert_array_equal(scores[1].J, by_frame[[2, 4], 0, 0])
+    np.testing.assert_array_equal(scores[9].F, by_frame[[4], 1, 1])
 
 
 def test_given_masks_count_in_what_colours_mean(masks, tmp_path):
