@@ -8,15 +8,18 @@ import tiny
 from miniature import Miniature, Oracle
 from PIL import Image
 
+from aot_jax import read_masks
 from aot_jax.evaluation.benchmark import Outcome
 from aot_jax.evaluation.ground_truth import score_folders, score_split
 from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
+from aot_jax.evaluation.segment import GivenMasks
 from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.datasets import ListedObject
-from aot_jax.io.masks import read_mask, write_mask
+from aot_jax.io.frames import write_jpeg
+from aot_jax.io.masks import MaskError, read_mask, write_mask
 from aot_jax.metrics import MetricsError, score_frame, score_sequence, summarise
 
 STEMS = ("00000", "00001", "00002", "00003", "00004")
@@ -93,7 +96,8 @@ def test_seen_and_unseen_are_averaged_apart(masks):
 def test_frames_with_ground_truth_are_scored_where_others_have_none(tmp_path):
     made = Miniature(tmp_path, truth=True).davis("2017/val.txt")
     split = load_split("davis17", tmp_path)
-    run_split([[Oracle(made.answers)]], split, tmp_path / "out")
+    timings = run_split([[Oracle(made.answers)]], split, tmp_path / "out")
+    assert [timing.frames for timing in timings.values()] == [4, 2, 0]  # two of each video are not timed
     write_mask(tmp_path / "out/late/00003.png", np.zeros((33, 47), np.int32))
     whole = score_split(split, tmp_path / "out", workers=1)
     assert whole.frames == 4 + 2
@@ -196,3 +200,26 @@ def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):
     run_split([[Watching(made.answers)]], split, tmp_path / "out")
     assert late == [False]
     assert all(waited)
+
+
+def test_later_masks_decide_what_the_first_means_as_in_scores(tmp_path):
+    ids = [tiny.mask(24, 32, objects) for objects in ((2,), (1, 2), (1, 2))]
+    ways = {"grey": np.array([0, 128, 255], np.uint8), "ids": np.array([0, 1, 255], np.uint8)}
+    ways["colour"] = np.array([[0, 0, 0], [250, 50, 50], [128, 0, 0]], np.uint8)  # the second is the palette's 1
+    for way, values in ways.items():
+        for t, mask in enumerate(ids):
+            write_jpeg(tmp_path / f"JPEGImages/480p/{way}/{t:05d}.jpg", np.full((24, 32, 3), 90, np.uint8))
+            path = tmp_path / f"Annotations/480p/{way}/{t:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values[mask]).save(path)
+    (tmp_path / "ImageSets/2017").mkdir(parents=True)
+    (tmp_path / "ImageSets/2017/val.txt").write_text("\n".join(ways))
+    for sequence in load_split("davis17", tmp_path).sequences:
+        given = GivenMasks(sequence, binary=False)
+        truth = read_masks(tmp_path / "Annotations/480p" / sequence.name)
+        if sequence.name == "ids":  # 255 is void beside ids: there is no object in the first frame
+            with pytest.raises(MaskError, match=r"00000\.png: the first mask has no object"):
+                given.at(0)
+        else:
+            np.testing.assert_array_equal(given.at(0), truth["00000"])
+        assert given.at(1) is None  # only the first mask is given

@@ -225,7 +225,7 @@ def rolled(truths, objects):
 
 
 def test_figures_of_the_official_toolkit():
-    # Three of its scores, so that this file is self-contained: discs(51, 7, 120, 200, 3), object 1 in frames 1, 2 and 4.
+    # Three of its scores, so that this file is self-contained: discs(51, 7, 120, 200, 3), object 1.
     truths = discs(51, 7, 120, 200, 3)
     found = score_sequence(truths, rolled(truths, 3))
     assert found[1].J[[0, 1, 3]].tolist() == pytest.approx(
