@@ -14,7 +14,7 @@ from aot_jax.video import limits
 from aot_jax.video.options import TrackOptions
 from aot_jax.video.prompts import Prompts, read_prompts
 from aot_jax.video.render import render
-from aot_jax.video.results import RESULTS, read_progress
+from aot_jax.video.results import RESULTS, keep_given, read_progress
 from aot_jax.video.track import track
 
 
@@ -37,6 +37,7 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
     if not options.quiet:
         print(network, flush=True)
     folder = options.folder(source.name)
+    keep_given(folder, source, options.masks)
     settings = run_settings(options, source, prompts, network)
     with Run(folder, settings, resume=options.resume, overwrite=options.overwrite, results=RESULTS) as run:
         read_progress(run)
