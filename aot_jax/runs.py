@@ -7,7 +7,7 @@ progress are stored in a record in the folder, which is written atomically.
 import contextlib
 import errno
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,28 @@ def lock(folder: Path) -> Iterator[None]:
         if held.is_locked:
             (folder / LOCK).unlink(missing_ok=True)
         held.release()
+
+
+def keep_inputs(folder: Path, inputs: Iterable[Path], patterns: Sequence[str]) -> None:
+    """Check that no input is a file in a results folder that results replace, or that --overwrite removes.
+
+    Args:
+        folder: results folder; it may be missing.
+        inputs: given files.
+        patterns: glob patterns of results, relative to the folder.
+
+    Raises:
+        RunError: an input matches a pattern.
+    """
+    home, homes = folder.resolve(), dict[Path, Path]()
+    for path in inputs:
+        place = homes.setdefault(path.parent, path.parent.resolve()) / path.name
+        if place.is_relative_to(home):
+            inside = place.relative_to(home)
+            if any(inside.match(pattern) and len(inside.parts) == len(Path(pattern).parts) for pattern in patterns):
+                raise RunError(
+                    f"{folder}: results would be written over or among the given {path}; choose another --output"
+                )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -153,7 +153,10 @@ def peer(part: Part) -> None:
 
 
 def train(part: Part) -> None:
-    """Record training clips a second: on the same clips repeated, then on clips from the pipeline."""
+    """Record training clips a second: on the same clips repeated, then on clips from the pipeline.
+
+    The first network's on the same clips are recorded with a loop over a clip's frames too.
+    """
     fields = [f"data.crop={part.sizes.crop}", f"train.batch_size={part.sizes.batch}"]
     fields += training.data_fields(training.GENERATED)
     configs = {name: load_config(name, fields) for name in TRAINED[: len(part.sizes.networks[0])]}
@@ -161,14 +164,16 @@ def train(part: Part) -> None:
     def build(case: dict) -> tuple:
         config = configs[case["config"]]
         params = draw_model(case["config"], "float32").params
-        update, state = training.prepare(config, params)
+        update, state = training.prepare(config, params, case["frames"] == "unrolled")
         batch = split(next(training.drawn_batches(config)))
         return update.lower(state, batch, False).compile(), params
 
-    cases = [{"config": name, "crop": part.sizes.crop, "batch": part.sizes.batch} for name in configs]
+    forms = [*((name, "unrolled") for name in configs), (TRAINED[0], "loop")]
+    cases = [{"config": x, "crop": part.sizes.crop, "batch": part.sizes.batch, "frames": form} for x, form in forms]
     for case, (update, params) in part.compile(build, cases):
         config = configs[case["config"]]
-        for source in (training.drawn_batches, training.pipeline_batches):
+        sources = (training.drawn_batches, training.pipeline_batches)
+        for source in sources[: 1 if case["frames"] == "loop" else None]:
             if part.left < 0:
                 return
             data = source.__name__.removesuffix("_batches")
@@ -222,7 +227,7 @@ def parity(part: Part) -> None:
 
     def compare(case: dict) -> None:
         with jax.default_matmul_precision(case["precision"]):
-            worst = cases.difference(cases.OWN / f"{case['case']}.json", case["dtype"])
+            worst = cases.compare(cases.OWN / f"{case['case']}.json", case["dtype"])["logits"]
         part.record(**case, worst_difference=worst)
 
     paths = sorted(cases.OWN.glob("*.json"))[: len(part.sizes.networks[0])]

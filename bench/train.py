@@ -127,9 +127,9 @@ def pipeline_batches(config: ConfigDict) -> Iterator[Batch]:
     return make_batches(config.data, seed=config.seed, batch_size=config.train.batch_size)
 
 
-def prepare(config: ConfigDict, params: Params) -> tuple[Callable, TrainState]:
-    """Return the update function of `train.py` and its initial state."""
-    update = make_train_step(make_model(config, train_dtype(config)), config, params)
+def prepare(config: ConfigDict, params: Params, unroll: bool = True) -> tuple[Callable, TrainState]:
+    """Return the update function of `train.py` and its initial state; `unroll` as of `clip_loss`."""
+    update = make_train_step(make_model(config, train_dtype(config)), config, params, unroll=unroll)
     return update, place(make_state(params, config))
 
 

@@ -25,6 +25,7 @@ from aot_jax.video.exports import EXPORTS
 from aot_jax.video.options import PageOptions, TrackOptions
 from aot_jax.video.prompts import read_prompts
 from aot_jax.video.render import render
+from aot_jax.video.results import keep_given
 from aot_jax.video.run import run_settings
 
 OVERLAY = "overlay video"
@@ -54,6 +55,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     network = find_network(options.network)
     print(network, flush=True)
     output = options.folder(source.name)
+    keep_given(output, source, options.masks)
     output.mkdir(parents=True, exist_ok=True)
 
     # The page runs a tracker of full depth, and chooses the depth of each frame.

@@ -18,7 +18,7 @@ from aot_jax.evaluation.score import SetScores
 from aot_jax.evaluation.splits import Split, load_split
 from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
-from aot_jax.runs import DISK_FULL, Run, RunError
+from aot_jax.runs import DISK_FULL, Run, RunError, keep_inputs
 from aot_jax.settings import deciding
 from aot_jax.start.hosts import any_host
 from aot_jax.tracker.batch import FrameTracker
@@ -132,6 +132,8 @@ def run_and_score(
         FrameError, MaskError, TrackError, MetricsError: as `run_split` and `score_split`.
     """
     finished = FinishedVideos(output, output / split.folder)
+    for sequence in split.sequences:
+        keep_inputs(output / split.folder, (*sequence.frames, *sequence.annotated.values()), ("*/*",))
     run = Run(
         output,
         settings,

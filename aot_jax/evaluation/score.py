@@ -131,8 +131,7 @@ def _score_video(video: VideoPair) -> VideoScores:
             known |= present
         late |= present - known
     for i in sorted(figures):
-        J, F = np.array(figures[i], float).T
-        result.scores[i] = ObjectScore(J, F, skip_ends=False)
+        result.scores[i] = ObjectScore(*np.array(figures[i]).T)
     if missing:
         count = len(video.truth) - len(video.unscored)
         shown = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)

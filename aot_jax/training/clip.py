@@ -37,6 +37,7 @@ def clip_loss(
     *,
     predicted_masks: Array | bool,
     keys: Array | None = None,
+    unroll: bool = True,
 ) -> tuple[Array, ClipResult]:
     """Compute the training loss of a batch of clips (paper, section 5 and Eq. 4).
 
@@ -52,6 +53,8 @@ def clip_loss(
         predicted_masks: scalar bool, whether memory takes predicted masks and the identity bank gets no gradient
             (second half of video training).
         keys: (b,) random keys for drop path and for which identity each object takes; None: neither.
+        unroll: unroll the loop over frames. Else its backward pass keeps what it needs in stacked buffers, which
+            triples the time on the CPU, and less is compiled.
 
     Returns:
         The mean over predicted frames and samples, plus the weighted loss of the reference frame; and the details.
@@ -95,8 +98,7 @@ def clip_loss(
     if train.rematerialise:
         advance = jax.checkpoint(advance)
     later = jax.tree.map(lambda x: x[1:], (jnp.arange(frames), features, masks, frame_keys))
-    # Unrolled: a loop's backward pass keeps what it needs in stacked buffers, which triples the time on the CPU.
-    _, (losses, labels) = jax.lax.scan(advance, memory, later, unroll=True)
+    _, (losses, labels) = jax.lax.scan(advance, memory, later, unroll=unroll)
 
     losses = jnp.concatenate([reference_losses[None], losses])
     labels = jnp.concatenate([reference_labels[None], labels])

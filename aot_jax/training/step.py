@@ -20,7 +20,11 @@ Batch = dict[str, Any]  # arrays: images, masks, objects, index, as `data_pipeli
 
 
 def make_train_step(
-    model: AOT, config: ConfigDict, params: Params, devices: Sequence[jax.Device] | None = None
+    model: AOT,
+    config: ConfigDict,
+    params: Params,
+    devices: Sequence[jax.Device] | None = None,
+    unroll: bool = True,
 ) -> Callable[[TrainState, Batch, bool], tuple[TrainState, dict[str, Array], Array]]:
     """Make the update: (state, batch, predicted_masks) to (state, figures, labels).
 
@@ -30,7 +34,7 @@ def make_train_step(
 
     Every sample's random bits follow from the seed, the step and its own index, so they do not depend on how a batch
     is split over devices, hosts or accumulated parts. The old state's buffers are donated. `devices` are all of this
-    process by default.
+    process by default; `unroll` as of `clip_loss`.
     """
     optimizer = make_optimizer(config, params)
     train, gap = config.train, config.memory.train_gap
@@ -51,6 +55,7 @@ def make_train_step(
                 gap,
                 predicted_masks=predicted_masks,
                 keys=keys,
+                unroll=unroll,
             )
 
         (total, result), grads = jax.value_and_grad(loss, has_aux=True)(params)

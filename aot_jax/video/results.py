@@ -9,12 +9,13 @@ Masks and the tracker's state are written before progress.json refers to them, s
 resumed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.sources import Source
-from aot_jax.runs import Run, RunError
+from aot_jax.runs import Run, RunError, keep_inputs
 
 DRAWN = "given"  # folder of masks drawn or loaded in the browser
 STAGES = ("forward", "backward", "done")
@@ -76,6 +77,17 @@ def save_progress(
 def state_name(stage: str, frame: int | None) -> str:
     """Return the file name of the tracker's state after a frame."""
     return f"state-{stage}-{frame}"
+
+
+def keep_given(folder: Path, source: Source, masks: Sequence[str]) -> None:
+    """Check that results replace neither the video nor its given masks, and that none lies among images of the video.
+
+    Raises:
+        RunError: they would; choose another folder.
+    """
+    images: Sequence[Path] = getattr(source, "paths", ())
+    keep_inputs(folder, images, ("*", *RESULTS))
+    keep_inputs(folder, [*list_masks(masks), getattr(source, "path", folder)], RESULTS)
 
 
 def mask_path(folder: Path, source: Source, index: int) -> Path:

@@ -14,7 +14,7 @@ from aot_jax.video import limits
 from aot_jax.video.options import TrackOptions
 from aot_jax.video.prompts import Prompts, read_prompts
 from aot_jax.video.render import render
-from aot_jax.video.results import DRAWN, RESULTS, read_progress
+from aot_jax.video.results import DRAWN, RESULTS, keep_given, read_progress
 from aot_jax.video.track import track
 
 
@@ -37,6 +37,7 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
     network = find_network(options.network)
     if not options.quiet:
         print(network, flush=True)
+    keep_given(folder, source, options.masks)
     settings = run_settings(options, source, prompts.digest, network)
     with Run(folder, settings, resume=options.resume, overwrite=options.overwrite, results=RESULTS) as run:
         read_progress(run)

@@ -50,6 +50,15 @@ def test_a_corrupt_frame_keeps_what_is_finished(made, tmp_path, monkeypatch, cap
     assert (code, steps) == (0, 5)  # `late` is not run again
 
 
+@pytest.mark.parametrize("part", ["Annotations", "JPEGImages"])
+def test_given_masks_and_frames_are_never_written_over(user_videos, tmp_path, monkeypatch, capsys, part):
+    before = {path: path.read_bytes() for path in user_videos.root.rglob("*.*")}
+    code, message, steps = run(monkeypatch, capsys, user_videos, user_videos.root / part, "folder")
+    assert (code, steps) == (2, 0)
+    assert message.startswith(f"error: {user_videos.root / part}: results would be written over or among the given ")
+    assert {path: path.read_bytes() for path in user_videos.root.rglob("*.*")} == before
+
+
 def test_a_missing_mask(made, user_videos, tmp_path, monkeypatch, capsys):
     mask = made.root / "YouTubeVOS/2018/valid/Annotations/late/00015.png"
     mask.unlink()

@@ -10,6 +10,7 @@ import tiny
 from flax.traverse_util import flatten_dict
 
 from aot_jax.metrics import region_similarity
+from aot_jax.training.clip import clip_loss
 from aot_jax.training.state import make_state
 from aot_jax.training.step import clip_overlap, make_train_step
 from aot_jax.typing import VOID
@@ -107,6 +108,36 @@ def test_computing_frames_again_makes_the_same_update():
     (_, one, figures), (_, again, others) = run(), run(rematerialise=True)
     assert_same(moments(one), moments(again), 1e-5)
     assert_same(figures["losses"], others["losses"], 1e-5)
+
+
+def test_a_loop_over_frames_makes_the_gradients_of_the_unrolled_one():
+    model = tiny.of_block("v2", "model.drop_path=0.4")
+    frames = {name: np.concatenate([x, x[:, ::-1]], axis=1)[:2] for name, x in batch().items() if x.ndim > 2}
+
+    def gradients(unroll):
+        def loss(params):
+            return clip_loss(
+                model.module,
+                params,
+                **frames,
+                objects=np.full(2, 2),
+                step=jnp.float32(3),
+                train=model.config.train,
+                gap=1,
+                predicted_masks=True,
+                keys=jax.random.split(jax.random.key(0), 2),
+                unroll=unroll,
+            )
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(model.params)
+
+    (loop, unrolled) = (gradients(unroll) for unroll in (False, True))
+    assert loop.as_text().count("stablehlo.while") > unrolled.as_text().count("stablehlo.while")
+    (one, one_gradients), (other, other_gradients) = (form.compile()(model.params) for form in (loop, unrolled))
+    assert one[1].losses.shape[0] == 2 * FRAMES
+    assert_same(one[1].losses, other[1].losses, 1e-5)
+    assert_same(one_gradients, other_gradients, 1e-5)
+    assert max(np.abs(x).max() for x in jax.tree.leaves(one_gradients)) > 1e-3
 
 
 @pytest.mark.parametrize("block", ["v2", "gpm"])

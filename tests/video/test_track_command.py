@@ -182,6 +182,27 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_network_is_loaded(
     )
 
 
+@pytest.mark.parametrize("given", ["frames", "video", "masks", "mask"])
+def test_what_is_given_is_never_written_over(painter, tmp_path, capsys, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    clips.write_clip(Path("clip.mp4"), COUNT, SIZE)
+    write_mask("mask.png", tiny.mask(*SIZE, (1,)))
+    assert run("clip.mp4", "out", "--mask", "mask.png", "--random_weights") == 0
+    flags = {
+        "frames": ("out/masks", "out/masks", "--mask", "mask.png"),
+        "video": ("out/overlay.mp4", "out", "--mask", "mask.png"),
+        "masks": ("clip.mp4", "out", "--mask", "out/masks"),
+        "mask": ("clip.mp4", "link", "--mask", "out/masks/00000.png"),
+    }[given]
+    Path("link").symlink_to("out")
+    before = {path: path.read_bytes() for path in Path().rglob("*.*")}
+    capsys.readouterr()
+    assert run(*flags, "--overwrite", "--random_weights") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {flags[1]}: results would be written over or among the given out/")
+    assert {path: path.read_bytes() for path in Path().rglob("*.*")} == before
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
