@@ -47,9 +47,7 @@ function receive(message) {
       else show();
     },
     objects() {
-      const before = objects.items.map((item) => item.id).join(), now = message.objects.map((item) => item.id).join();
-      setObjects(message.objects);
-      if (before !== now) show(); // positions in the list have changed
+      if (!setObjects(message.objects)) show();
     },
     status() { timeline.set(Uint8Array.from(message.status)); timeline.show(frame); },
     frame() {
@@ -93,7 +91,14 @@ function editable() {
   return Boolean(video) && !running;
 }
 
-function setObjects(items) { objects.set(items); view?.tintAll(); }
+// Returns whether the objects have kept their positions, which are their values in masks.
+function setObjects(items) {
+  const kept = objects.items.every((item, i) => item.id === items[i]?.id);
+  objects.set(items);
+  if (!kept) mask?.forget();
+  view?.tintAll();
+  return kept;
+}
 
 function addObject() {
   if (!editable()) return;
@@ -120,7 +125,7 @@ async function seek(index) {
       if (now !== wanted && !playing) { continue; }
       frame = shown = now;
       view.frame = picture;
-      mask.show(labels);
+      mask.show(now, labels);
       view.tintAll();
       timeline.show(frame);
       if (document.activeElement !== $("frame")) $("frame").value = frame;
