@@ -23,4 +23,4 @@ class NumberedFrames:
 
     def index_of(self, label: str) -> int | None:
         """Return the frame number for a mask name; None if it is not a number."""
-        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
+        return int(label) if label.isascii() and label.isdecimal() and len(label.lstrip("0")) < 10 else None

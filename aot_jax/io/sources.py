@@ -156,6 +156,10 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
         found = expand(path)
         if not found:
             raise FrameError(f"{text}: no file has such a name; check the pattern")
+        if not path.exists() and re.search("%[0-9]*d", text):
+            raise FrameError(
+                f"{text}: no such file; give the folder of the images, or '{re.sub('%[0-9]*d', '*', text)}'"
+            )
         if len(found) > 1:
             return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
         path = found[0]

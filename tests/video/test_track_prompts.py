@@ -53,6 +53,8 @@ def test_a_single_mask_belongs_to_the_first_frame_or_to_the_one_it_is_named_by(t
         ("clip12.png", 12, "put on frame 12 by its number"),
         ("shot_00012.png", 12, "put on frame 12 by its number"),
         ("00012_mask.png", 12, None),
+        ("frame_000000000012.png", 12, "put on frame 12 by its number"),
+        ("0000000012.png", 12, "put on frame 12 by its number"),
         ("1.png", 1, "put on frame 1 by its number (the first is 0)"),
         ("mask1.png", 0, "put on the first frame, 0"),
         ("person 2.png", 0, "put on the first frame, 0"),
@@ -236,6 +238,11 @@ def test_folders_globs_and_lists_of_images(tmp_path):
     for rate in (0, -1, float("inf"), float("nan")):
         with pytest.raises(FrameError, match="give a positive one"):
             open_source([tmp_path], rate=rate)
+
+
+def test_a_pattern_of_ffmpeg_is_told_as_a_glob(tmp_path):
+    with pytest.raises(FrameError, match=r"%05d\.jpg: no such file; give the folder of the images, or '.*/\*\.jpg'$"):
+        open_source([tmp_path / "%05d.jpg"])
 
 
 def test_a_rate_is_for_images(tmp_path):

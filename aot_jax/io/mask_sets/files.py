@@ -11,8 +11,18 @@ from aot_jax.io.series import natural
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # kinds of masks by priority in a folder
-NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap")  # stems of other files
-HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # names of mask folders; case is ignored
+NO_MASKS = (
+    "classes",
+    "readme",
+    "notes",
+    "train",
+    "val",
+    "test",
+    "labels",
+    "labelmap",
+    "progress",
+)  # stems of other texts
+HOLDERS = ("segmentationobject", "annotations", "masks", "labels", "matte")  # names of mask folders; case is ignored
 
 
 def list_masks(given: Sequence[str | Path]) -> list[Path]:
@@ -58,7 +68,8 @@ def _inside(folder: Path) -> list[Path]:
     if stems.get(".json", set()) & images:  # annotations of the images next to them
         return [path for path in files if path.suffix.lower() == ".json"]
     for kinds in KINDS:
-        found = [path for path in files if path.suffix.lower() in kinds and path.stem.lower() not in NO_MASKS]
+        others = NO_MASKS if kinds[0] in (".json", ".txt") else ()
+        found = [path for path in files if path.suffix.lower() in kinds and path.stem.lower() not in others]
         if found:
             return found
     folders = [path for path in there if path.is_dir()]

@@ -90,9 +90,9 @@ def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
     """Return the likely frame number in a name, and whether it is certain; None if there is no number."""
     if prefix and stem.startswith(prefix):
         stem = stem[len(prefix) :]
-        if re.fullmatch(r"[^0-9]?[0-9]{1,9}[^0-9]*", stem):
+        if re.fullmatch(r"[^0-9]?0*[0-9]{1,9}[^0-9]*", stem):
             return int(re.sub("[^0-9]", "", stem)), True
-    groups = [match for match in re.finditer("[0-9]+", stem) if len(match.group()) < 10]
+    groups = [match for match in re.finditer("[0-9]+", stem) if len(match.group().lstrip("0")) < 10]
     if not groups:
         return None
     for match in groups:
@@ -125,7 +125,9 @@ def _on_one_frame(
     """Put all masks on one frame; several must show one object each."""
     if len(entries) == 1:
         return Placed({index: [entries[0]]})
-    if asked and not (all(map(is_single, entries)) and any(_frame_of_name(entry, frames) is None for entry in entries)):
+    named = [_frame_of_name(entry, frames) for entry in entries] if asked else []
+    are_frames = all(i is not None and entry.stem == frames.label(i) for i, entry in zip(named, entries, strict=False))
+    if asked and (are_frames or not all(map(is_single, entries))):
         raise MaskError(f"--mask_frame goes with one mask, but {len(entries)} are given: name each by its frame")
     numbers = _varying_number([entry.stem for entry in entries])
     ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
@@ -210,7 +212,7 @@ def _varying_numbers(stems: Sequence[str]) -> list[tuple[str, ...]]:
 def _varying_number(stems: Sequence[str]) -> list[int] | None:
     """Return the number in each name, if the names differ only in it; else None."""
     columns = _varying_numbers(stems)
-    if len(columns) != 1 or max(map(len, columns[0])) > 9:
+    if len(columns) != 1 or max(len(text.lstrip("0")) for text in columns[0]) > 9:
         return None
     return [int(text) for text in columns[0]]
 
