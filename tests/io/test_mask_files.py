@@ -8,6 +8,7 @@ from drawn import boxes, one
 from PIL import Image
 
 from aot_jax import read_masks
+from aot_jax.io.datasets import list_folders
 from aot_jax.io.masks import DAVIS_PALETTE, MaskError, write_mask
 
 
@@ -57,6 +58,15 @@ def _objects(folder, *names):
     for number, name in enumerate(names):
         Image.fromarray((boxes(*[0] * number, 1) * 255).astype(np.uint8)).save(folder / name)
     return folder
+
+
+def test_folders_that_systems_add_hold_no_masks_and_no_videos(tmp_path, frames):
+    write_mask(tmp_path / "set" / "masks" / "00000.png", boxes(3, 4))
+    for name in ("__MACOSX", ".ipynb_checkpoints"):
+        (tmp_path / "set" / name / "masks").mkdir(parents=True)
+        (tmp_path / "set" / name / "masks" / "._00000.png").write_bytes(b"resource fork")
+    assert read_masks(tmp_path / "set", frames).ids == (3, 4)
+    assert list_folders(tmp_path / "set") == ["masks"]
 
 
 def test_a_results_folder_holds_its_masks(tmp_path, frames):

@@ -6,6 +6,7 @@ from pathlib import Path
 from aot_jax.io.files import expand
 from aot_jax.io.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from aot_jax.io.mask_sets.stored import MaskError
+from aot_jax.io.names import is_hidden
 from aot_jax.io.series import natural
 
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
@@ -59,7 +60,7 @@ def _check_kind(path: Path) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     """List the masks of a folder, else those of its subfolders."""
-    there = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    there = [path for path in folder.iterdir() if not is_hidden(path.name)]
     files = [path for path in there if path.is_file()]
     stems: dict[str, set[str]] = {}
     for path in files:
