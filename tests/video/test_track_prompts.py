@@ -96,7 +96,9 @@ def test_images_with_numbers_of_their_own(tmp_path):
     source = open_source([frames])
     assert read_prompts(source, [save(tmp_path, "frame_000006.png")]).first == 1
     assert read_prompts(source, [save(tmp_path, "img7_mask.png")]).first == 2
-    assert read_prompts(source, [save(tmp_path, "frame_000002.png")]).first == 0
+    told = []
+    assert read_prompts(source, [save(tmp_path, "frame_000002.png")], warn=told.append).first == 0
+    assert "frame_000002.png: no frame has its number, 2: put on the first frame" in told[0]
 
 
 def test_several_masks_are_matched_by_number(tmp_path):

@@ -115,8 +115,10 @@ def _place_single(entry: Entry, frames: Frames) -> Placed:
                 f"{entry.name}: put on frame {index} by its number (the first is 0); --mask_frame N puts it on another"
             )
             return Placed({index: [entry]}, (note,))
-    notes = () if found is None else (f"{entry.name}: put on the first frame, 0; --mask_frame N puts it on another",)
-    return Placed({0: [entry]}, notes)
+    if found is None:
+        return Placed({0: [entry]})
+    why = f"no frame has its number, {found[0]}: " if found[1] else ""
+    return Placed({0: [entry]}, (f"{entry.name}: {why}put on the first frame, 0; --mask_frame N puts it on another",))
 
 
 def _on_one_frame(
