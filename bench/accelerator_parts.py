@@ -227,7 +227,7 @@ def parity(part: Part) -> None:
 
     def compare(case: dict) -> None:
         with jax.default_matmul_precision(case["precision"]):
-            worst = cases.difference(cases.OWN / f"{case['case']}.json", case["dtype"])
+            worst = cases.compare(cases.OWN / f"{case['case']}.json", case["dtype"])["logits"]
         part.record(**case, worst_difference=worst)
 
     paths = sorted(cases.OWN.glob("*.json"))[: len(part.sizes.networks[0])]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from aot_jax import propagate
@@ -114,63 +115,57 @@ def clip(seed: int, frames: int, height: int, width: int, objects: int) -> tuple
     return images.transpose(0, 2, 3, 1), masks
 
 
+@functools.partial(jax.jit, static_argnames="model")
+def encode(model, params, image):
+    return propagate.encode(model, params, image)
+
+
 @functools.partial(jax.jit, static_argnames=("model", "depth"))
-def begin(model, params, image, mask, depth):
-    logits, frame_kv = propagate.step(model, params, None, image, mask=mask, depth=depth)
+def begin(model, params, features, mask, depth):
+    logits, frame_kv = propagate.step(model, params, None, features, mask=mask, depth=depth)
     return logits, propagate.begin(model, params, frame_kv, mask, CAPACITY)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "depth"))
-def advance(model, params, memory, image, mask, t, keep, depth):
-    logits, frame_kv = propagate.step(model, params, memory, image, depth=depth)
-    return logits, propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep)
+def advance(model, params, memory, features, mask, t, keep, depth):
+    """Run a frame; returns its logits, the memory, and what each layer makes of the frame."""
+    outputs, gated = [], []  # what `AOT.propagate` returns; what gated layers do, of which only the last has a norm
+
+    def listen(next_call, args, kwargs, context):
+        output = next_call(*args, **kwargs)
+        if context.method_name == "propagate":
+            outputs.extend(output[0])
+        elif isinstance(context.module, GatedPropagationModule) and context.method_name == "__call__":
+            gated.append(output[0])
+        return output
+
+    with nn.intercept_methods(listen):
+        logits, frame_kv = propagate.step(model, params, memory, features, depth=depth)
+    memory = propagate.memorize(model, params, memory, frame_kv, mask, t, keep=keep)
+    return logits, memory, [*gated[:-1], *outputs]
 
 
-@functools.partial(jax.jit, static_argnames=("model", "depth"))
-def embed(model, params, memory, images, depth):
-    """Return the embedding of the first image, and what each layer makes of the second."""
-    first, second = (propagate.encode(model, params, images[t : t + 1]).projected for t in range(2))
-    (outputs, _), state = model.apply(
-        {"params": params}, second, memory.layers(), None, depth, method="propagate",
-        capture_intermediates=lambda module, _: isinstance(module, GatedPropagationModule),
-    )  # fmt: skip
-    if gated := state.get("intermediates"):  # only its last layer has a norm
-        outputs = [gated["lstt"][f"layers_{i}"]["__call__"][0][0] for i in range(depth - 1)] + [*outputs]
-    return first, outputs
+def compare(path: Path, dtype: str | None = None) -> dict[str, float]:
+    """Run an inference case with true masks in memory; returns the largest difference of each part of its results.
 
-
-def parts(path: Path) -> dict[str, float]:
-    """Run two frames of an inference case; returns the largest difference of each part that it has results of.
-
-    Differences are relative to the largest value of the part if that is above 1.
+    The parts are the embedding of frame 0, each layer's output in frame 1, relative to the part's largest value if that
+    is above 1, and the logits of all frames.
     """
-    case, figures = load(path)
-    model = load_model(case)
-    images, masks = clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
-    network, depth = (model.module, model.params), case.get("depth") or model.config.model.depth
-    _, memory = begin(*network, images[:1], masks[:1], depth)
-    first, outputs = embed(*network, memory, images[:2], depth)
-    found = {"frame0_encoder_16x": first[0].transpose(2, 0, 1)}
-    found |= {f"frame1_lstt_{i}": x[0].reshape(-1, x.shape[-1]) for i, x in enumerate(outputs)}
-    return {
-        name: float(np.abs(x - figures[name]).max() / max(1, np.abs(figures[name]).max()))
-        for name, x in found.items()
-        if name in figures
-    }
-
-
-def difference(path: Path, dtype: str | None = None) -> float:
-    """Run an inference case with true masks in memory; returns the largest difference of its logits."""
-    case, figures = load(path)
+    case, results = load(path)
     model = load_model(case, dtype)
     images, masks = clip(case["seed"], case["frames"], case["height"], case["width"], case["objects"])
     network, depth, gap = (model.module, model.params), case.get("depth"), case["long_term_gap"]
-    logits, memory = begin(*network, images[:1], masks[:1], depth)
+    features = encode(*network, images[:1])
+    parts = {"frame0_encoder_16x": features.projected[0].transpose(2, 0, 1)}
+    logits, memory = begin(*network, features, masks[:1], depth)
     found = [logits]
     for t in range(1, case["frames"]):
-        keep = bool(gap) and t % gap == 0
-        logits, memory = advance(*network, memory, images[t : t + 1], masks[t : t + 1], t, keep, depth)
+        features, keep = encode(*network, images[t : t + 1]), bool(gap) and t % gap == 0
+        logits, memory, layers = advance(*network, memory, features, masks[t : t + 1], t, keep, depth)
         found.append(logits)
-    found = np.concatenate(found).transpose(0, 3, 1, 2)
+        if t == 1:
+            parts |= {f"frame1_lstt_{i}": x[0].reshape(-1, x.shape[-1]) for i, x in enumerate(layers)}
+    scale = {name: max(1, np.abs(results[name]).max()) for name in parts if name in results} | {"logits": 1}
     stride = case.get("logits_stride", 1)
-    return float(np.abs(found[..., ::stride, ::stride] - figures["logits"]).max())
+    parts["logits"] = np.concatenate(found).transpose(0, 3, 1, 2)[..., ::stride, ::stride]
+    return {name: float(np.abs(parts[name] - results[name]).max() / by) for name, by in scale.items()}

@@ -7,6 +7,7 @@ import tempfile
 import webbrowser
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from aot_jax.video.options import PageOptions, TrackOptions
 from aot_jax.video.prompts import read_prompts
 from aot_jax.video.render import render
 from aot_jax.video.results import keep_given
+from aot_jax.video.run import run_settings
 
 OVERLAY = "overlay video"
 NO_SERVER = "--browser needs starlette, uvicorn and websockets ({}): pip install -r requirements-browser.txt"
@@ -56,12 +58,15 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     keep_given(output, source, options.masks)
     output.mkdir(parents=True, exist_ok=True)
 
+    # The page runs a tracker of full depth, and chooses the depth of each frame.
+    whole = replace(options, depth=None, target_fps=None, output_height=None)
+
     def make_tracker() -> Tracker:
         return Tracker(network.load(), max_frames=options.max_frames)
 
     with lock(output):
-        session = Session(source, output)
-        tracking = Tracking(session, make_tracker, depths_of(network.config))
+        session = Session(source, output, lambda digest: run_settings(whole, source, digest, network))
+        tracking = Tracking(session, make_tracker, depths_of(network.config), options.save_every)
         if options.depth is not None:
             tracking.set_depth(options.depth)
         if options.target_fps is not None:
@@ -85,6 +90,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
             host=page.host,
             port=page.port,
             log_level="warning",
+            log_config=None,  # uvicorn's own would close the handlers of other libraries
             ws_max_size=1 << 20,
             timeout_graceful_shutdown=1,
         )
@@ -110,8 +116,12 @@ def _give_masks(session: Session, options: TrackOptions, warn: Callable[[str], N
     session.add_ids(prompts.ids)
     for index in range(prompts.first, prompts.last + 1):
         labels = prompts.at(index)
-        if labels is not None:
-            session.give(session.check(index), labels)
+        if labels is None:
+            continue
+        if not session.given_path(session.check(index)).exists():
+            session.give(index, labels)
+        elif not np.array_equal(session.labels(index), labels):
+            warn(f"frame {index} keeps the mask drawn in the browser, {session.given_path(index)}")
     return prompts.first
 
 

@@ -79,6 +79,8 @@ class Frames:
             return self._source.frames(start)
         if self._index is None:
             return self._video.frames(start)
+        if start >= len(self._index):
+            return iter(())
         return self._video.seek(start, self._index, container)
 
     def _pixels(self, index: int) -> np.ndarray:

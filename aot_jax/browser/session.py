@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from aot_jax.browser.frames import Frames
+from aot_jax.browser.record import Record
 from aot_jax.io.files import atomic_write
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.io.sources import Source
+from aot_jax.preprocess import resize_nearest
 from aot_jax.runs import RunError
-from aot_jax.video.results import mask_path
+from aot_jax.video.results import DRAWN, mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
@@ -48,11 +50,20 @@ class Session:
     Args:
         source: the video.
         folder: results folder; it exists.
-        say: called with each message for the page, a JSON object with a field "type".
+        settings: settings of the run, as for `Record`.
+
+    Attributes: `say` is called with each message for the page, a JSON object with a field "type".
     """
 
-    def __init__(self, source: Source, folder: Path, say: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
-        self.source, self.folder, self.say = source, folder, say
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        settings: Callable[[str], Mapping[str, Any]] = lambda digest: {"prompts": digest},
+    ) -> None:
+        self.source, self.folder = source, folder
+        self.say: Callable[[dict[str, Any]], None] = lambda _: None
+        self.record = Record(source, folder, settings)
         self.frames = Frames(source)
         self.lock = threading.RLock()
         saved = self._read()
@@ -74,7 +85,7 @@ class Session:
 
     def _take_up_files(self) -> None:
         """Update the status of frames from mask files that another command or a killed server left."""
-        for name, kind in (("masks", TRACKED), ("given", GIVEN)):
+        for name, kind in (("masks", TRACKED), (DRAWN, GIVEN)):
             for path in (self.folder / name).glob("*.png"):
                 index = self.source.index_of(path.stem)
                 if index is not None and index < len(self.status) and self.status[index] in (NOTHING, TRACKED):
@@ -109,7 +120,7 @@ class Session:
 
     def given_path(self, index: int) -> Path:
         """Return the path of a frame's given mask."""
-        return self.folder / "given" / f"{self.source.label(index)}.png"
+        return self.folder / DRAWN / f"{self.source.label(index)}.png"
 
     def check(self, index: int) -> int:
         """Return the frame number if the frame exists.
@@ -125,7 +136,9 @@ class Session:
         """Return the mask of a frame, (h, w) int32 ids; zeros if it has none."""
         for path in (self.given_path(index), self.mask_path(index)):
             if path.exists():
-                return read_mask(path)
+                labels = read_mask(path)
+                # A command with --output_height may have begun the run.
+                return labels if labels.shape == self.source.size else resize_nearest(labels, self.source.size)
         return np.zeros(self.source.size, np.int32)
 
     def places(self, index: int) -> np.ndarray:
@@ -156,6 +169,15 @@ class Session:
         """Store a given mask (h, w) of ids for a frame; an empty mask removes the frame's masks."""
         with self.lock:
             before = self.status[self.check(index)]
+            known = before != NOTHING and np.array_equal(self.labels(index), labels)
+            if known and labels.any():  # as when a command's mask is given again, to go on with its run
+                if before in (TRACKED, LOST):
+                    write_mask(self.given_path(index), labels)
+                    self.record.given_changed()
+                    self.mark(index, GIVEN)
+                    self.save()
+                return
+            self.record.drop()
             if labels.any():
                 write_mask(self.given_path(index), labels)
                 write_mask(self.mask_path(index), labels)
@@ -219,6 +241,7 @@ class Session:
     def remove(self, id_: int) -> None:
         """Remove an object from the list and from every mask."""
         with self.lock:
+            self.record.drop()
             self.objects = [item for item in self.objects if item.id != id_]
             for index, kind in enumerate(self.status):
                 if kind == NOTHING:

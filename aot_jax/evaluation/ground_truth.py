@@ -79,7 +79,7 @@ def score_folders(
     Args:
         ground_truth: folder of masks of ids with 255 as void, or of black-and-white masks.
         prediction: folder of masks with the same names and sizes.
-        binary: as in `score_sequence`.
+        binary: as in `metrics.score_frame`.
         workers: number of processes; None: one per CPU core; 1: this process only.
         progress: show a progress bar on a terminal.
         sequences: names of videos to score; None: all of the ground truth.

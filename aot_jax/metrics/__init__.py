@@ -9,9 +9,8 @@ objects, not over sequences.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import numpy as np
 
@@ -28,21 +27,20 @@ class MetricsError(ReportedError):
 
 @dataclass(frozen=True)
 class ObjectScore:
-    """J and F of one object in every frame of a sequence."""
+    """J and F of one object in each scored frame of a sequence."""
 
-    J: np.ndarray  # (t,) float64 in 0..1; NaN for a skipped frame without prediction
+    J: np.ndarray  # (t,) float64 in 0..1
     F: np.ndarray  # (t,) likewise
-    skip_ends: bool = True  # the means leave out the first and the last frame
 
     @property
     def J_mean(self) -> float:
-        """Mean J of the scored frames."""
-        return float(np.mean(self.J[1:-1] if self.skip_ends else self.J))
+        """Mean J of the frames."""
+        return float(np.mean(self.J))
 
     @property
     def F_mean(self) -> float:
-        """Mean F of the scored frames."""
-        return float(np.mean(self.F[1:-1] if self.skip_ends else self.F))
+        """Mean F of the frames."""
+        return float(np.mean(self.F))
 
     @property
     def JF_mean(self) -> float:
@@ -120,7 +118,18 @@ def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray
 def score_frame(
     truth: np.ndarray, prediction: np.ndarray, ids: Sequence[int], binary: bool = False
 ) -> list[list[float]]:
-    """Compute [J, F] of each object in one frame from ids (h, w); arguments as in `score_sequence`."""
+    """Compute [J, F] of each object in one frame. The J and F of an object in neither mask are 1.
+
+    Args:
+        truth: ids (h, w); pixels with 255 are void and ignored, unless `binary`. (The toolkit intends the same; DAVIS
+            has no void pixels.)
+        prediction: ids (h, w).
+        ids: ids to score.
+        binary: merge ids above 0 into one object in both masks, as for DAVIS 2016.
+
+    Raises:
+        MetricsError: the shapes differ.
+    """
     if binary:
         pairs, void = [(truth > 0, prediction > 0)], None
     else:
@@ -130,74 +139,37 @@ def score_frame(
 
 
 def score_sequence(
-    truths: Iterable[np.ndarray],
-    predictions: Iterable[np.ndarray | None],
-    ids: Sequence[int] | None = None,
-    binary: bool = False,
-    skip_ends: bool = True,
+    truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray], binary: bool = False
 ) -> dict[int, ObjectScore]:
-    """Score the label maps of one sequence, with one frame in memory at a time.
-
-    Pixels with id 255 in the ground truth are void and ignored, unless `binary`. (The toolkit intends the same; DAVIS
-    has no void pixels.)
+    """Score the objects of a sequence's first frame in all frames but the first and the last, as DAVIS does.
 
     Args:
         truths: ids (h, w) of each frame.
-        predictions: ids (h, w) of each frame; may be None in frames that are not scored.
-        ids: ids to score. None: those of the first frame except 255, as in DAVIS, where all objects are there from the
-            start. In frames where an id is in neither mask, its J and F are 1.
-        binary: merge ids above 0 into object 1 in both masks, as for DAVIS 2016.
-        skip_ends: leave the first and the last frame out of the means, as DAVIS does.
+        predictions: ids (h, w) of each frame.
+        binary: as in `score_frame`; the object's id is 1.
 
     Returns:
         {id: score}.
 
     Raises:
-        MetricsError: sizes or numbers of frames differ, a scored frame has no prediction, there is no object, or no
-            frame is left to score.
+        MetricsError: sizes or numbers of frames differ, or there are fewer than three, or no object in the first.
 
     Example:
         >>> truths = np.zeros((4, 8, 8), int)
         >>> truths[:, 2:6, 2:6] = 3
-        >>> score = score_sequence(truths, np.where(truths, [[3] * 4 + [0] * 4], 0))[3]
-        >>> score.J_mean
-        0.5
-        >>> score.J  # the first and the last frame are not in the mean
-        array([0.5, 0.5, 0.5, 0.5])
+        >>> score_sequence(truths, np.where(truths, [[3] * 4 + [0] * 4], 0))[3].J
+        array([0.5, 0.5])
     """
-    rows: list[np.ndarray | list[list[float]]] = []
-    ids = [1] if binary else None if ids is None else [int(i) for i in ids]
-    for t, (truth, prediction) in enumerate(zip_longest(truths, predictions, fillvalue=...)):
-        if truth is ... or prediction is ...:
-            which = "ground truth" if truth is ... else "prediction"
-            raise MetricsError(f"the {which} ends after {t} frames, before the other; give one of each for every frame")
-        truth = np.asarray(truth)
-        if ids is None:
-            ids = [i for i in object_ids(truth) if i != VOID]
-        if prediction is None:
-            rows.append(np.full((len(ids), 2), np.nan))
-            continue
-        prediction = np.asarray(prediction)
-        if truth.shape != prediction.shape:
-            raise MetricsError(
-                f"frame {t}: the ground truth is {truth.shape} (h, w), the prediction {prediction.shape}; "
-                "resize the prediction with nearest neighbour"
-            )
-        rows.append(score_frame(truth, prediction, ids, binary))
-    if not rows:
-        raise MetricsError("there is no frame; give at least one, or three where the first and the last are skipped")
+    if len(truths) != len(predictions) or len(truths) < 3:
+        raise MetricsError(
+            f"{len(truths)} frames of ground truth, {len(predictions)} predicted; give as many of both, three or more"
+        )
+    ids = [1] if binary else [i for i in object_ids(truths[0]) if i != VOID]
     if not ids:
         raise MetricsError("the first ground-truth frame holds no object; score a sequence whose first frame has one")
-    figures = np.array(rows, float)  # (t, o, 2)
-    first = 1 if skip_ends else 0
-    missing = np.flatnonzero(np.isnan(figures[first : len(rows) - first]).any((1, 2))) + first
-    if missing.size:
-        raise MetricsError(f"no prediction for frames {missing.tolist()}; only frames that are not scored may lack one")
-    if len(rows) <= 2 * first:
-        raise MetricsError(
-            f"{len(rows)} frames: none is left to score, since the first and the last are skipped; give three or more"
-        )
-    return {i: ObjectScore(figures[:, o, 0], figures[:, o, 1], skip_ends) for o, i in enumerate(ids)}
+    frames = zip(truths[1:-1], predictions[1:-1], strict=True)
+    figures = np.array([score_frame(*frame, ids, binary) for frame in frames])  # (t, o, 2)
+    return {i: ObjectScore(*figures[:, o].T) for o, i in enumerate(ids)}
 
 
 def summarise(scores: Scores) -> Summary:

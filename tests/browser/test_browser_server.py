@@ -41,8 +41,20 @@ def test_an_emptied_mask_is_none(client, session):
 def test_a_tracked_frame_drawn_over_is_corrected(client, session):
     session.add_ids([1])
     session.track(3, box().astype(np.int32), lost=False)
-    put(client, session, 3, box())
+    put(client, session, 3, np.roll(box(), 3))
     assert session.status[3] == CORRECTED
+
+
+def test_a_tracked_mask_given_as_it_is_becomes_a_given_one(session):
+    session.track(3, box().astype(np.int32), lost=False)
+    session.give(3, box().astype(np.int32))
+    assert session.status[3] == GIVEN
+    assert session.given_path(3).exists()
+
+
+def test_masks_of_another_height_are_shown_at_that_of_the_frames(session):
+    write_mask(session.mask_path(0), np.ones((H // 3, W // 3), np.int32))
+    assert session.labels(0).shape == (H, W)
 
 
 def test_several_dropped_masks_go_to_the_frames_of_their_names(session, tmp_path):

@@ -216,14 +216,20 @@ def test_wrong_fields_are_named(make_config, tmp_path, changes, arguments, messa
 
 @pytest.mark.slow
 def test_real_clips_of_both_stages(make_config, real, tmp_path):
+    (tmp_path / "davis" / "ImageSets" / "2016").mkdir(parents=True)
+    (tmp_path / "davis" / "ImageSets" / "2016" / "train.txt").write_text("bear\nbmx-bumps\n")
+    for part in ("JPEGImages", "Annotations"):
+        (tmp_path / "davis" / part).symlink_to(real / "davis_train_288" / part)
+        (tmp_path / "static" / part).mkdir(parents=True)
+        (tmp_path / "static" / part / "balloon").symlink_to(real / "static_240" / part / "balloon")
     common = {"prepared": str(tmp_path), "frames": 5, "crop": 161, "short_edge": 166, "min_object_pixels": 100}
-    data = make_config(**common, root=str(real / "davis_train_288"), datasets=(("davis16", 1),), merge_probability=0.5)
+    data = make_config(**common, root=str(tmp_path / "davis"), datasets=(("davis16", 1),), merge_probability=0.5)
     batch = take(make_batches(data, seed=0, batch_size=4), 1)[0]
     assert batch["images"].shape == (4, 5, 161, 161, 3)
     assert batch["objects"].min() >= 1
     fill = (batch["images"] == (124, 116, 104)).all(-1).mean(axis=(1, 2, 3))
     assert fill.max() > 0.05  # a clip smaller than the crop is padded
-    data = make_config(**common, root=str(real / "static_240"), datasets=(("static", 1),), stage="static")
+    data = make_config(**common, root=str(tmp_path / "static"), datasets=(("static", 1),), stage="static")
     batch = take(make_batches(data, seed=0, batch_size=2), 1)[0]
     assert batch["objects"].max() <= 10
     assert batch["objects"].min() >= 1

@@ -1,4 +1,4 @@
-"""MOSE, LVOS and VOST in their published layouts: listed files, given masks, output and scores."""
+"""MOSE, LVOS and VOST in their published layouts, and generated videos: listed files, given masks, output, scores."""
 
 import json
 import zipfile
@@ -10,6 +10,7 @@ from PIL import Image
 
 from aot_jax.commands import eval as command
 from aot_jax.evaluation.splits import load_split
+from aot_jax.io import generated
 from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import read_frame
 from aot_jax.io.generated import make_video
@@ -104,10 +105,16 @@ def test_vost_is_scored_as_davis_is_without_void_and_in_its_last_quarter(tmp_pat
     assert f"J_tr {about['J_tr']:.4f}\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("split", ["mose", "lvos_v1", "lvos_v2", "vost"])
-def test_the_layout_wanted_is_told(tmp_path, split):
-    with pytest.raises(DataError, match=r"does not exist(.|\n)*published at https://"):
-        load_split(split, tmp_path)
+@pytest.mark.parametrize("split", ["davis16", "youtubevos18", "mose", "lvos_v1", "lvos_v2", "vost"])
+def test_the_layout_wanted_is_told(tmp_path, split, monkeypatch):
+    monkeypatch.setenv("VOS_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match=r"elsewhere/.* does not exist(.|\n)*published at https://"):
+        load_split(split)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(DataError, match="there is no split 'davis18'; there are davis16, davis17"):
+        load_split("davis18")
 
 
 def test_a_meta_json_of_another_shape_is_refused(tmp_path):
@@ -115,3 +122,33 @@ def test_a_meta_json_of_another_shape_is_refused(tmp_path):
     (tmp_path / "LVOS/val/val_meta.json").write_text('{"videos": {"a": {"objects": {"1": {"frames": ["1"]}}}}}')
     with pytest.raises(DataError, match=r"val_meta\.json: not such a meta\.json"):
         load_split("lvos_v1", tmp_path)
+
+
+def test_the_generated_split_needs_no_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(generated, "HELD_OUT", generated.Recipe(seed=7, videos=2, frames=4, height=33, width=47))
+    load_split("generated")
+    (tree,) = (tmp_path / "cache").glob("*/generated-*-7-2x4-33x47")
+    answers = {
+        read_frame(path).tobytes(): read_mask(tree / "Annotations/480p" / path.parent.name / f"{path.stem}.png")
+        for path in tree.glob("JPEGImages/480p/*/*.jpg")
+    }
+    oracle = Oracle(answers)
+    patch_command(monkeypatch, lambda *_, **__: oracle)
+    flags = ["--split", "generated", "--output", str(tmp_path / "out"), "--random_weights"]
+    assert command.main([*flags, "--data", str(tmp_path / "nothing")]) == 0
+    assert oracle.steps == 8
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.glob("out/[!.]*/*")) == [
+        *("00/00000.png", "00/00001.png", "00/00002.png", "00/00003.png"),
+        *("01/00000.png", "01/00001.png", "01/00002.png", "01/00003.png"),
+    ]
+    assert capsys.readouterr().out.splitlines()[-1].startswith("J&F 1.0000  J 1.0000  F 1.0000  fps ")
+
+
+def test_a_new_version_of_the_generated_videos_replaces_those_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(generated, "HELD_OUT", generated.Recipe(seed=7, videos=1, frames=1, height=33, width=47))
+    before = load_split("generated").annotations
+    assert load_split("generated").annotations == before
+    monkeypatch.setattr(generated, "VERSION", generated.VERSION + 1)
+    assert load_split("generated").annotations != before

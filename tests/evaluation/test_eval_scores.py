@@ -8,16 +8,19 @@ import tiny
 from miniature import Miniature, Oracle
 from PIL import Image
 
+from aot_jax import read_masks
 from aot_jax.evaluation.benchmark import Outcome
 from aot_jax.evaluation.ground_truth import score_folders, score_split
 from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
+from aot_jax.evaluation.segment import GivenMasks
 from aot_jax.evaluation.splits import Split, SplitVideo, load_split
 from aot_jax.evaluation.timing import Timing
 from aot_jax.io.datasets import ListedObject
-from aot_jax.io.masks import read_mask, write_mask
-from aot_jax.metrics import MetricsError, score_sequence, summarise
+from aot_jax.io.frames import write_jpeg
+from aot_jax.io.masks import MaskError, read_mask, write_mask
+from aot_jax.metrics import MetricsError, score_frame, score_sequence, summarise
 
 STEMS = ("00000", "00001", "00002", "00003", "00004")
 
@@ -50,18 +53,16 @@ def test_objects_of_a_folder_are_scored_as_davis_does_from_where_they_appear(mas
     for i, score in toolkit.items():
         assert (scores[i].J_mean, scores[i].F_mean) == (score.J_mean, score.F_mean)
     assert scores[1].J_mean < 1
-    late = score_sequence(truths[2:], found[2:], ids=[9])[9]
-    assert (scores[9].J_mean, scores[9].F_mean) == (late.J_mean, late.F_mean)
-    assert len(scores[9].J) == 1
+    assert score_frame(truths[3], found[3], [9]) == [[*scores[9].J, *scores[9].F]]
 
 
 def test_objects_with_lists_are_scored_after_the_first_frame_of_theirs(masks):
     truths, found, *folders = masks
     scores = score_pair(*folders, objects={1: STEMS[2::2], 4: (), 9: STEMS[4:]})
     assert set(scores) == {1, 9}
-    by_frame = score_sequence(truths, found, skip_ends=False, ids=[1, 9])
-    np.testing.assert_array_equal(scores[1].J, by_frame[1].J[[2, 4]])
-    np.testing.assert_array_equal(scores[9].F, by_frame[9].F[[4]])
+    by_frame = np.array([score_frame(*pair, [1, 9]) for pair in zip(truths, found, strict=True)])  # (t, o, 2)
+    np.testing.assert_array_equal(scores[1].J, by_frame[[2, 4], 0, 0])
+    np.testing.assert_array_equal(scores[9].F, by_frame[[4], 1, 1])
 
 
 def test_given_masks_count_in_what_colours_mean(masks, tmp_path):
@@ -95,7 +96,8 @@ def test_seen_and_unseen_are_averaged_apart(masks):
 def test_frames_with_ground_truth_are_scored_where_others_have_none(tmp_path):
     made = Miniature(tmp_path, truth=True).davis("2017/val.txt")
     split = load_split("davis17", tmp_path)
-    run_split([[Oracle(made.answers)]], split, tmp_path / "out")
+    timings = run_split([[Oracle(made.answers)]], split, tmp_path / "out")
+    assert [timing.frames for timing in timings.values()] == [4, 2, 0]  # two of each video are not timed
     write_mask(tmp_path / "out/late/00003.png", np.zeros((33, 47), np.int32))
     whole = score_split(split, tmp_path / "out", workers=1)
     assert whole.frames == 4 + 2
@@ -198,3 +200,26 @@ def test_reading_and_writing_go_on_beside_the_tracker(tmp_path, monkeypatch):
     run_split([[Watching(made.answers)]], split, tmp_path / "out")
     assert late == [False]
     assert all(waited)
+
+
+def test_later_masks_decide_what_the_first_means_as_in_scores(tmp_path):
+    ids = [tiny.mask(24, 32, objects) for objects in ((2,), (1, 2), (1, 2))]
+    ways = {"grey": np.array([0, 128, 255], np.uint8), "ids": np.array([0, 1, 255], np.uint8)}
+    ways["colour"] = np.array([[0, 0, 0], [250, 50, 50], [128, 0, 0]], np.uint8)  # the second is the palette's 1
+    for way, values in ways.items():
+        for t, mask in enumerate(ids):
+            write_jpeg(tmp_path / f"JPEGImages/480p/{way}/{t:05d}.jpg", np.full((24, 32, 3), 90, np.uint8))
+            path = tmp_path / f"Annotations/480p/{way}/{t:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values[mask]).save(path)
+    (tmp_path / "ImageSets/2017").mkdir(parents=True)
+    (tmp_path / "ImageSets/2017/val.txt").write_text("\n".join(ways))
+    for sequence in load_split("davis17", tmp_path).sequences:
+        given = GivenMasks(sequence, binary=False)
+        truth = read_masks(tmp_path / "Annotations/480p" / sequence.name)
+        if sequence.name == "ids":  # 255 is void beside ids: there is no object in the first frame
+            with pytest.raises(MaskError, match=r"00000\.png: the first mask has no object"):
+                given.at(0)
+        else:
+            np.testing.assert_array_equal(given.at(0), truth["00000"])
+        assert given.at(1) is None  # only the first mask is given

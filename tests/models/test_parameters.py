@@ -86,10 +86,16 @@ def test_parameters_of_the_ablations():
     assert {path.split("/")[1] for path in shared} == {"layers_1", "decoder_norms_1", "conv_in_0", "conv_in_1"}
 
 
+@functools.cache
+def initial(*overrides):
+    """Return the first parameters of a network with 32 channels, 2 heads of 16 and 9 offsets, by path."""
+    params = init_params(tiny_model("aost", "model.depth=1", *overrides), 1)
+    return {path: np.asarray(leaf) for path, leaf in flatten_dict(params, sep="/").items()}
+
+
 def test_initial_values():
     """Xavier uniform with the release's fans, biases within 1/sqrt(fan-in), an orthogonal bank of gain 17^-2."""
-    module = tiny_model("aost", "model.depth=1")  # 32 channels, 2 heads of 16, 9 offsets
-    flat = {"/".join(path): np.asarray(leaf) for path, leaf in flatten_dict(init_params(module, 1)).items()}
+    flat = initial()
     xavier = {
         "encoder_projector/kernel": (32, 32),
         "lstt/layers_0/query_value/kernel": (32, 64),
@@ -116,10 +122,7 @@ def test_initial_values():
 def test_a_config_sets_first_gains():
     """Three kinds of tensors start as the fields set; all others start as before."""
     fields = {"model.bank_gain": 1, "model.shortcut_gain": 0.1, "model.locality": 2}
-    plain, other = (
-        flatten_dict(init_params(tiny_model("aost", "model.depth=1", *overrides), 1), sep="/")
-        for overrides in ((), [f"{name}={value}" for name, value in fields.items()])
-    )
+    plain, other = initial(), initial(*(f"{name}={value}" for name, value in fields.items()))
     far, near = 2.0, 1.0  # squared cells from the middle of a window of 3
     bias = -2 * np.array([far, near, far, near, 0, near, far, near, far])
     for path, value in plain.items():

@@ -66,7 +66,7 @@ def test_networks_without_long_term_writes_and_with_gates(name, batches):
 
 
 def test_videos_begin_end_and_get_masks_when_they_like(batches):
-    model = tiny.load("aost", "model.depth=2")
+    model = tiny.load("aost", "model.depth=1")
 
     def make():
         return Tracker(model, gap=1)

@@ -18,16 +18,17 @@ from aot_jax.tracker.tracker import TrackError
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("options", [{}, {"scales": (1.0, 1.3), "flip": True}], ids=["plain", "augmented"])
-def test_a_saved_state_goes_on_alike(of_each_block, tmp_path, options):
-    tracker = Tracker(of_each_block, gap=2, max_frames=4, **options)
+@pytest.mark.parametrize(("block", "options"), [("v2", {}), ("gpm", {}), ("v2", {"scales": (1.0, 1.3), "flip": True})])
+def test_a_saved_state_goes_on_alike(block, options, tmp_path):
+    model = tiny.of_block(block)
+    tracker = Tracker(model, gap=2, max_frames=4, **options)
     begin(tracker, (3, 300), 3)
     tracker.step(FRAMES[3], tiny.mask(*SIZE, (17,)) * (FRAMES[0][..., 0] > 128))
     tracker.save_state(tmp_path / "state.npz")
     want = [tracker.step(frame) for frame in FRAMES[4:7]]
     tracker.remove([3])
     want.append(tracker.step(FRAMES[7]))
-    other = Tracker(of_each_block, gap=2, max_frames=4, **options)
+    other = Tracker(model, gap=2, max_frames=4, **options)
     other.load_state(tmp_path / "state.npz")
     assert other.ids == [3, 300, 17]
     assert other.probabilities().shape == (*SIZE, 4)
