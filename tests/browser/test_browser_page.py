@@ -75,7 +75,11 @@ def test_what_can_be_undone_is_bounded_and_not_undone_in_a_mask_made_anew(page):
             const mask = new Mask(4096, 4096), undone = () => { let n = 0; while (mask.undo()) n++; return n; };
             const draw = (frame, size, times) => {
                 mask.show(frame, new Uint8Array(4096 * 4096));
-                for (let i = 0; i < times; i++) { mask.begin(); mask.box(0, 0, size, size, 1 + (i % 2)); mask.commit(); }
+                for (let i = 0; i < times; i++) {
+                    mask.begin();
+                    mask.box(0, 0, size, size, 1 + (i % 2));
+                    mask.commit();
+                }
             };
             draw(0, 4096, 6);
             const all = undone();
