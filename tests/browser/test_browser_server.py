@@ -30,6 +30,23 @@ def test_a_drawn_mask_comes_back_and_is_on_disk_with_its_ids(client, session):
         assert np.array_equal(read_mask(session.folder / folder / "00002.png"), 7 * box())
 
 
+def test_a_mask_is_sent_as_positions_in_the_list(session):
+    labels = 65535 * box().astype(np.int32)
+    labels[25:30, 25:30] = 3
+    session.add_ids([1, 65535, 3])
+    session.give(2, labels)
+    places = session.places(2)
+    assert places.dtype == np.uint8
+    np.testing.assert_array_equal(places, 2 * (labels == 65535) + 3 * (labels == 3))
+    np.testing.assert_array_equal(session.to_ids(places.ravel()), labels)
+
+
+@pytest.mark.parametrize("id_", [-1, 65536])
+def test_an_id_that_no_mask_file_holds_is_refused(session, id_):
+    with pytest.raises(SessionError, match=f"has the id {id_}, and mask files hold 1 to 65535"):
+        session.add_ids([id_])
+
+
 def test_an_emptied_mask_is_none(client, session):
     session.add_ids([1])
     put(client, session, 2, box())

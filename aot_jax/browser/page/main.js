@@ -121,7 +121,8 @@ async function seek(index) {
     if (now !== frame) tools.cancel();
     try {
       await saving; // so that the fetched mask includes the last edit
-      const [picture, labels] = await Promise.all([frames.get(now), api.getMask(now)]);
+      const masked = shown < 0 || timeline.has(now); // else there is no mask to fetch
+      const [picture, labels] = await Promise.all([frames.get(now), masked ? api.getMask(now) : null]);
       if (now !== wanted && !playing) { continue; }
       frame = shown = now;
       view.frame = picture;
@@ -150,6 +151,7 @@ function show() {
 // Send the mask after all earlier ones, in order.
 function save() {
   const index = frame, data = mask.data.slice();
+  timeline.drawn(index);
   saving = saving.then(() => attempt(() => api.putMask(index, data)));
   return saving;
 }

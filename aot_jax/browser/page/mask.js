@@ -16,14 +16,17 @@ export class Mask {
     this.height = height;
     this.data = new Uint8Array(width * height);
     this.frame = 0;
+    this.blank = true; // the mask is known to be empty
     this.before = null;
     this.dirty = null;
     this.forget();
   }
 
-  // Show the mask of a frame; its edits can still be undone.
+  // Show the mask of a frame, null for none; its edits can still be undone.
   show(frame, data) {
-    this.data.set(data);
+    this.blank = !data;
+    if (data) this.data.set(data);
+    else this.data.fill(0);
     this.frame = frame;
     this.before = this.dirty = null;
   }
@@ -35,6 +38,7 @@ export class Mask {
   begin() {
     this.before = this.data.slice();
     this.dirty = null;
+    this.blank = false;
   }
 
   touch(x0, y0, x1, y1) {
@@ -83,6 +87,7 @@ export class Mask {
       return null;
     }
     edits[to].push(edit);
+    this.blank = false;
     this.put(edit[wanted], edit.rect);
     return edit.rect;
   }
