@@ -50,7 +50,7 @@ def test_a_frame_that_is_not_there_is_an_error_and_the_others_still_come(frames)
     for index in (-1, COUNT):
         with pytest.raises(FrameError, match=f"a has no frame {index}"):
             frames.pixels(index)
-    assert clips.number_of(frames.pixels(60)) == 60
+    assert clips.number_of(frames.pixels(30)) == 30
 
 
 def test_an_image_is_read_without_those_before_it(tmp_path, monkeypatch):
