@@ -7,7 +7,7 @@ from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 
 pytest.importorskip("starlette")
 from aot_jax import Tracker
-from aot_jax.browser.command import export, load_files, open_page
+from aot_jax.browser.command import export, open_page
 from aot_jax.browser.session import CORRECTED, GIVEN, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.io.masks import read_mask, write_mask
@@ -72,15 +72,6 @@ def test_a_tracked_mask_given_as_it_is_becomes_a_given_one(session):
 def test_masks_of_another_height_are_shown_at_that_of_the_frames(session):
     write_mask(session.mask_path(0), np.ones((H // 3, W // 3), np.int32))
     assert session.labels(0).shape == (H, W)
-
-
-def test_several_dropped_masks_go_to_the_frames_of_their_names(session, tmp_path):
-    given = []
-    for t in (1, 3):
-        write_mask(tmp_path / f"{t:05d}.png", box().astype(np.int32))
-        given.append((f"{t:05d}.png", (tmp_path / f"{t:05d}.png").read_bytes()))
-    masks, _ = load_files(session.source, 0, given)
-    assert sorted(masks) == [1, 3]
 
 
 def test_another_server_of_the_folder_has_the_same_token_objects_and_frames(session):

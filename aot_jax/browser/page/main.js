@@ -166,9 +166,10 @@ async function cutOut(box) {
   if (mask.commit()) save();
 }
 
+// Load mask files: [{path, file}], or a promise of them.
 async function load(files) {
   if (!editable()) return;
-  const answer = await attempt(() => api.loadMask(frame, files));
+  const answer = await attempt(async () => api.loadMask(frame, await files));
   if (!answer) return;
   for (const line of answer.notes) notice(line);
   show();
