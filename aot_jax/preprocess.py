@@ -4,8 +4,7 @@ Images are resized as OpenCV's INTER_CUBIC does it, masks by nearest neighbour: 
 floor(i * size_in / size_out).
 """
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
@@ -61,34 +60,35 @@ def inference_size(
     return on_grid(h), on_grid(w)
 
 
-@functools.lru_cache(maxsize=128)
-def _cubic_taps(size_in: int, size_out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices (4, out) and weights (4, out) of cubic convolution with a = -0.75, edges repeated."""
+def _cubic_taps(size_in: Array | int, size_out: int, mirrored: Array | bool) -> Iterator[tuple[Array, Array]]:
+    """Yield index (out,) and weight (out,) of the four taps of cubic convolution with a = -0.75, edges repeated."""
     a = -0.75
-    position = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
-    low = np.floor(position).astype(np.int64)
-    x = position - low
-    near = [1 + x, x, 1 - x, 2 - x]  # distance of each tap
-
-    def weight(d: np.ndarray) -> np.ndarray:
+    cell = jnp.arange(size_out)
+    cell = jnp.where(mirrored, size_out - 1 - cell, cell)
+    # Whole numbers keep the position (cell + 0.5) * size_in / size_out - 0.5 exact.
+    low, rest = jnp.divmod((2 * cell + 1) * size_in - size_out, 2 * size_out)
+    x = rest / (2 * size_out)
+    for tap, d in enumerate((1 + x, x, 1 - x, 2 - x)):  # distance of each tap
         inner = ((a + 2) * d - (a + 3)) * d * d + 1
         outer = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-        return np.where(d <= 1, inner, outer)
-
-    index = np.clip(low + np.arange(-1, 3)[:, None], 0, size_in - 1)
-    return index, np.stack([weight(d) for d in near]).astype(np.float32)
+        yield jnp.clip(low + tap - 1, 0, size_in - 1), jnp.where(tap in (1, 2), inner, outer)
 
 
-def resize_cubic(image: Array, size: Size) -> Array:
-    """Resize an image (h, w, c) to (*size, c) by bicubic interpolation without antialiasing; values are not clipped."""
-    image = image.astype(jnp.float32)
-    if size[0] != image.shape[0]:
-        index, weight = _cubic_taps(image.shape[0], size[0])
-        image = sum(image[index[i]] * weight[i][:, None, None] for i in range(4))
-    if size[1] != image.shape[1]:
-        index, weight = _cubic_taps(image.shape[1], size[1])
-        image = sum(image[:, index[i]] * weight[i][:, None] for i in range(4))
-    return image
+def resize_cubic(
+    image: ArrayLike, size: Size, source: Sequence[Array | int] | None = None, mirrored: Array | bool = False
+) -> Array:
+    """Resize an image (h, w, c) to (*size, c) by bicubic interpolation without antialiasing; values are not clipped.
+
+    Args:
+        image: the image.
+        size: its new size.
+        source: height and width of the image where more rows and columns pad it; None: the whole array.
+        mirrored: mirror it left to right. Like `source` it may be traced.
+    """
+    (height, width), image = source or image.shape[:2], jnp.asarray(image, jnp.float32)
+    rows: Any = sum(image[index] * weight[:, None, None] for index, weight in _cubic_taps(height, size[0], False))
+    pixels: Any = sum(rows[:, index] * weight[:, None] for index, weight in _cubic_taps(width, size[1], mirrored))
+    return pixels
 
 
 def normalise(image: Array) -> Array:

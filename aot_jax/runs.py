@@ -18,6 +18,7 @@ from aot_jax.io.files import clear_remains, write_text
 from aot_jax.settings import differences
 
 LOCK = ".lock"
+RECORD = "progress.json"  # default name of a record
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a full disk or quota
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # errors of a file system without locks
 
@@ -119,7 +120,7 @@ class Run:
         *,
         resume: bool = False,
         overwrite: bool = False,
-        record: str = "progress.json",
+        record: str = RECORD,
         results: Sequence[str] = (),
     ) -> None:
         self.folder = folder
@@ -128,6 +129,24 @@ class Run:
         self._settings = json.loads(json.dumps(dict(settings)))
         self._resume, self._overwrite, self._results = resume, overwrite, results
         self._stack = contextlib.ExitStack()
+
+    def load(self) -> None:
+        """Read the progress from the record.
+
+        Raises:
+            RunError: it cannot be read, or is that of a run with other settings.
+        """
+        content = read_json(self.record)
+        settings, progress = content.get("settings"), content.get("progress")
+        if not isinstance(settings, dict) or not isinstance(progress, dict):
+            raise RunError(f"{self.record} is not readable (no settings or progress); start again with --overwrite")
+        if different := differences(settings, self._settings):
+            raise RunError(
+                f"{self.folder} holds a run with other settings:\n  "
+                + "\n  ".join(different)
+                + "\ngive the same ones, choose another --output, or start again with --overwrite"
+            )
+        self.progress = progress
 
     def save(self, progress: Mapping[str, Any]) -> None:
         """Write the progress to the record, after the results that it counts as finished are on disk.
@@ -146,7 +165,7 @@ class Run:
                 for folder in {self.folder, *((self.folder / pattern).parent for pattern in self._results)}:
                     clear_remains(folder)
                 if self._resume and not self._overwrite and self.record.exists():
-                    self._continue_run()
+                    self.load()
                 else:
                     self._start_run()
                 self._stack = stack.pop_all()
@@ -160,19 +179,6 @@ class Run:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def _continue_run(self) -> None:
-        content = read_json(self.record)
-        settings, progress = content.get("settings"), content.get("progress")
-        if not isinstance(settings, dict) or not isinstance(progress, dict):
-            raise RunError(f"{self.record} is not readable (no settings or progress); start again with --overwrite")
-        if different := differences(settings, self._settings):
-            raise RunError(
-                f"{self.folder} holds a run with other settings:\n  "
-                + "\n  ".join(different)
-                + "\ngive the same ones, choose another --output, or start again with --overwrite"
-            )
-        self.progress = progress
 
     def _start_run(self) -> None:
         others = [path for path in self.folder.iterdir() if path not in (self.record, self.folder / LOCK)]

@@ -4,9 +4,9 @@
 
 There is one table for each depth and number of objects. `step` is `Tracker.step`, the median of the video's frames. The
 other rows are its parts, each compiled and timed separately with the memory of the frame in the middle of the video:
-`input` uploads, resizes and normalises a frame; `segment` is `propagate` and `decode` as one program, as the tracker
-runs them; `output` fetches the labels and maps them to the user's ids. GFLOP counts every iteration of the loops. The
-floor is GFLOP divided by the rate of matrix products measured in this run.
+`input` uploads, resizes and normalises a frame; `segment` is `propagate` and `decode` as one program; `output` fetches
+the labels and maps them to the user's ids. GFLOP counts every iteration of the loops. The floor is GFLOP divided by the
+rate of matrix products measured in this run.
 """
 
 import argparse

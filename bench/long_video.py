@@ -104,7 +104,8 @@ def track_sizes(model: Model, depth: int, args: argparse.Namespace, compilations
     """Track a short video of each of many sizes; returns a row for each, with the number of programs compiled."""
     rows = []
     programs = {name: x for name, x in vars(frame_programs).items() if callable(x) and hasattr(x, "lower")}
-    network = {name for name, program in programs.items() if "params" in inspect.signature(program).parameters}
+    fields = {name: inspect.signature(program).parameters.keys() for name, program in programs.items()}
+    network = {name for name in fields if "params" in fields[name] and "view" not in fields[name]}
     for i in range(args.sizes):
         size = args.height + 2 * i, args.width + 3 * i
         video = generate_video(2, SHORT, *size)

@@ -1,4 +1,4 @@
-"""The compiled programs of a frame: their arithmetic, and their time one by one.
+"""The parts of a frame's compiled programs: their arithmetic, and their time one by one.
 
 XLA's cost analysis counts the body of a loop once, but on the CPU attention loops over blocks of queries, rows of tiles
 and memory frames. `count_flops` counts every iteration in the traced program: matrix products and convolutions exactly
@@ -24,7 +24,7 @@ from bench.rulers import Rulers
 from bench.video import BenchVideo, memory_frames
 
 REPEATS = 10  # timed runs of a part, for the median
-STEP = ("input", "encode", "segment", "labels", "masks", "memorize")  # programs of a whole step
+STEP = ("input", "encode", "segment", "labels", "masks", "memorize")  # parts of a whole step
 READS_MEMORY = ("segment", "propagate")  # programs with a loop over memory frames
 
 # Primitives counted as one operation for each element of the result.
@@ -156,7 +156,7 @@ class Parts:
 
 
 def time_parts(tracker: Tracker, video: BenchVideo, rulers: Rulers) -> dict[str, dict[str, Any]]:
-    """Time each program that a tracker of `video` runs for its next frame, and the two parts of `segment`."""
+    """Time each part of what a tracker of `video` runs for its next frame, and the two parts of `segment`."""
     model, depth, stream, state = tracker.model, tracker.depth, tracker.streams[0], tracker.states[0]
     module, params, aligned = model.module, model.params, model.config.model.align_corners
     size, memory = stream.view.size, jax.tree.map(jnp.copy, state.memory)

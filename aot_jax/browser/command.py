@@ -7,15 +7,19 @@ import tempfile
 import webbrowser
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
+from aot_jax.errors import ReportedError
 from aot_jax.io.files import atomic_write
 from aot_jax.io.mask_sets import read_masks
+from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.masks import write_mask
+from aot_jax.io.names import is_hidden
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import depths_of, find_network
 from aot_jax.runs import RunError, lock
@@ -25,8 +29,10 @@ from aot_jax.video.options import PageOptions, TrackOptions
 from aot_jax.video.prompts import read_prompts
 from aot_jax.video.render import render
 from aot_jax.video.results import keep_given
+from aot_jax.video.run import run_settings
 
 OVERLAY = "overlay video"
+NAME, DEPTH = 60, 5  # most characters of a file's name, and most parts of a path, that are kept of what is dropped
 NO_SERVER = "--browser needs starlette, uvicorn and websockets ({}): pip install -r requirements-browser.txt"
 
 
@@ -56,12 +62,15 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     keep_given(output, source, options.masks)
     output.mkdir(parents=True, exist_ok=True)
 
+    # The page runs a tracker of full depth, and chooses the depth of each frame.
+    whole = replace(options, depth=None, target_fps=None, output_height=None)
+
     def make_tracker() -> Tracker:
         return Tracker(network.load(), max_frames=options.max_frames)
 
     with lock(output):
-        session = Session(source, output)
-        tracking = Tracking(session, make_tracker, depths_of(network.config))
+        session = Session(source, output, lambda digest: run_settings(whole, source, digest, network))
+        tracking = Tracking(session, make_tracker, depths_of(network.config), options.save_every)
         if options.depth is not None:
             tracking.set_depth(options.depth)
         if options.target_fps is not None:
@@ -85,6 +94,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
             host=page.host,
             port=page.port,
             log_level="warning",
+            log_config=None,  # uvicorn's own would close the handlers of other libraries
             ws_max_size=1 << 20,
             timeout_graceful_shutdown=1,
         )
@@ -110,8 +120,12 @@ def _give_masks(session: Session, options: TrackOptions, warn: Callable[[str], N
     session.add_ids(prompts.ids)
     for index in range(prompts.first, prompts.last + 1):
         labels = prompts.at(index)
-        if labels is not None:
-            session.give(session.check(index), labels)
+        if labels is None:
+            continue
+        if not session.given_path(session.check(index)).exists():
+            session.give(index, labels)
+        elif not np.array_equal(session.labels(index), labels):
+            warn(f"frame {index} keeps the mask drawn in the browser, {session.given_path(index)}")
     return prompts.first
 
 
@@ -130,40 +144,42 @@ def has_desktop() -> bool:
 def load_files(
     source: Source, index: int, given: Sequence[tuple[str, bytes]]
 ) -> tuple[dict[int, np.ndarray], list[str]]:
-    """Read mask files dropped on the page, in all formats of `track.py --mask`.
+    """Read mask files dropped on the page, in all formats of `track.py --mask`; several are read as their folder.
 
     Args:
         source: the video.
         index: frame shown, used for a single mask; several are placed by their names.
-        given: name and content of each file. Names are sanitised and never lead to another folder.
+        given: path in the dropped folder, or name, and content of each file. The parts of a path are sanitised and
+            never lead to another folder.
 
     Returns:
         Labels (h, w) int32 by frame number, and notes on guesses.
 
     Raises:
-        MaskError: as in `read_masks`.
-        SessionError: a mask fits no frame.
+        SessionError: the masks cannot be read, as in `read_masks`, or one fits no frame, or two have one name.
     """
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for number, (name, data) in enumerate(given):
-            plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name.rpartition("/")[2].rpartition("\\")[2]).lstrip(". ")
-            path = (
-                Path(folder, str(number), plain[-100:] or "mask.png")
-                if len(given) > 1
-                else Path(folder, plain or "mask")
-            )
-            path.parent.mkdir(exist_ok=True)
+        for name, data in given:
+            parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] or ["mask"]
+            if any(map(is_hidden, parts)):
+                continue
+            path = Path(folder, *(re.sub(r"[^\w. -]", "_", part)[-NAME:] for part in parts[-DEPTH:]))
+            if path.exists():
+                raise SessionError(f"two of the files are named {name}; rename one")
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            paths.append(path)
-        masks = read_masks(paths, source, frame=index if len(paths) == 1 else None)
-        found = {}
-        for name in masks:
-            frame = source.index_of(name)
-            if frame is None:
-                raise SessionError(f"a mask is named {name}, which no frame is")
-            found[frame] = np.array(masks[name])
-        return found, list(masks.notes)
+        try:
+            single = len(list_masks([folder])) == 1
+            masks = read_masks(folder, source, frame=index if single else None)
+            found = {}
+            for name in masks:
+                frame = source.index_of(name)
+                if frame is None:
+                    raise SessionError(f"a mask is named {name}, which no frame is")
+                found[frame] = np.array(masks[name])
+            return found, list(masks.notes)
+        except (ReportedError, OSError) as error:
+            raise SessionError(str(error).replace(f"{folder}{os.sep}", "").replace(folder, "these files")) from error
 
 
 def export(

@@ -30,7 +30,18 @@ from aot_jax.errors import ReportedError
 
 MOST_BYTES = 64 << 20  # largest body of a request, in bytes
 PAGE = (
-    *("main.js", "api.js", "controls.js", "frames.js", "keys.js", "mask.js", "objects.js", "panel.js", "timeline.js"),
+    *(
+        "main.js",
+        "api.js",
+        "controls.js",
+        "drop.js",
+        "frames.js",
+        "keys.js",
+        "mask.js",
+        "objects.js",
+        "panel.js",
+        "timeline.js",
+    ),
     *("tools.js", "view.js", "style.css", "icon.svg"),
 )
 TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}

@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 
 from aot_jax.browser.frames import Frames
+from aot_jax.browser.record import Record
 from aot_jax.io.files import atomic_write
-from aot_jax.io.masks import read_mask, write_mask
+from aot_jax.io.masks import object_ids, read_mask, write_mask
 from aot_jax.io.sources import Source
+from aot_jax.preprocess import resize_nearest
 from aot_jax.runs import RunError
-from aot_jax.video.results import mask_path
+from aot_jax.video.results import DRAWN, mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
+MOST_ID = 65535  # largest id of a mask file
 STRIP = 1 << 20  # approximate number of pixels of a mask converted at once
 SAVE_EVERY = 2.0  # shortest time between writes of browser.json while tracking, in seconds
 
@@ -38,7 +41,7 @@ class SessionError(RunError):
 class Object:
     """One object in the page's list."""
 
-    id: int  # id in mask files, 1 .. 2**31 - 1
+    id: int  # id in mask files, 1 .. MOST_ID
     name: str = ""
 
 
@@ -48,11 +51,20 @@ class Session:
     Args:
         source: the video.
         folder: results folder; it exists.
-        say: called with each message for the page, a JSON object with a field "type".
+        settings: settings of the run, as for `Record`.
+
+    Attributes: `say` is called with each message for the page, a JSON object with a field "type".
     """
 
-    def __init__(self, source: Source, folder: Path, say: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
-        self.source, self.folder, self.say = source, folder, say
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        settings: Callable[[str], Mapping[str, Any]] = lambda digest: {"prompts": digest},
+    ) -> None:
+        self.source, self.folder = source, folder
+        self.say: Callable[[dict[str, Any]], None] = lambda _: None
+        self.record = Record(source, folder, settings)
         self.frames = Frames(source)
         self.lock = threading.RLock()
         saved = self._read()
@@ -74,7 +86,7 @@ class Session:
 
     def _take_up_files(self) -> None:
         """Update the status of frames from mask files that another command or a killed server left."""
-        for name, kind in (("masks", TRACKED), ("given", GIVEN)):
+        for name, kind in (("masks", TRACKED), (DRAWN, GIVEN)):
             for path in (self.folder / name).glob("*.png"):
                 index = self.source.index_of(path.stem)
                 if index is not None and index < len(self.status) and self.status[index] in (NOTHING, TRACKED):
@@ -109,7 +121,7 @@ class Session:
 
     def given_path(self, index: int) -> Path:
         """Return the path of a frame's given mask."""
-        return self.folder / "given" / f"{self.source.label(index)}.png"
+        return self.folder / DRAWN / f"{self.source.label(index)}.png"
 
     def check(self, index: int) -> int:
         """Return the frame number if the frame exists.
@@ -125,18 +137,20 @@ class Session:
         """Return the mask of a frame, (h, w) int32 ids; zeros if it has none."""
         for path in (self.given_path(index), self.mask_path(index)):
             if path.exists():
-                return read_mask(path)
+                labels = read_mask(path)
+                # A command with --output_height may have begun the run.
+                return labels if labels.shape == self.source.size else resize_nearest(labels, self.source.size)
         return np.zeros(self.source.size, np.int32)
 
     def places(self, index: int) -> np.ndarray:
         """Return the mask of a frame for the page: (h, w) uint8 positions in the object list, from 1; 0 background."""
         labels = self.labels(index)
         with self.lock:
-            self.add_ids(sorted({id_ for rows in _strips(labels) for id_ in np.unique(rows).tolist()}))
+            self.add_ids(sorted({id_ for rows in _strips(labels) for id_ in object_ids(rows)}))
             ids = np.array([0, *(item.id for item in self.objects)])
-        order = np.argsort(ids).astype(np.uint8)
-        ids = np.sort(ids)
-        return np.concatenate([order[np.searchsorted(ids, rows)] for rows in _strips(labels)])
+        table = np.zeros(MOST_ID + 1, np.uint8)
+        table[ids] = np.arange(len(ids))
+        return table[labels]
 
     def to_ids(self, places: np.ndarray) -> np.ndarray:
         """Convert a mask of the page, positions in the object list, to ids (h, w) int32.
@@ -156,6 +170,15 @@ class Session:
         """Store a given mask (h, w) of ids for a frame; an empty mask removes the frame's masks."""
         with self.lock:
             before = self.status[self.check(index)]
+            known = before != NOTHING and np.array_equal(self.labels(index), labels)
+            if known and labels.any():  # as when a command's mask is given again, to go on with its run
+                if before in (TRACKED, LOST):
+                    write_mask(self.given_path(index), labels)
+                    self.record.given_changed()
+                    self.mark(index, GIVEN)
+                    self.save()
+                return
+            self.record.drop()
             if labels.any():
                 write_mask(self.given_path(index), labels)
                 write_mask(self.mask_path(index), labels)
@@ -199,8 +222,10 @@ class Session:
         """Add ids to the object list if they are not in it.
 
         Raises:
-            SessionError: there are more than `MOST_OBJECTS`.
+            SessionError: there are more than `MOST_OBJECTS`, or an id is out of range.
         """
+        if wrong := [i for i in ids if not 0 <= i <= MOST_ID]:
+            raise SessionError(f"an object has the id {wrong[0]}, and mask files hold 1 to {MOST_ID}: renumber it")
         with self.lock:
             known = {item.id for item in self.objects}
             new = [Object(i) for i in ids if i and i not in known]
@@ -219,6 +244,7 @@ class Session:
     def remove(self, id_: int) -> None:
         """Remove an object from the list and from every mask."""
         with self.lock:
+            self.record.drop()
             self.objects = [item for item in self.objects if item.id != id_]
             for index, kind in enumerate(self.status):
                 if kind == NOTHING:

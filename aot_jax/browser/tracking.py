@@ -11,6 +11,7 @@ from aot_jax.errors import ReportedError
 from aot_jax.io.masks import object_ids
 from aot_jax.io.sources import read_ahead
 from aot_jax.io.video_reader import Frame
+from aot_jax.tracker.checks import TrackError
 from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker
 
@@ -27,10 +28,14 @@ class Tracking:
         session: state of the page.
         make_tracker: returns a tracker; called when the first run starts.
         depths: numbers of LSTT layers that the network can run, ascending.
+        save_every: frames between saved states of the tracker.
     """
 
-    def __init__(self, session: Session, make_tracker: Callable[[], Tracker], depths: list[int]) -> None:
+    def __init__(
+        self, session: Session, make_tracker: Callable[[], Tracker], depths: list[int], save_every: int = 100
+    ) -> None:
         self.session, self.depths, self.depth = session, depths, depths[-1]
+        self._save_every = save_every
         self.fps = 0.0  # frames a second to reach by choosing the depth; 0: always `depth`
         self._make_tracker = make_tracker
         self._tracker: Tracker | None = None
@@ -123,21 +128,20 @@ class Tracking:
             say({"type": "running", "running": False, "text": text})
 
     def _way(self, tracker: Tracker, way: str, begin: int) -> None:
-        session, forward = self.session, way == "forward"
-        tracker.reset()
-        given = session.given()
-        behind = [i for i in given if (i < begin if forward else i > begin)]
-        known: set[int] = set()
-        for index in behind[-REFERENCES:] if forward else behind[:REFERENCES][::-1]:
-            labels = session.labels(index)
-            known.update(object_ids(labels))
-            tracker.step(session.frames.pixels(index), labels)
+        session, step = self.session, 1 if way == "forward" else -1
+        given = set(session.given())
+        resumed = self._resume(tracker, way, begin)
+        if not resumed:
+            if step > 0 or begin > self._first_mask():
+                session.record.drop()  # masks that it counts as finished are replaced
+            self._memorise(tracker, way, begin)
+        known = set(tracker.ids)
         started, speed, done = time.perf_counter(), 0.0, 0
-        total = (len(session.status) - begin if forward else begin + 1) or 1
-        last = begin
-        for frame in read_ahead(self._frames(begin, forward)):
+        last, first = begin, begin + step * resumed
+        total = (len(session.status) - first if step > 0 else first + 1) or 1
+        for frame in read_ahead(self._frames(first, way)):
             if self._stop.is_set():
-                return
+                break
             if frame.index >= len(session.status):  # more frames than the file states
                 session.set_count(frame.index + 1)
             last = frame.index
@@ -156,13 +160,65 @@ class Tracking:
             speed = 1 / seconds if done < 3 else speed + SMOOTHING * (1 / seconds - speed)
             left = max(0, total - done) / max(speed, 1e-6)
             session.say({"type": "frame", "index": last, "status": session.status[last], "speed": speed, "left": left})
-        if forward:
-            session.set_count(last + 1)
+            if done % self._save_every == 0:
+                self._record(tracker, way, last)
+        else:
+            if step > 0:
+                session.set_count(last + 1)
+            self._record(tracker, way, None)
+            return
+        self._record(tracker, way, last)
+
+    def _resume(self, tracker: Tracker, way: str, begin: int) -> bool:
+        """Load the tracker's state after frame `begin`, if there is one; else reset the tracker."""
+        tracker.reset()
+        state = self.session.record.state(way, begin)
+        if state is None:
+            return False
+        try:
+            tracker.load_state(state)
+        except TrackError:  # of a tracker with other options
+            return False
+        return True
+
+    def _memorise(self, tracker: Tracker, way: str, begin: int) -> None:
+        """Memorise the given masks nearest to `begin`, opposite to the direction."""
+        session, given = self.session, self.session.given()
+        nearest = (
+            [i for i in given if i < begin][-REFERENCES:]
+            if way == "forward"
+            else [i for i in given if i > begin][:REFERENCES][::-1]
+        )
+        for index in nearest:
+            tracker.step(session.frames.pixels(index), session.labels(index))
+
+    def _record(self, tracker: Tracker, way: str, frame: int | None) -> None:
+        """Record how far a run got, for `track.py --resume`, if there are all masks that it would have made so far.
+
+        Args:
+            tracker: the tracker after the last frame.
+            way: direction.
+            frame: last frame tracked; None: all frames of this direction are.
+        """
+        record, status, begin = self.session.record, self.session.status, self._first_mask()
+        if way == "forward" and NOTHING not in status[begin : None if frame is None else max(frame, begin) + 1]:
+            if frame is None:
+                record.save("backward" if NOTHING in status else "done")
+            elif frame >= begin:
+                record.save("forward", frame, tracker.save_state)
+        elif way == "backward" and NOTHING not in status[frame or 0 :]:
+            if frame is None:
+                record.save("done")
+            elif frame <= begin:
+                record.save("backward", frame, tracker.save_state)
+
+    def _first_mask(self) -> int:
+        """Return the number of the first given frame, or else of the first with a mask."""
+        status, given = self.session.status, self.session.given()
+        return given[0] if given else next((i for i, kind in enumerate(status) if kind != NOTHING), 0)
 
     def _depth_now(self) -> int:
         return self.depth if self._pace is None else self._pace.depth
 
-    def _frames(self, begin: int, forward: bool) -> Iterator[Frame]:
-        if forward:
-            return self.session.frames.from_frame(begin)
-        return self.session.source.backward(begin + 1)
+    def _frames(self, begin: int, way: str) -> Iterator[Frame]:
+        return self.session.frames.from_frame(begin) if way == "forward" else self.session.source.backward(begin + 1)

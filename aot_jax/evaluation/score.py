@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, list_masks
+from aot_jax.io.frames import what_is_in
 from aot_jax.io.mask_sets import Masks, read_masks
 from aot_jax.io.masks import MaskError, object_ids
 from aot_jax.metrics import MetricsError, ObjectScore, Scores, score_frame
@@ -135,10 +136,10 @@ def _score_video(video: VideoPair) -> VideoScores:
     if missing:
         count = len(video.truth) - len(video.unscored)
         shown = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
-        result.problems.append(
-            f"{video.prediction}: no mask for {len(missing)} of {count} frames: {shown}"
-            + (f" ({video.hint})" if video.hint else "")
-        )
+        hint = f" ({video.hint})" if video.hint else ""
+        if not files and video.prediction.is_dir():
+            hint = what_is_in(video.prediction)
+        result.problems.append(f"{video.prediction}: no mask for {len(missing)} of {count} frames: {shown}{hint}")
     result.warnings += [*truth.notes, *found.notes]
     if late and not video.objects:
         result.warnings.append(f"{video.folder}: ids {sorted(late)} are not in the first frame and not scored")
@@ -151,6 +152,8 @@ def _score_video(video: VideoPair) -> VideoScores:
         if not seen.keys() & known:
             warning += ", and none of its own is predicted: give predictions the same ids or colours"
         result.warnings.append(warning)
+    elif not video.binary and (lost := sorted(figures.keys() - seen.keys())):
+        result.warnings.append(f"{video.prediction}: ids {lost} of the ground truth are in none of the predictions")
     return result
 
 

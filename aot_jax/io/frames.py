@@ -19,6 +19,7 @@ from aot_jax.io.images import (
     open_image,
     write_image,
 )
+from aot_jax.io.names import is_hidden
 from aot_jax.io.series import choose_frames, natural, order_note
 
 __all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors", "open_image"]  # names now in images.py
@@ -106,7 +107,7 @@ def what_is_in(folder: Path) -> str:
 
 
 def _visible(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if not path.name.startswith("."))
+    return (path for path in folder.iterdir() if not is_hidden(path.name))
 
 
 def read_frame(path: str | Path, data: bytes | None = None) -> np.ndarray:

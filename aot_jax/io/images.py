@@ -89,6 +89,8 @@ def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exc
     """
     head = stream.read(HEAD)
     stream.seek(0)
+    if not head:
+        raise error(f"{path}: is empty, 0 bytes; copy or export it again")
     plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
     if plugin is None:
         names = " or ".join(dict.fromkeys(str(plugin.format) for plugin in kinds.values()))

@@ -3,6 +3,13 @@
 Name lists are untrusted input: a name such as `../../.ssh` would be read or written outside of the intended folder.
 """
 
+BESIDE = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")  # folders that systems add
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder is hidden, or one that an operating system or a disk station adds."""
+    return name.startswith(".") or name in BESIDE
+
 
 def is_plain(name: str) -> bool:
     """Tell whether a name is a single, visible path component."""
@@ -23,4 +30,4 @@ class NumberedFrames:
 
     def index_of(self, label: str) -> int | None:
         """Return the frame number for a mask name; None if it is not a number."""
-        return int(label) if label.isascii() and label.isdecimal() and len(label) < 10 else None
+        return int(label) if label.isascii() and label.isdecimal() and len(label.lstrip("0")) < 10 else None

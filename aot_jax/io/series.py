@@ -20,6 +20,7 @@ OTHER_WORDS = {  # words in names of images that are not frames
     *("contour", "contours", "overlay", "thumb", "thumbs", "thumbnail", "preview", "cover", "poster"),
 }
 FEW_COLOURS = 64  # most colours of a mask; a photograph has more
+DECIMAL = re.compile(r"[0-9]\.[0-9]+$")
 ROLLOVER = 9999  # last file number of a camera before it starts again
 
 
@@ -93,7 +94,9 @@ def order_note(frames: Sequence[Path]) -> str | None:
         why = f"differ in more than their number, as {one!r} and {two!r}"
     elif len({tuple(number) for number in numbers}) < len(frames):
         why = "have the same number twice"
-    elif re.search(r"[0-9]\.[0-9]+$", frames[0].stem) and len({len(Path(path.stem).suffix) for path in frames}) > 1:
+    elif (count := _count_series(numbers)) > 1 and not DECIMAL.search(frames[0].stem):
+        why = f"hold {count} series with the same last numbers"
+    elif DECIMAL.search(frames[0].stem) and len({len(Path(path.stem).suffix) for path in frames}) > 1:
         why = "end in decimals of different lengths, which are taken for whole numbers"
     elif len(numbers[0]) == 1 and _rolls_over([int(number[0]) for number in numbers]):
         why = f"go on from {ROLLOVER} with small numbers"
@@ -102,6 +105,15 @@ def order_note(frames: Sequence[Path]) -> str | None:
     shown = [path.name for path in frames]
     listed = ", ".join(shown) if len(shown) < 5 else f"{', '.join(shown[:3])}, ..., {shown[-1]}"
     return f"{frames[0].parent}: names of frames {why}: the order is {listed}"
+
+
+def _count_series(numbers: list[list[str | int]]) -> int:
+    """Count series whose last numbers are the same, as of two cameras, 1_0, 1_1, 2_0, 2_1; 1 if they differ."""
+    series: dict[tuple[str | int, ...], set[str | int]] = {}
+    for number in numbers:
+        series.setdefault(tuple(number[:-1]), set()).add(number[-1])
+    first = next(iter(series.values()))
+    return len(series) if len(first) > 1 and all(last == first for last in series.values()) else 1
 
 
 def _rolls_over(numbers: list[int]) -> bool:

@@ -13,7 +13,7 @@ from unicodedata import normalize
 from aot_jax.io.files import expand
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
 from aot_jax.io.images import VIDEO_SUFFIXES
-from aot_jax.io.names import video_name
+from aot_jax.io.names import is_hidden, video_name
 from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
@@ -156,6 +156,10 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
         found = expand(path)
         if not found:
             raise FrameError(f"{text}: no file has such a name; check the pattern")
+        if not path.exists() and re.search("%[0-9]*d", text):
+            raise FrameError(
+                f"{text}: no such file; give the folder of the images, or '{re.sub('%[0-9]*d', '*', text)}'"
+            )
         if len(found) > 1:
             return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
         path = found[0]
@@ -170,7 +174,7 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
 
 def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     """List the images of a folder; refuse a folder with a video, an animation or a stack."""
-    there = [path for path in folder.iterdir() if not (path.is_dir() or path.name.startswith("."))]
+    there = [path for path in folder.iterdir() if not (path.is_dir() or is_hidden(path.name))]
     images = [path for path in there if path.suffix.lower() in FRAME_SUFFIXES and path.absolute() not in no_frames]
     videos = sorted(path for path in there if path.suffix.lower() in VIDEO_SUFFIXES)
     videos = videos or [path for path in images[:2] if len(images) < 3 and pictures_in(path) > 1]

@@ -89,12 +89,11 @@ def _advance(videos: Sequence[Next]) -> list[Answer]:
     # All memories grow to one capacity and keep it, so that programs are compiled for few shapes.
     capacity = max(memory.capacity for memory in memories)
     memories = tuple(x if x.capacity == capacity else programs.grow(x, capacity=capacity) for x in memories)
-    logits, frame_kv = programs.step_all(
-        *network, memories, programs.prepare_all(frames, stream.view), depth=stream.depth
-    )
+    padded = [programs.pad(frame, stream.view.flip) for frame in frames]
+    logits, frame_kv = programs.step_all(*network, memories, padded, size=stream.view.size, depth=stream.depth)
     used = np.stack([tracker.slots.used() for tracker in trackers])
-    labels, masks, logits = programs.read_all(network[0], logits, used, stream.view)
-    memories = programs.memorize_all(*network, memories, frame_kv, masks, np.array(index, np.int32), np.array(keep))
+    due = np.array(index, np.int32), np.array(keep)
+    memories, labels, logits = programs.memorize_all(*network, memories, frame_kv, logits, used, *due, view=stream.view)
     for i, tracker in enumerate(trackers):
         picture = Picture(index[i], frames[i], labels[i])
         tracker.states = (StreamState(memories[i], logits[i], picture, tracker.states[0].references),)

@@ -1,6 +1,6 @@
 """The recurrence over one video at one scale and flip: state and a frame in, state and labels out.
 
-A frame runs a few compiled programs, one after the other, and nothing waits for the host in between.
+A frame runs two or three compiled programs, and nothing waits for the host in between.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import numpy as np
 from flax import struct
 
 from aot_jax.memory import Memory, drop_predicted, shrink
-from aot_jax.models.aot import AOT
+from aot_jax.models.aot import AOT, Features
 from aot_jax.network import Model
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker import programs
-from aot_jax.tracker.programs import View
+from aot_jax.tracker.programs import Padded, View
 from aot_jax.typing import Array, ArrayLike, Params, Size
 
 FIRST_CAPACITY = 4  # long-term slots at the start; doubled when full
@@ -77,9 +77,7 @@ class Stream:
         """Segment a frame at a depth (None: full) and memorise the result; returns labels (h, w) in slots too."""
         memory, index, keep = self.prepare_write(state)
         logits, frame_kv = self.segment(memory, frame, None, depth)
-        labels = self.labels(logits, used)
-        masks = self._masks(labels, state.groups)
-        memory = programs.memorize(*self._network, memory, frame_kv, masks, index, keep=keep)
+        memory, labels = programs.memorize(*self._network, memory, frame_kv, logits, used, index, keep, view=self.view)
         return StreamState(memory, logits, Picture(index, frame, labels), state.references), labels
 
     def labels(self, logits: Array, used: np.ndarray) -> Array:
@@ -146,9 +144,10 @@ class Stream:
         self, memory: Memory | None, frame: ArrayLike, masks: Array | None, depth: int | None = None
     ) -> tuple[Array, tuple]:
         """Segment a frame, or read it with its masks as a reference; returns logits and what each layer keeps of it."""
-        features = programs.encode(*self._network, programs.prepare(frame, self.view))
-        logits, frame_kv = programs.step(*self._network, memory, features, mask=masks, depth=depth or self.depth)
-        return logits, frame_kv
+        seen: Padded | Features = programs.pad(frame, self.view.flip)
+        if programs.encodes_apart():
+            seen = programs.encode(*self._network, seen, size=self.view.size)
+        return programs.step(*self._network, memory, seen, masks, size=self.view.size, depth=depth or self.depth)
 
     @property
     def _network(self) -> tuple[AOT, Params]:

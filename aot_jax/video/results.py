@@ -3,6 +3,7 @@
     OUTPUT/masks/                masks of the frames
     OUTPUT/progress.json         settings, stage, last finished frame, name of the tracker's state
     OUTPUT/state-STAGE-FRAME     the tracker's state after that frame
+    OUTPUT/given/                masks drawn or loaded in the browser
 
 Masks and the tracker's state are written before progress.json refers to them, so that a run killed at any moment can be
 resumed.
@@ -16,6 +17,7 @@ from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.sources import Source
 from aot_jax.runs import Run, RunError, keep_inputs
 
+DRAWN = "given"  # folder of masks drawn or loaded in the browser
 STAGES = ("forward", "backward", "done")
 # Patterns of the files that --overwrite removes.
 RESULTS = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import FoundNetwork, find_network
-from aot_jax.runs import DISK_FULL, Run
+from aot_jax.runs import DISK_FULL, RECORD, Run, RunError
 from aot_jax.settings import deciding
 from aot_jax.start.hosts import StopSignal
 from aot_jax.tracker.tracker import Tracker
@@ -14,7 +14,7 @@ from aot_jax.video import limits
 from aot_jax.video.options import TrackOptions
 from aot_jax.video.prompts import Prompts, read_prompts
 from aot_jax.video.render import render
-from aot_jax.video.results import RESULTS, keep_given, read_progress
+from aot_jax.video.results import DRAWN, RESULTS, keep_given, read_progress
 from aot_jax.video.track import track
 
 
@@ -32,13 +32,13 @@ def track_video(options: TrackOptions, warn: Callable[[str], None] = lambda _: N
         ReportedError, OSError: the input or output cannot be used.
     """
     source = open_source(options.video, options.fps, warn, no_frames=options.masks)
-    prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
+    folder = options.folder(source.name)
+    prompts = find_prompts(options, source, folder, warn)
     network = find_network(options.network)
     if not options.quiet:
         print(network, flush=True)
-    folder = options.folder(source.name)
     keep_given(folder, source, options.masks)
-    settings = run_settings(options, source, prompts, network)
+    settings = run_settings(options, source, prompts.digest, network)
     with Run(folder, settings, resume=options.resume, overwrite=options.overwrite, results=RESULTS) as run:
         read_progress(run)
         model = network.load()
@@ -72,12 +72,33 @@ def explain(error: OSError) -> str:
     return str(error)
 
 
-def run_settings(options: TrackOptions, source: Source, prompts: Prompts, network: FoundNetwork) -> dict[str, object]:
-    """Return the settings that must be the same when a run is resumed."""
+def find_prompts(options: TrackOptions, source: Source, folder: Path, warn: Callable[[str], None]) -> Prompts:
+    """Read the prompts of a run; without any, a run that is resumed takes the masks drawn in the browser.
+
+    Raises:
+        MaskError: as in `read_prompts`.
+        RunError: the masks differ from those drawn in the browser, whose results the run would replace.
+    """
+    drawn = folder / DRAWN
+    resumes_page = options.resume and not options.overwrite and any(drawn.glob("*.png"))
+    if resumes_page and not options.masks and not options.boxes:
+        warn(f"the masks are those drawn in the browser, {drawn}")
+        return read_prompts(source, [str(drawn)])
+    prompts = read_prompts(source, options.masks, options.boxes, options.mask_frame, warn)
+    if resumes_page and not (folder / RECORD).exists() and prompts.digest != read_prompts(source, [str(drawn)]).digest:
+        raise RunError(
+            f"{folder} holds masks that were changed in the browser: continue from them with --resume alone, choose "
+            "another --output, or start again with --overwrite"
+        )
+    return prompts
+
+
+def run_settings(options: TrackOptions, source: Source, digest: str, network: FoundNetwork) -> dict[str, object]:
+    """Return the settings that must be the same when a run is resumed; `digest` is that of its prompts."""
     return {
         "video": [str(Path(item).absolute()) for item in options.video],
         "size": list(source.size),
-        "prompts": prompts.digest,
+        "prompts": digest,
         "config": network.config.name,
         **deciding(network.config, "masks"),
         "checkpoint": str(network.checkpoint.absolute()) if network.checkpoint else "random weights",

@@ -44,7 +44,7 @@ def config(*overrides):
 
 
 def test_updates_are_timed_with_the_wait_for_data(tmp_path, capsys, monkeypatch):
-    asked, peers = [], []
+    asked, peers, printed = [], [], []
 
     def slow(own):
         asked.append(own.data.datasets)
@@ -54,6 +54,7 @@ def test_updates_are_timed_with_the_wait_for_data(tmp_path, capsys, monkeypatch)
 
     def time_peer(path, own, batches, rulers, warm_up):
         peers.append(batches)
+        printed.append(capsys.readouterr().out)
         raise measure.BenchError("their code fails")
 
     monkeypatch.setattr(train, "pipeline_batches", slow)
@@ -70,9 +71,8 @@ def test_updates_are_timed_with_the_wait_for_data(tmp_path, capsys, monkeypatch)
     assert found["compile"] > 0
     assert found["loss"] == 2.5
     assert found["peak_mib"] > 1
-    printed = capsys.readouterr()
-    assert f"{found['waiting']:.1%}" in printed.out
-    assert printed.err == "error: their code fails\n"
+    assert f"{found['waiting']:.1%}" in printed[0], "before the authors' code runs"
+    assert capsys.readouterr().err == "error: their code fails\n"
     (batches,) = peers
     assert [batch["images"].shape for batch in batches] == [(4, 2, 33, 33, 3)] * 4
     assert abs(batches[0]["images"]).max() < 3, "normalised"

@@ -7,7 +7,7 @@ from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 
 pytest.importorskip("starlette")
 from aot_jax import Tracker
-from aot_jax.browser.command import export, load_files, open_page
+from aot_jax.browser.command import export, open_page
 from aot_jax.browser.session import CORRECTED, GIVEN, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.io.masks import read_mask, write_mask
@@ -30,6 +30,23 @@ def test_a_drawn_mask_comes_back_and_is_on_disk_with_its_ids(client, session):
         assert np.array_equal(read_mask(session.folder / folder / "00002.png"), 7 * box())
 
 
+def test_a_mask_is_sent_as_positions_in_the_list(session):
+    labels = 65535 * box().astype(np.int32)
+    labels[25:30, 25:30] = 3
+    session.add_ids([1, 65535, 3])
+    session.give(2, labels)
+    places = session.places(2)
+    assert places.dtype == np.uint8
+    np.testing.assert_array_equal(places, 2 * (labels == 65535) + 3 * (labels == 3))
+    np.testing.assert_array_equal(session.to_ids(places.ravel()), labels)
+
+
+@pytest.mark.parametrize("id_", [-1, 65536])
+def test_an_id_that_no_mask_file_holds_is_refused(session, id_):
+    with pytest.raises(SessionError, match=f"has the id {id_}, and mask files hold 1 to 65535"):
+        session.add_ids([id_])
+
+
 def test_an_emptied_mask_is_none(client, session):
     session.add_ids([1])
     put(client, session, 2, box())
@@ -41,17 +58,20 @@ def test_an_emptied_mask_is_none(client, session):
 def test_a_tracked_frame_drawn_over_is_corrected(client, session):
     session.add_ids([1])
     session.track(3, box().astype(np.int32), lost=False)
-    put(client, session, 3, box())
+    put(client, session, 3, np.roll(box(), 3))
     assert session.status[3] == CORRECTED
 
 
-def test_several_dropped_masks_go_to_the_frames_of_their_names(session, tmp_path):
-    given = []
-    for t in (1, 3):
-        write_mask(tmp_path / f"{t:05d}.png", box().astype(np.int32))
-        given.append((f"{t:05d}.png", (tmp_path / f"{t:05d}.png").read_bytes()))
-    masks, _ = load_files(session.source, 0, given)
-    assert sorted(masks) == [1, 3]
+def test_a_tracked_mask_given_as_it_is_becomes_a_given_one(session):
+    session.track(3, box().astype(np.int32), lost=False)
+    session.give(3, box().astype(np.int32))
+    assert session.status[3] == GIVEN
+    assert session.given_path(3).exists()
+
+
+def test_masks_of_another_height_are_shown_at_that_of_the_frames(session):
+    write_mask(session.mask_path(0), np.ones((H // 3, W // 3), np.int32))
+    assert session.labels(0).shape == (H, W)
 
 
 def test_another_server_of_the_folder_has_the_same_token_objects_and_frames(session):

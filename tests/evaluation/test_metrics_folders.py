@@ -97,6 +97,22 @@ def test_remarks_name_ids_and_sequences_that_do_not_count(folders):
     assert any("not scored: elk" in line for line in warnings)
 
 
+def test_objects_that_are_never_predicted_are_told(folders):
+    for path in (folders[1] / "cow").iterdir():
+        ids = np.asarray(Image.open(path))
+        write_mask(path, np.where(ids == 7, 0, ids))
+    warnings = score_folders(*folders, workers=1).warnings
+    assert warnings == (f"{folders[1]}/cow: ids [7] of the ground truth are in none of the predictions",)
+
+
+def test_predictions_of_another_kind_are_named(folders):
+    for path in sorted((folders[1] / "cow").iterdir()):
+        np.save(path.with_suffix(".npy"), np.asarray(Image.open(path)))
+        path.unlink()
+    with pytest.raises(MetricsError, match=r"cow: no mask for 3 of 5 frames: .*, but 3 .npy files; convert them"):
+        score_folders(*folders, workers=1)
+
+
 def test_predictions_numbered_from_another_frame_are_told(folders, tmp_path, capsys):
     truth = folders[0]
     shifted = tmp_path / "shifted" / "dog"

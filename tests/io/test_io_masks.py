@@ -156,7 +156,7 @@ def test_files_that_are_no_mask_are_named(tmp_path):
     for name, finding in (
         ("mask.jpg", "not a PNG"),
         ("cut.png", "cannot be read"),
-        ("empty.png", "not a PNG"),
+        ("empty.png", "is empty, 0 bytes"),
         ("none.png", "no such file"),
     ):
         with pytest.raises(MaskError, match=f"{re.escape(str(tmp_path / name))}: {finding}"):

@@ -100,7 +100,10 @@ def test_a_mask_that_is_given_is_no_frame(tmp_path):
         (["1.jpg", "01.jpg", "2.jpg"], "have the same number twice"),
         (["t0.5.jpg", "t0.25.jpg"], "end in decimals of different lengths"),
         (["DSC_9999.jpg", "DSC_0001.jpg"], "go on from 9999 with small numbers"),
+        (["cam1_0.jpg", "cam1_1.jpg", "cam2_0.jpg", "cam2_1.jpg"], "hold 2 series with the same last numbers"),
         (["2.jpg", "10.jpg", "1.jpg"], None),
+        (["1_58.jpg", "1_59.jpg", "2_0.jpg"], None),
+        (["1.0.jpg", "1.5.jpg", "2.0.jpg", "2.5.jpg"], None),
         (["Frame_2.jpg", "frame_10.jpg", "FRAME_1.JPG"], None),
         (["c.jpg"], None),
     ],
@@ -115,7 +118,7 @@ def test_names_that_leave_the_order_open_are_told(tmp_path, names, why):
     assert all(", ".join(shown) in note for note in notes)
     if why is None:
         assert [path.name for path in order_frames((tmp_path / "clip").iterdir())] == shown
-        assert shown[0].lower() in ("1.jpg", "frame_1.jpg", "c.jpg")
+        assert shown[0].lower() in ("1.jpg", "frame_1.jpg", "c.jpg", "1_58.jpg", "1.0.jpg")
 
 
 def test_a_folder_with_a_video_in_it_is_refused(tmp_path):

@@ -65,7 +65,7 @@ def test_labelme(tmp_path, frames):
     assert (found[BOX] == 1).all()
     assert [(found == i).sum() for i in (1, 2, 4)] == [600, 72, 24]
     assert abs((found == 3).sum() - np.pi * 16) < 4
-    assert masks.notes[0] == f"{path}: 1 points have no area and are left out"
+    assert masks.notes[0] == f"{path}: shapes without area are left out: 1 point"
     assert masks.notes[1] == f"{path}: objects are numbered as drawn: 1 dog, 2 cat, 3 dög, 4 fly"
 
 
@@ -81,9 +81,36 @@ def test_ignored_shapes_of_labelme_are_void_and_background_is_cut_out(tmp_path, 
     assert masks.notes == (f"{path}: objects are numbered as drawn: 1 dog",)
     dump(path, labelme(ignored))
     assert (read_masks(path, frames).ids, read_masks(path, frames)[2].max()) == ((), 0)
-    dump(path, labelme(ignored, *(shape("dot", [[i, 0], [i + 1, 1]], "rectangle") for i in range(255))))
-    with pytest.raises(MaskError, match="leave no id for __ignore__"):
-        read_masks(path, frames)
+    dump(
+        path,
+        labelme(
+            ignored, *(shape("dot", [[i % 64, i // 64], [i % 64 + 1, i // 64 + 1]], "rectangle") for i in range(255))
+        ),
+    )
+    crowd = read_masks(path, frames)
+    assert (crowd.ids, crowd.void, crowd[2][0, 40]) == ((*range(1, 255), 256), 255, 41)  # 255 is no object's
+
+
+def test_no_object_is_void_by_its_number(tmp_path, frames):
+    dots = [note_of(0, segmentation=[[i % 60, i // 60, i % 60 + 1, i // 60, i % 60, i // 60 + 2]]) for i in range(255)]
+    masks = read_masks(dump(tmp_path / "a.json", coco(["00000.jpg"], dots)), frames)
+    assert (len(masks.ids), masks.ids[-1], masks.void) == (255, 256, None)
+    far = note_of(0, track_id=255), note_of(0, segmentation=[[0, 0, 9, 0, 9, 9]], track_id=3)
+    masks = read_masks(dump(tmp_path / "a.json", coco(["00000.jpg"], far)), frames)
+    assert (masks.ids, masks[0][20, 30], masks[0][2, 7]) == ((1, 2), 1, 2)
+    assert "objects are numbered as drawn" in masks.notes[0]
+
+
+def test_ids_of_images_may_be_texts(tmp_path, frames):
+    found, _ = one(dump(tmp_path / "a.json", coco(["00000.jpg"], [note_of("0")])), frames)
+    assert (found[BOX] == 1).all()
+
+
+def test_a_list_of_results_is_about_one_image(tmp_path, frames):
+    items = [note_of(image, segmentation={"size": list(SIZE), "counts": [0, 48, 48 * 63]}) for image in (5, 6)]
+    assert one(dump(tmp_path / "a.json", items[:1]), frames)[0][:, 0].all()
+    with pytest.raises(MaskError, match=r"a\.json: is a list of segments of 2 images \(image_id\)"):
+        read_masks(dump(tmp_path / "a.json", items), frames)
 
 
 def test_labels_are_one_object_in_all_files(tmp_path, frames):

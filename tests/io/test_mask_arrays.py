@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from drawn import BLUE, RED, boxes, one
+from drawn import BLUE, RED, SIZE, boxes, one, scene
 from PIL import Image
 
 from aot_jax import read_masks
@@ -40,7 +40,7 @@ def test_arrays_of_other_kinds(tmp_path, frames):
 def test_arrays_that_are_no_masks(tmp_path):
     path = tmp_path / "m.npy"
     for array, finding in (
-        (np.array([{}], object), "cannot be read"),
+        (np.array([{}], object), "holds pickled Python objects"),
         (np.zeros((2, 3, 4, 5)), r"shape \(2, 3, 4, 5\)"),
         (np.zeros(7), r"shape \(7,\)"),
         (np.array([[-1, 2]]), "ids from -1 to 2"),
@@ -65,8 +65,45 @@ def test_a_tiff_of_floats(tmp_path):
     Image.fromarray(boxes(2, 7).astype(np.float32)).save(tmp_path / "m.tif")
     np.testing.assert_array_equal(one(tmp_path / "m.tif")[0], boxes(2, 7))
     Image.fromarray(boxes(2).astype(np.float32) / 4).save(tmp_path / "m.tif")
+    found, masks = one(tmp_path / "m.tif")
+    np.testing.assert_array_equal(found, boxes(1))  # as in .npy
+    assert masks.notes == (f"{tmp_path}/m.tif: probabilities are cut at 0.5",)
+    Image.fromarray(boxes(9).astype(np.float32) / 4).save(tmp_path / "m.tif")
     with pytest.raises(MaskError, match=r"m\.tif: holds fractions"):
         one(tmp_path / "m.tif")
+
+
+@pytest.mark.parametrize("store", ["png", "tif", "npy", "float"])
+def test_grey_levels_of_other_types_are_read_as_those_of_8_bits(tmp_path, store):
+    ids = scene()
+    soft = np.asarray(Image.fromarray(ids * np.uint8(127)).resize((256, 192)).resize(SIZE[::-1]))
+    hard = np.array([0, 128, 255], np.uint8)[ids]
+    white = np.asarray(Image.fromarray((ids > 0) * np.uint8(255)).resize((256, 192), Image.BILINEAR).resize(SIZE[::-1]))
+    assert len(np.unique(soft)) > 5 < len(np.unique(white))
+    for levels, expected in ((hard, ids), (white, ids > 0)):
+        if store == "npy":
+            np.save(path := tmp_path / "m.npy", levels)
+        elif store == "float":
+            np.save(path := tmp_path / "m.npy", levels.astype(np.float32))
+        else:
+            Image.fromarray(levels.astype(np.uint16) * 257).save(path := tmp_path / f"m.{store}")
+        found, masks = one(path)
+        assert (found == expected).mean() > 0.99
+        assert masks.ids == tuple(range(1, expected.max() + 1))
+        assert len(masks.notes) == 1
+
+
+def test_16_bit_ids_beside_65535_stay(tmp_path):
+    for ids in ((1, 65535), (300, 4000, 65535)):
+        Image.fromarray(boxes(*ids).astype(np.uint16)).save(tmp_path / "m.png")
+        np.testing.assert_array_equal(one(tmp_path / "m.png")[0], boxes(*ids))
+
+
+def test_axes_of_length_1_and_layers_last(tmp_path):
+    layers = np.stack([scene() == i for i in range(3)])
+    for array in (layers[None], layers[:, None, None], layers[None, ..., None], np.moveaxis(layers, 0, 2)):
+        np.save(tmp_path / "m.npy", array)
+        np.testing.assert_array_equal(one(tmp_path / "m.npy")[0], scene())
 
 
 def test_a_stack_of_pages(tmp_path, frames):

@@ -155,6 +155,36 @@ def test_dithering_to_the_davis_palette_is_told(tmp_path):
     assert "ids change from pixel to pixel in 1 of 1 masks, as in a dithered picture" in notes[-1]
 
 
+@pytest.mark.parametrize("colours", [2, 3, 6])
+def test_dithering_to_a_few_colours_is_told_or_refused(tmp_path, colours):
+    pixels = Image.fromarray(photo())
+    few = pixels.quantize(colours)
+    assert not any("pixel to pixel" in note for note in read_masks(save(tmp_path, "m", few.convert("RGB"))).notes)
+    dithered = pixels.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG)
+    with pytest.raises(MaskError, match="colours change from pixel to pixel"):
+        read_masks(save(tmp_path, "m", dithered.convert("RGB")))
+    (note,) = read_masks(save(tmp_path, "m", np.asarray(dithered)), size=None).notes
+    assert "ids change from pixel to pixel" in note
+
+
+def test_noise_is_told(tmp_path):
+    random = np.random.default_rng(0)
+    for share in (0.02, 0.5):
+        noise = (random.random((96, 128)) < share) * np.uint8(255)
+        assert any("pixel to pixel" in note for note in read_masks(save(tmp_path, "m", noise)).notes)
+    points = np.zeros((96, 128), np.uint16)
+    points[::8, ::8] = np.arange(192).reshape(12, 16)
+    assert not read_masks(save(tmp_path, "m", points)).notes  # each pixel is an object of its own
+
+
+def test_grey_levels_in_a_jpeg_of_high_quality_are_snapped(tmp_path):
+    ids = scene(size=(96, 128))
+    Image.fromarray(np.array([0, 100, 200], np.uint8)[ids]).save(tmp_path / "m.jpg", quality=95)
+    masks = read_masks(tmp_path / "m.jpg")
+    assert masks.ids == (1, 2)
+    assert (masks["m"] == ids).mean() > 0.999
+
+
 def test_thin_lines_and_ragged_objects_are_not_dithered(tmp_path):
     random, size = np.random.default_rng(0), (96, 128)
     lines = Image.new("RGB", size[::-1])

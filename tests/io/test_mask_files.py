@@ -8,6 +8,7 @@ from drawn import boxes, one
 from PIL import Image
 
 from aot_jax import read_masks
+from aot_jax.io.datasets import list_folders
 from aot_jax.io.masks import DAVIS_PALETTE, MaskError, write_mask
 
 
@@ -34,12 +35,49 @@ def test_one_file_an_object(tmp_path, frames):
             "2 masks are taken for one object each, on frame 0, the last on top: object_2.png is 2, object_7.png is 7"
             in masks.notes[0]
         )
-    (folder / "object_2.png").rename(folder / "dog.png")
+    (folder / "object_2.png").rename(folder / "train.png")  # not a list of names
     (folder / "object_7.png").rename(folder / "cat.png")
     np.testing.assert_array_equal(one(folder, frames)[0], boxes(1, 2))
     write_mask(folder / "cat.png", boxes(1, 2))
     with pytest.raises(MaskError, match=r"named like its frame, as in 00000\.png, or shows one object"):
         read_masks(folder, frames)
+
+
+def test_objects_with_short_numbers_are_on_the_frame_that_is_named(tmp_path, frames):
+    numbered = read_masks(_objects(tmp_path / "a", "1.png", "2.png"), frames)
+    assert list(numbered) == ["00001", "00002"]
+    (found,) = (masks := read_masks(tmp_path / "a", frames, frame=3)).values()
+    assert list(masks) == ["00003"]
+    np.testing.assert_array_equal(found, boxes(1, 2))
+    with pytest.raises(MaskError, match="--mask_frame goes with one mask"):
+        read_masks(_objects(tmp_path / "b", "00001.png", "00002.png"), frames, frame=3)
+
+
+def _objects(folder, *names):
+    folder.mkdir()
+    for number, name in enumerate(names):
+        Image.fromarray((boxes(*[0] * number, 1) * 255).astype(np.uint8)).save(folder / name)
+    return folder
+
+
+def test_folders_that_systems_add_hold_no_masks_and_no_videos(tmp_path, frames):
+    write_mask(tmp_path / "set" / "masks" / "00000.png", boxes(3, 4))
+    for name in ("__MACOSX", ".ipynb_checkpoints"):
+        (tmp_path / "set" / name / "masks").mkdir(parents=True)
+        (tmp_path / "set" / name / "masks" / "._00000.png").write_bytes(b"resource fork")
+    assert read_masks(tmp_path / "set", frames).ids == (3, 4)
+    assert list_folders(tmp_path / "set") == ["masks"]
+
+
+def test_a_results_folder_holds_its_masks(tmp_path, frames):
+    write_mask(tmp_path / "out" / "masks" / "00000.png", boxes(3, 4))
+    (tmp_path / "out" / "progress.json").write_text("{}")
+    assert read_masks(tmp_path / "out", frames).ids == (3, 4)
+    (tmp_path / "mattes" / "cutout").mkdir(parents=True)
+    _objects(tmp_path / "mattes" / "matte", "00000.png")
+    Image.fromarray(np.zeros((*boxes().shape, 4), np.uint8)).save(tmp_path / "mattes" / "cutout" / "00000.png")
+    masks = read_masks(tmp_path / "mattes", frames)
+    assert (masks.ids, masks.notes) == ((1,), ())
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,46 @@ def test_a_set_without_background_is_told(tmp_path):
     assert "the object covers most of the border" in masks.notes[0]
 
 
+@pytest.mark.parametrize("opacities", [(127, 127), (200, 100)])
+def test_layers_of_any_opacity_are_objects(tmp_path, opacities):
+    alpha = np.array([0, *opacities], np.uint8)[scene()]
+    masks = read_masks(save(tmp_path, "m", np.dstack([paint(scene(), RED, BLUE, RED), alpha])))
+    same(masks["m"], scene())
+
+
+def test_pictures_with_transparency_are_cut_out_objects(tmp_path):
+    random = np.random.default_rng(0)
+    for t in range(2):
+        picture = random.integers(0, 256, (*SIZE, 3), np.uint8)
+        alpha = np.where(scene(square=t == 0), 255, 0).astype(np.uint8)
+        save(tmp_path / "set", str(t), np.dstack([picture, alpha]))
+    save(tmp_path / "set", "2", np.zeros((*SIZE, 4), np.uint8))
+    masks = read_masks(tmp_path / "set")
+    for t in range(2):
+        same(masks[str(t)], scene(square=t == 0) > 0)
+    assert (masks.ids, masks["2"].max()) == ((1,), 0)
+    assert masks.notes[-1].endswith("2 of 2 masks are pictures with transparency: opaque pixels are object 1")
+    save(tmp_path / "set", "3", paint(scene(), (0, 0, 0), RED, BLUE))
+    with pytest.raises(MaskError, match="pictures with transparency beside masks without"):
+        read_masks(tmp_path / "set")
+
+
+def test_a_palette_of_greys_is_grey(tmp_path):
+    greys = np.arange(256).repeat(3)
+    masks = read_masks(save(tmp_path, "m", np.array([0, 128, 255], np.uint8)[scene()], greys))
+    same(masks["m"], scene())
+    same(read_masks(save(tmp_path, "m", np.array([0, 1, 255], np.uint8)[scene()], greys))["m"], scene() == 1)
+
+
+def test_void_where_it_is_not_expected_is_told(tmp_path):
+    masks = read_masks(save(tmp_path, "m", np.array([255, 0, 1], np.uint8)[scene()], DAVIS_PALETTE))
+    assert (masks.ids, masks.void) == ((1,), 255)
+    assert "the border is mostly void (255): if that is the background" in masks.notes[0]
+    masks = read_masks(save(tmp_path, "m", np.where(scene(), 255, 0).astype(np.uint8), DAVIS_PALETTE))
+    assert masks.ids == (1,)
+    assert "255, the only value besides 0, is taken for object 1, not for void" in masks.notes[0]
+
+
 def test_faults_are_raised_at_once_or_when_the_mask_is_asked_for(tmp_path):
     save(tmp_path, "0", scene(), DAVIS_PALETTE)
     (tmp_path / "1.png").write_bytes(b"no picture")

@@ -8,6 +8,8 @@ from short_video import FRAMES, SIZE, begin
 
 from aot_jax import Tracker
 from aot_jax.start.compiled import Compilations
+from aot_jax.tracker import programs
+from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import TrackError
 
 
@@ -104,6 +106,29 @@ def test_videos_of_many_sizes_share_the_network(model):
     # Sizes of no other test, which would have compiled the programs already.
     first = compiled(111, 79)
     others = [compiled(110 + i, 82 - i) for i in range(3)]  # all become 113 x 81
-    assert others == [3, 3, 3]  # programs that read the frame, resize masks and write labels
-    assert first > 3 + 3
+    assert others == [2, 2, 2]  # programs that resize masks, and that write labels and memorise them
+    assert first > 2 + 2
     assert compiled(111, 79) == 0
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_frame_runs_two_programs_or_three_where_the_encoder_is_one(apart, model, monkeypatch):
+    monkeypatch.setattr(programs, "encodes_apart", lambda: apart)
+    trackers = [Tracker(model, gap=0, flip=flip) for flip in (False, False, True)]
+    for tracker in trackers:
+        begin(tracker, (1, 4), 2)
+
+    def executed(run):
+        jax.clear_caches()  # so that everything that runs, even one addition, is compiled again
+        with Compilations() as compilations:
+            run()
+        return dict(compilations.names)
+
+    encoder = {"encode": 1} if apart else {}
+    assert executed(lambda: trackers[0].step(FRAMES[2])) == {"step": 1, "memorize": 1} | encoder
+    assert trackers[0].states[0].latest.index == 2
+    mirrored = executed(lambda: trackers[2].step(FRAMES[2]))  # `memorize` of either side, and their average
+    assert mirrored == {"step": 1, "memorize": 2, "_average_argmax": 1} | encoder
+    trackers[1].step(FRAMES[2])
+    both = executed(lambda: advance_together([Next(tracker, FRAMES[3]) for tracker in trackers[:2]]))
+    assert both == {"step_all": 1, "memorize_all": 1}

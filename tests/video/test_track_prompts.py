@@ -53,6 +53,8 @@ def test_a_single_mask_belongs_to_the_first_frame_or_to_the_one_it_is_named_by(t
         ("clip12.png", 12, "put on frame 12 by its number"),
         ("shot_00012.png", 12, "put on frame 12 by its number"),
         ("00012_mask.png", 12, None),
+        ("frame_000000000012.png", 12, "put on frame 12 by its number"),
+        ("0000000012.png", 12, "put on frame 12 by its number"),
         ("1.png", 1, "put on frame 1 by its number (the first is 0)"),
         ("mask1.png", 0, "put on the first frame, 0"),
         ("person 2.png", 0, "put on the first frame, 0"),
@@ -94,7 +96,9 @@ def test_images_with_numbers_of_their_own(tmp_path):
     source = open_source([frames])
     assert read_prompts(source, [save(tmp_path, "frame_000006.png")]).first == 1
     assert read_prompts(source, [save(tmp_path, "img7_mask.png")]).first == 2
-    assert read_prompts(source, [save(tmp_path, "frame_000002.png")]).first == 0
+    told = []
+    assert read_prompts(source, [save(tmp_path, "frame_000002.png")], warn=told.append).first == 0
+    assert "frame_000002.png: no frame has its number, 2: put on the first frame" in told[0]
 
 
 def test_several_masks_are_matched_by_number(tmp_path):
@@ -236,6 +240,11 @@ def test_folders_globs_and_lists_of_images(tmp_path):
     for rate in (0, -1, float("inf"), float("nan")):
         with pytest.raises(FrameError, match="give a positive one"):
             open_source([tmp_path], rate=rate)
+
+
+def test_a_pattern_of_ffmpeg_is_told_as_a_glob(tmp_path):
+    with pytest.raises(FrameError, match=r"%05d\.jpg: no such file; give the folder of the images, or '.*/\*\.jpg'$"):
+        open_source([tmp_path / "%05d.jpg"])
 
 
 def test_a_rate_is_for_images(tmp_path):

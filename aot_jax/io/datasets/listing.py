@@ -9,7 +9,7 @@ from pathlib import Path
 from aot_jax.errors import ReportedError
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames
 from aot_jax.io.mask_sets.files import DRAWN as MASK_SUFFIXES
-from aot_jax.io.names import is_plain
+from aot_jax.io.names import is_hidden, is_plain
 
 
 class DataError(ReportedError):
@@ -113,7 +113,7 @@ def list_folders(folder: Path) -> list[str]:
     """List the names of visible folders in a folder, sorted; empty if it does not exist."""
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
 def list_video(

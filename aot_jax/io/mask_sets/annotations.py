@@ -93,7 +93,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
         shapes.append(Shape(key, label, draw))
     if skipped:
         notes.append(
-            f"{path}: {', '.join(f'{n} {kind}s' for kind, n in skipped.items())} have no area and are left out"
+            f"{path}: shapes without area are left out: {', '.join(f'{n} {kind}' for kind, n in skipped.items())}"
         )
     image = str(data.get("imagePath") or path.name).replace("\\", "/")
     size = stated_size(data.get("imageHeight"), data.get("imageWidth"))

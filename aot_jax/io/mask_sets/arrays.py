@@ -9,7 +9,7 @@ from PIL import Image
 
 from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors, open_image, upright
 from aot_jax.io.mask_sets.names import Entry, Frames, frame_count
-from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_values
+from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_numbers, stored_values
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import VOID, Size
 
@@ -29,10 +29,20 @@ def array_entries(path: Path, frames: Frames | None, size: Size | None, notes: l
                 raise MaskError(f"{path}: holds {len(arrays)} arrays, {', '.join(list(arrays)[:5])}; save one as .npy")
             array = next(iter(arrays.values()))
         else:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = _load(path)
         if array.dtype.kind not in "biuf":
             raise MaskError(f"{path}: holds values of type {array.dtype}; masks are integers or booleans")
         return layer_entries(path, array, frames, size, notes)
+
+
+def _load(path: Path) -> np.ndarray:
+    """Map a .npy file. Raises MaskError if it holds Python objects."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "Python objects" not in str(error):
+            raise
+        raise MaskError(f"{path}: holds pickled Python objects; save an array of integers or booleans") from None
 
 
 def stack_entries(path: Path, frames: Frames | None, notes: list[str]) -> list[Entry]:
@@ -83,18 +93,22 @@ def layer_entries(
     def single(load: Callable[[], Stored]) -> list[Entry]:
         return [Entry(str(path), path.stem, load)]
 
-    if array.ndim == 4 and shape[1] == 1:
-        array = array[:, 0]
+    for axis in range(
+        array.ndim - 1, -1, -1
+    ):  # of batches and channels, as in (objects, 1, h, w) or (1, classes, h, w)
+        if array.ndim > 3 and array.shape[axis] == 1:
+            array = array.squeeze(axis)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
         array = array[..., 0] if array.shape[-1] == 1 else array[0]
     in_colour = array.ndim == 3 and array.dtype == np.uint8 and array.shape[2] in (3, 4) and array.shape[0] > 4
     if in_colour and array.size <= 4 * MAX_PIXELS and array.max() > 1:
         image = Image.fromarray(np.ascontiguousarray(array))
         return single(lambda: stored_values(image, b"", path))
-    if array.ndim == 3 and array.shape[:2] == size != array.shape[1:]:
+    last = array.shape[:2] == size != array.shape[1:] if size else array.shape[-1] < min(array.shape[:-1], default=0)
+    if array.ndim == 3 and last:
         array = np.moveaxis(array, 2, 0)
     if array.ndim == 2 and array.size <= MAX_PIXELS:
-        return single(lambda: Stored(_ids(array, path, notes), "ids"))
+        return single(lambda: stored_numbers(array, path))
     if array.ndim != 3 or not array.size or array[0].size > MAX_PIXELS:
         raise MaskError(f"{path}: is an array of shape {shape}; a mask is (height, width), or (objects, height, width)")
     if len(array) == frame_count(frames):
@@ -110,10 +124,12 @@ def layer_entries(
     notes.append(f"{path}: its {len(array)} layers are taken for objects 1 to {len(array)}, the last on top")
 
     def load() -> Stored:
-        labels = np.zeros(array.shape[1:], np.int32)
+        labels, cut = np.zeros(array.shape[1:], np.int32), False
         for i, layer in enumerate(array, start=1):
-            labels[_ids(layer, path, notes) > 0] = i
-        return Stored(labels, "ids")
+            stored = stored_numbers(layer, path)
+            labels[stored.values > 0] = i
+            cut = cut or stored.cut
+        return Stored(labels, "ids", cut=cut)
 
     return single(load)
 
@@ -140,23 +156,6 @@ def _entries_of_frames(path: Path, layers: Sequence[Stored] | np.ndarray, notes:
 
     def load(i: int) -> Stored:
         layer = layers[i]
-        return layer if isinstance(layer, Stored) else Stored(_ids(layer, path, notes), "ids")
+        return layer if isinstance(layer, Stored) else stored_numbers(layer, path)
 
     return [Entry(f"{path}[{i}]", f"{i:05d}", partial(load, i)) for i in range(len(layers))]
-
-
-def _ids(array: np.ndarray, path: Path, notes: list[str]) -> np.ndarray:
-    """Return an array as int32 ids; probabilities are thresholded at 0.5. Raises MaskError if it holds neither."""
-    values = np.asarray(array)
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all():
-            raise MaskError(f"{path}: holds NaN or infinity; masks are integers or booleans")
-        if (values != np.round(values)).any():
-            if values.min() < 0 or values.max() > 1:
-                raise MaskError(f"{path}: holds fractions; masks are integers, or probabilities between 0 and 1")
-            note = f"{path}: probabilities are cut at 0.5"
-            notes += [note] if note not in notes else []
-            values = values >= 0.5
-    if values.size and (values.min() < 0 or values.max() > 2**31 - 1):
-        raise MaskError(f"{path}: holds ids from {values.min()} to {values.max()}; they are from 0 to 2^31 - 1")
-    return values.astype(np.int32)

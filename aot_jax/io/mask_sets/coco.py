@@ -25,11 +25,11 @@ def coco_drawings(data: Mapping[str, Any], path: Path, frames: Frames | None, no
         MaskError: there are several images without `track_id`, and one has two annotations of a category.
         LookupError, TypeError, ValueError: not a COCO file.
     """
-    images, names = {image["id"]: image for image in data["images"]}, _category_names(data)
-    found: dict[Any, list[Mapping[str, Any]]] = {}  # image id -> its annotations
+    images, names = {str(image["id"]): image for image in data["images"]}, _category_names(data)
+    found: dict[str, list[Mapping[str, Any]]] = {}  # image id -> its annotations; some tools write numbers as texts
     for annotation in data["annotations"]:
-        if annotation["image_id"] in images and (annotation.get("segmentation") or annotation.get("bbox")):
-            found.setdefault(annotation["image_id"], []).append(annotation)
+        if str(annotation["image_id"]) in images and (annotation.get("segmentation") or annotation.get("bbox")):
+            found.setdefault(str(annotation["image_id"]), []).append(annotation)
     chosen = _of_video([number for number in images if number in found], images, frames)
     if len(chosen) < len(found):
         notes.append(f"{path}: {len(found) - len(chosen)} of its {len(found)} annotated images are no frames, not used")
@@ -110,8 +110,15 @@ def segment_drawing(items: list[Mapping[str, Any]], path: Path) -> Drawing:
     """Return a list of segments, as written by automatic mask generators, as the objects of one frame.
 
     Raises:
+        MaskError: they are of several images.
         LookupError, TypeError, ValueError: not such a list.
     """
+    images = {str(item.get("image_id")) for item in items}
+    if len(images) > 1:
+        raise MaskError(
+            f"{path}: is a list of segments of {len(images)} images (image_id), without their names; give those of one "
+            "image, or a file with images and annotations"
+        )
     size = items[0]["segmentation"]["size"]
     shapes = [Shape(f"{n}", "segment", partial(_draw, item["segmentation"])) for n, item in enumerate(items)]
     return Drawing(str(path), path.stem, tuple(shapes), (int(size[0]), int(size[1])))

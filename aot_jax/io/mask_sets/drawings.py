@@ -52,7 +52,7 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
         notes: list to which the ids are added, if the files state none.
 
     Raises:
-        MaskError: a size is unknown, empty or too large, or ids of objects reach that of void areas.
+        MaskError: a size is unknown, empty or too large.
     """
     ids, names, are_stated = _number_objects(drawings)
     if names and not are_stated:
@@ -67,18 +67,20 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
 
 
 def _number_objects(drawings: Sequence[Drawing]) -> tuple[dict[str, int], dict[int, str], bool]:
-    """Return {key: id}, {id: name of the object}, and whether the ids are those stated in the files."""
+    """Return {key: id}, {id: name of the object}, and whether the ids are those stated in the files.
+
+    No object gets 255, the id of void: stated ids that use it are not taken.
+    """
     ids = dict(NO_OBJECT)
     names: dict[int, str] = {}
     shapes = [shape for drawing in drawings for shape in drawing.shapes]
-    are_stated = all(shape.id is not None and shape.id > 0 for shape in shapes)
+    are_stated = all(shape.id is not None and shape.id > 0 and shape.id != VOID for shape in shapes)
     for shape in shapes:
         if shape.key not in NO_OBJECT:
-            number = shape.id if are_stated and shape.id is not None else ids.setdefault(shape.key, len(names) + 1)
+            following = len(names) + 1 + (len(names) + 1 >= VOID)
+            number = shape.id if are_stated and shape.id is not None else ids.setdefault(shape.key, following)
             ids[shape.key] = number
             names.setdefault(number, shape.name)
-    if VOID in names and any(shape.key == IGNORED for shape in shapes):
-        raise MaskError(f"{drawings[0].name}: {VOID} objects or more leave no id for {IGNORED}; draw fewer")
     if not names:
         ids[IGNORED] = 0  # without other ids, 255 would be read as an object
     return ids, names, are_stated
@@ -116,4 +118,4 @@ def _draw(
     ]
     notes.extend(f"{drawing.name}: {text}" for text in found if text not in told)
     told.update(found)
-    return Stored(labels, "ids")
+    return Stored(labels, "drawn")

@@ -35,12 +35,19 @@ LEAST_FLAT = 0.3  # smallest share of interior pixels
 MOST_FLAT = 64  # most flat colours of a soft mask
 MOST_MIXED = 0.25  # largest share of blocks of 2x2 pixels with three colours or more, among those with two or more
 FEWEST_MIXED = 16  # fewest blocks with three colours or more in a dithered mask
+FEW_VALUES = 3  # most values of a mask whose blocks seldom hold three
+MOST_EDGES = 0.5  # largest share of blocks with two values or more, of all blocks of a mask of few values
+MOST_SPECKS = 0.02  # largest share of specks, relative to the pixels of all values but the most frequent
+FEWEST_SPECKS, FEWEST_OF_ONE = 64, 8  # fewest specks of a dithered mask: in total, and on average for each value
 REACH = 2  # largest distance in pixels from a blend to the colours it blends
 RING = 8  # largest distance in pixels from an edge to its noise, the size of a JPEG block
 
 
-def flat_colours(codes: np.ndarray) -> dict[int, int]:
-    """Return {flat colour: interior pixels} of a mask (h, w) int32 with soft edges; empty if its edges are hard."""
+def flat_colours(codes: np.ndarray, lossy: bool = False) -> dict[int, int]:
+    """Return {flat colour: interior pixels} of a mask (h, w) int32 with soft edges; empty if its edges are hard.
+
+    A mask from a `lossy` file may have soft edges of only a few colours.
+    """
     inside = _interior(codes)
     if inside.mean() < LEAST_FLAT:
         return {}
@@ -57,12 +64,12 @@ def flat_colours(codes: np.ndarray) -> dict[int, int]:
         plausible = 2 <= len(flat) <= MOST_FLAT and (
             _are_apart(flat, limits.apart) if limits is DRAWN else _are_noise(values, counts, flat)
         )
-        if plausible and _explains(flat, codes[box], edge[box], limits):
+        if plausible and _explains(flat, codes[box], edge[box], limits, lossy):
             return flat
     return {}
 
 
-def _explains(flat: dict[int, int], codes: np.ndarray, edge: np.ndarray, limits: Limits) -> bool:
+def _explains(flat: dict[int, int], codes: np.ndarray, edge: np.ndarray, limits: Limits, lossy: bool) -> bool:
     """Tell whether the pixels in `edge` (h, w) bool are blends or noise of the flat colours around them."""
     colours = _channels(codes[edge])
     centres = _channels(np.array(list(flat), np.int32))
@@ -79,17 +86,32 @@ def _explains(flat: dict[int, int], codes: np.ndarray, edge: np.ndarray, limits:
             off = np.abs(colours - centres[a] - share[:, None] * line).max(-1)
             blend |= near[a] & near[b] & (share > 0.03) & (share < 0.97) & (off <= limits.off_line)
     different = np.unique(codes[edge]).size
-    least = FEW if (blend & ~noise).sum() >= noise.sum() / 2 else FEW_NOISY
+    least = FEW if lossy or (blend & ~noise).sum() >= noise.sum() / 2 else FEW_NOISY
     return bool(different >= least and (blend | noise).mean() >= EXPLAINED)
 
 
-def is_dithered(codes: np.ndarray) -> bool:
-    """Tell whether values (h, w) change from pixel to pixel, as those of a dithered mask or a picture do.
+def is_dithered(codes: np.ndarray, counts: Mapping[int, int], runs: np.ndarray) -> bool:
+    """Tell whether a mask's values change from pixel to pixel, as in dithered masks, noise or pictures.
 
-    Where objects of a mask meet, blocks of 2x2 pixels hold two values, and seldom three.
+    Where objects of a mask meet, blocks of 2x2 pixels hold two values, and seldom three. Specks, pixels unlike all
+    their eight neighbours, are rare, unless each is an object of its own.
+
+    Args:
+        codes: values (h, w).
+        counts: {value: pixels}.
+        runs: lengths of the runs of equal pixels, row by row: without runs of one pixel, there is nothing to look for.
     """
+    if (runs == 1).sum() < FEWEST_MIXED:
+        return False
+    specks = codes[1:-1, 1:-1][_specks(codes)]
+    if specks.size >= max(FEWEST_SPECKS, FEWEST_OF_ONE * np.unique(specks).size) and (
+        specks.size > MOST_SPECKS * (codes.size - max(counts.values()))
+    ):
+        return True
     corners = codes[:-1, :-1], codes[:-1, 1:], codes[1:, :-1], codes[1:, 1:]
     edge = np.logical_or.reduce([corner != corners[0] for corner in corners[1:]])
+    if len(counts) <= FEW_VALUES:
+        return bool(edge.sum() >= FEWEST_SPECKS and edge.mean() > MOST_EDGES)
     blocks = np.sort([corner[edge] for corner in corners], axis=0)
     mixed = (blocks[1:] != blocks[:-1]).sum(0) >= 2
     return bool(mixed.sum() >= FEWEST_MIXED and mixed.mean() > MOST_MIXED)
@@ -164,6 +186,16 @@ def _interior(codes: np.ndarray) -> np.ndarray:
     for dy, dx in np.ndindex(3, 3):
         same &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] == middle
     return inside
+
+
+def _specks(codes: np.ndarray) -> np.ndarray:
+    """Return (h - 2, w - 2) bool: pixels inside the border that differ from all eight neighbours."""
+    middle = codes[1:-1, 1:-1]
+    alone = np.ones(middle.shape, bool)
+    for dy, dx in np.ndindex(3, 3):
+        if (dy, dx) != (1, 1):
+            alone &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] != middle
+    return alone
 
 
 def _dilate(there: np.ndarray, reach: int) -> np.ndarray:

@@ -6,13 +6,24 @@ from pathlib import Path
 from aot_jax.io.files import expand
 from aot_jax.io.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from aot_jax.io.mask_sets.stored import MaskError
+from aot_jax.io.names import is_hidden
 from aot_jax.io.series import natural
 
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # kinds of masks by priority in a folder
-NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap")  # stems of other files
-HOLDERS = ("segmentationobject", "annotations", "masks", "labels")  # names of mask folders; case is ignored
+NO_MASKS = (
+    "classes",
+    "readme",
+    "notes",
+    "train",
+    "val",
+    "test",
+    "labels",
+    "labelmap",
+    "progress",
+)  # stems of other texts
+HOLDERS = ("segmentationobject", "annotations", "masks", "labels", "matte")  # names of mask folders; case is ignored
 
 
 def list_masks(given: Sequence[str | Path]) -> list[Path]:
@@ -49,7 +60,7 @@ def _check_kind(path: Path) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     """List the masks of a folder, else those of its subfolders."""
-    there = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    there = [path for path in folder.iterdir() if not is_hidden(path.name)]
     files = [path for path in there if path.is_file()]
     stems: dict[str, set[str]] = {}
     for path in files:
@@ -58,7 +69,8 @@ def _inside(folder: Path) -> list[Path]:
     if stems.get(".json", set()) & images:  # annotations of the images next to them
         return [path for path in files if path.suffix.lower() == ".json"]
     for kinds in KINDS:
-        found = [path for path in files if path.suffix.lower() in kinds and path.stem.lower() not in NO_MASKS]
+        others = NO_MASKS if kinds[0] in (".json", ".txt") else ()
+        found = [path for path in files if path.suffix.lower() in kinds and path.stem.lower() not in others]
         if found:
             return found
     folders = [path for path in there if path.is_dir()]

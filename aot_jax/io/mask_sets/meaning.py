@@ -40,6 +40,7 @@ class Meaning:
     void: int | None = None  # `VOID` if any pixel is void
     flat: tuple[int, ...] = ()  # colours that soft edges are snapped to
     notes: tuple[str, ...] = ()
+    are_cutouts: bool = False  # opaque pixels are the object
     ignores_alpha: bool = False  # all pixels of all masks are transparent, so alpha has no meaning
     colours: Mapping[int, int] = field(default_factory=dict)  # colour -> id, if each colour is one id
 
@@ -51,6 +52,8 @@ class Meaning:
         """
         if stored.hidden and not self.ignores_alpha:
             return np.zeros(stored.size, np.int32)
+        if self.are_cutouts:
+            return (stored.values != CLEAR).astype(np.int32)
         values = stored.colours() if self.by_colour else stored.values
         if survey.flat:
             values = snap(values, list(self.flat))
@@ -78,13 +81,21 @@ def decide(surveys: Sequence[Survey], known: Mapping[int, int] | None = None) ->
         known: colour -> id in another set of masks of the same video.
 
     Raises:
-        MaskError: more colours than a mask may have, and none of them is background.
+        MaskError: more colours than a mask may have, and none of them is background; or cut-out pictures beside masks
+            without transparency.
     """
     ignores_alpha = all(survey.hidden for survey in surveys)
     seen = [survey for survey in surveys if ignores_alpha or not survey.hidden]
     notes = []
     if any(survey.soft_alpha for survey in seen):
         notes.append("soft edges of the alpha channel are cut at half")
+    if any(survey.cut for survey in seen):
+        notes.append("probabilities are cut at 0.5")
+    if cutouts := sum(survey.cutout for survey in seen):
+        if not all(CLEAR in survey.counts for survey in seen):
+            raise MaskError("pictures with transparency beside masks without: give masks of one kind")
+        notes.append(f"{cutouts} of {len(seen)} masks are pictures with transparency: opaque pixels are object 1")
+        return Meaning({CLEAR: 0, 1: 1}, False, notes=tuple(notes), are_cutouts=True)
     if soft := sum(bool(survey.flat) for survey in seen):
         meaning = _colours(seen, True, known)
         notes.append(
@@ -113,13 +124,16 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
     notes: list[str] = []
     void = None
     objects = used - {0}
-    white = len(objects) == 1 and max(objects) in (VOID, WHITE_16)
+    drawn = all(survey.kind == "drawn" for survey in surveys)
+    white = not drawn and len(objects) == 1 and max(objects) in (VOID, WHITE_16)
     if white:
         table[max(objects)] = 1
-    elif {survey.kind for survey in surveys} == {"grey"} and _are_shades(objects):
+        if any(survey.colours.get(VOID, WHITE) != WHITE for survey in surveys if survey.kind == "palette"):
+            notes.append("255, the only value besides 0, is taken for object 1, not for void")
+    elif {survey.kind for survey in surveys} <= {"grey", "ids"} and _are_shades(objects):
         table |= {level: number for number, level in enumerate(sorted(objects), start=1)}
         notes.append(f"grey levels {_listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
-    elif VOID in objects and max(objects) < WIDE:
+    elif VOID in objects and (drawn or max(objects) < WIDE):
         table[VOID], void = VOID, VOID
     counts, border = add_up(survey.counts for survey in surveys), add_up(survey.border for survey in surveys)
     if clear and used == {0}:
@@ -133,6 +147,8 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
         notes.append(
             f"no pixel is 0, so none is background; the border is mostly {name}: if that is background, make it 0"
         )
+    elif void and border[VOID] > border.total() / 2:
+        notes.append("the border is mostly void (255): if that is the background, make it 0, and number objects from 1")
     elif (
         len(objects) == 1
         and {survey.kind for survey in surveys} != {"palette"}

@@ -90,9 +90,9 @@ def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
     """Return the likely frame number in a name, and whether it is certain; None if there is no number."""
     if prefix and stem.startswith(prefix):
         stem = stem[len(prefix) :]
-        if re.fullmatch(r"[^0-9]?[0-9]{1,9}[^0-9]*", stem):
+        if re.fullmatch(r"[^0-9]?0*[0-9]{1,9}[^0-9]*", stem):
             return int(re.sub("[^0-9]", "", stem)), True
-    groups = [match for match in re.finditer("[0-9]+", stem) if len(match.group()) < 10]
+    groups = [match for match in re.finditer("[0-9]+", stem) if len(match.group().lstrip("0")) < 10]
     if not groups:
         return None
     for match in groups:
@@ -115,8 +115,10 @@ def _place_single(entry: Entry, frames: Frames) -> Placed:
                 f"{entry.name}: put on frame {index} by its number (the first is 0); --mask_frame N puts it on another"
             )
             return Placed({index: [entry]}, (note,))
-    notes = () if found is None else (f"{entry.name}: put on the first frame, 0; --mask_frame N puts it on another",)
-    return Placed({0: [entry]}, notes)
+    if found is None:
+        return Placed({0: [entry]})
+    why = f"no frame has its number, {found[0]}: " if found[1] else ""
+    return Placed({0: [entry]}, (f"{entry.name}: {why}put on the first frame, 0; --mask_frame N puts it on another",))
 
 
 def _on_one_frame(
@@ -125,7 +127,9 @@ def _on_one_frame(
     """Put all masks on one frame; several must show one object each."""
     if len(entries) == 1:
         return Placed({index: [entries[0]]})
-    if asked and not (all(map(is_single, entries)) and any(_frame_of_name(entry, frames) is None for entry in entries)):
+    named = [_frame_of_name(entry, frames) for entry in entries] if asked else []
+    are_frames = all(i is not None and entry.stem == frames.label(i) for i, entry in zip(named, entries, strict=False))
+    if asked and (are_frames or not all(map(is_single, entries))):
         raise MaskError(f"--mask_frame goes with one mask, but {len(entries)} are given: name each by its frame")
     numbers = _varying_number([entry.stem for entry in entries])
     ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
@@ -210,7 +214,7 @@ def _varying_numbers(stems: Sequence[str]) -> list[tuple[str, ...]]:
 def _varying_number(stems: Sequence[str]) -> list[int] | None:
     """Return the number in each name, if the names differ only in it; else None."""
     columns = _varying_numbers(stems)
-    if len(columns) != 1 or max(map(len, columns[0])) > 9:
+    if len(columns) != 1 or max(len(text.lstrip("0")) for text in columns[0]) > 9:
         return None
     return [int(text) for text in columns[0]]
 

@@ -9,10 +9,13 @@ from PIL import Image
 
 from aot_jax.errors import ReportedError
 from aot_jax.io.images import JPEG_START, MASKS, PNG, Kinds, decode_image
-from aot_jax.typing import Size
+from aot_jax.typing import VOID, Size
 
 CLEAR = -1  # value of transparent pixels
-OPAQUE = 128  # smallest alpha of an opaque pixel
+FEW_ALPHAS = 4  # most values of an alpha channel without soft edges, such as that of layers of several opacities
+WHITE_16 = 65535  # white in 16-bit samples
+GREY_16 = 257  # ratio of 16-bit and 8-bit samples of the same grey
+FEW_LEVELS, MAX_IDS = 8, 4096  # most levels of 16-bit masks of ids, or the largest id, if 65535 is among them
 BLACK, WHITE = 0, 0xFFFFFF
 _CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # weights that turn (r, g, b) into one number
 _GREY = 0x010101  # factor that turns a grey level into its colour
@@ -33,7 +36,8 @@ def _davis_palette() -> np.ndarray:
 
 DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
-Kind = Literal["ids", "grey", "palette", "colour"]  # type of the values; "ids" have no colours, "grey" has 8 bits
+# Type of the values: "ids" have no colours, "drawn" ones are exact, without soft edges; "grey" has 8 bits.
+Kind = Literal["ids", "drawn", "grey", "palette", "colour"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Stored:
     soft: bool = False  # alpha has values between transparent and opaque
     lossy: bool = False  # from a JPEG
     hidden: bool = False  # all pixels are transparent; `values` holds what lies below
+    cut: bool = False  # probabilities were cut at 0.5
 
     @property
     def size(self) -> Size:
@@ -92,18 +97,8 @@ def stored_values(image: Image.Image, head: bytes, path: str | Path) -> Stored:
             raise MaskError(f"{path}: 16-bit colour or alpha is not read; save ids as palette or 16-bit grey PNG")
     if image.mode in ("P", "PA"):
         return _from_palette(image)
-    if image.mode == "1":
-        return Stored(np.asarray(image).astype(np.int32), "ids")
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int32)
-        if values.min() < 0:
-            raise MaskError(f"{path}: holds negative values; ids are 0 or more")
-        return Stored(values, "ids")
-    if image.mode == "F":
-        numbers = np.asarray(image)
-        if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any() or numbers.min() < 0:
-            raise MaskError(f"{path}: holds fractions or negative values; ids are whole numbers from 0")
-        return Stored(numbers.astype(np.int32), "ids")
+    if image.mode == "1" or image.mode.startswith(("I", "F")):
+        return stored_numbers(np.asarray(image), path)
     if image.has_transparency_data and image.mode in ("L", "RGB"):
         image = image.convert("RGBA")
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
@@ -118,12 +113,36 @@ def stored_values(image: Image.Image, head: bytes, path: str | Path) -> Stored:
     values = pixels.astype(np.int32) if grey else pixels.astype(np.int32) @ _CODE
     if grey and bits in (2, 4):  # Pillow scales such samples to 0..255; the ids are the stored values
         values //= 255 // (2**bits - 1)
-        return Stored(_cleared(values, alpha), "ids")
+        return Stored(values if alpha is None else _cleared(values, _transparent(alpha)[0]), "ids")
     if alpha is None:
         return Stored(values, "grey" if grey else "colour", lossy=head.startswith(JPEG_START))
-    soft = bool(((alpha > 0) & (alpha < 255)).any())
-    hidden = bool((alpha < OPAQUE).all())
-    return Stored(_cleared(values, alpha), "grey" if grey else "colour", soft=soft, hidden=hidden)
+    clear, soft = _transparent(alpha)
+    return Stored(_cleared(values, clear), "grey" if grey else "colour", soft=soft, hidden=bool(clear.all()))
+
+
+def stored_numbers(array: np.ndarray, path: str | Path) -> Stored:
+    """Return an array (h, w) of numbers as ids, probabilities cut at 0.5, and 16-bit grey levels as 8-bit ones.
+
+    Raises:
+        MaskError: it holds other fractions, or numbers that are no ids.
+    """
+    values, cut = np.asarray(array), False
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise MaskError(f"{path}: holds NaN or infinity; masks are integers or booleans")
+        if (values != np.round(values)).any():
+            if values.min() < 0 or values.max() > 1:
+                raise MaskError(f"{path}: holds fractions; masks are integers, or probabilities between 0 and 1")
+            values, cut = values >= 0.5, True
+    if values.size and (values.min() < 0 or values.max() > 2**31 - 1):
+        raise MaskError(f"{path}: holds ids from {values.min()} to {values.max()}; they are from 0 to 2^31 - 1")
+    values = values.astype(np.int32)
+    if values.max(initial=0) == WHITE_16:
+        levels = np.unique(values)
+        others = levels[(levels > 0) & (levels < WHITE_16)]
+        if others.size and ((others % GREY_16 == 0).all() or (others.size > FEW_LEVELS and others[-1] > MAX_IDS)):
+            return Stored((values + GREY_16 // 2) // GREY_16, "grey")
+    return Stored(values, "ids", cut=cut)
 
 
 def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
@@ -142,25 +161,34 @@ def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
 
 def _from_palette(image: Image.Image) -> Stored:
     """Return the palette indices of an image, with or without alpha."""
-    rgb = np.array(image.getpalette("RGB") or [0, 0, 0], np.int32).reshape(-1, 3)
-    if image.mode == "PA":
-        pixels = np.asarray(image)
-        return Stored(_cleared(pixels[..., 0].astype(np.int32), pixels[..., 1]), "palette", rgb @ _CODE)
-    values = np.asarray(image).astype(np.int32)
+    codes = np.array(image.getpalette("RGB") or [0, 0, 0], np.int32).reshape(-1, 3) @ _CODE
+    pixels = np.asarray(image)
+    values = (pixels[..., 0] if image.mode == "PA" else pixels).astype(np.int32)
+    alpha = pixels[..., 1] if image.mode == "PA" else None
     transparency = image.info.get("transparency")
-    if transparency is not None:
-        alpha = np.full(256, 255, np.uint8)
+    if alpha is None and transparency is not None:
+        table = np.full(256, 255, np.uint8)
         if isinstance(transparency, bytes):
-            alpha[: len(transparency)] = np.frombuffer(transparency, np.uint8)[:256]
+            table[: len(transparency)] = np.frombuffer(transparency, np.uint8)[:256]
         else:
-            alpha[int(transparency) % 256] = 0
-        values = _cleared(values, alpha[values])
-    return Stored(values, "palette", rgb @ _CODE)
+            table[int(transparency) % 256] = 0
+        alpha = table[values]
+    kind: Kind = "palette"
+    if values.max(initial=0) == VOID and codes.size > VOID:
+        used = np.unique(values)
+        kind = "grey" if (codes[used] == used * _GREY).all() else kind  # a grey image with a palette
+    return Stored(values if alpha is None else _cleared(values, _transparent(alpha)[0]), kind, codes)
 
 
-def _cleared(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+def _transparent(alpha: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Return which pixels (h, w) are transparent, and whether that cuts soft edges at half."""
+    levels = np.unique(alpha)
+    if levels[0] == 0 and levels.size <= FEW_ALPHAS:
+        return alpha == 0, False
+    clear = alpha < (int(levels[-1]) + 1) // 2
+    return clear, bool(clear.any())
+
+
+def _cleared(values: np.ndarray, clear: np.ndarray) -> np.ndarray:
     """Set transparent pixels to `CLEAR`, unless all are: see `Stored.hidden`."""
-    if alpha is None:
-        return values
-    clear = alpha < OPAQUE
     return values if clear.all() else np.where(clear, np.int32(CLEAR), values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aot_jax.io.mask_sets.edges import flat_colours, is_dithered
+from aot_jax.io.mask_sets.edges import FEW_VALUES, flat_colours, is_dithered
 from aot_jax.io.mask_sets.stored import BLACK, CLEAR, DAVIS_PALETTE, WHITE, Kind, MaskError, Stored
 from aot_jax.typing import VOID, Size
 
@@ -14,7 +14,6 @@ DARK = 8  # largest channel value of a palette colour that counts as black
 MAX_LEVELS = 64  # most grey levels of an 8-bit mask; a picture has more
 MAX_COLOURS = 256  # most colours of an RGB mask, including background
 MAX_IDS = 4096  # most ids of a 16-bit mask; a depth map or picture has more
-FEW_VALUES = 3  # most values of a mask that is not checked for dithering or, with a palette, for soft edges
 NOT_A_MASK = (
     "looks antialiased or dithered, or is a picture; export the mask without smoothing, dithering or lossy compression "
     "(resize with nearest neighbour), or, if these are ids, save it as a palette PNG"
@@ -36,6 +35,8 @@ class Survey:
     hidden: bool  # all pixels are transparent
     lossy: bool = False  # from a JPEG
     dithered: bool = False  # ids change from pixel to pixel
+    cut: bool = False  # probabilities were cut at 0.5
+    cutout: bool = False  # a picture with transparent pixels; its colours are not counted
 
     def holds_white_alone(self) -> bool:
         """Tell whether 255 is the only value besides 0."""
@@ -43,38 +44,44 @@ class Survey:
 
 
 def survey_mask(stored: Stored, name: str) -> Survey:
-    """Survey a mask.
+    """Survey a mask, or a picture whose opaque pixels are the object.
 
     Raises:
         MaskError: it has too many values, or colours that change from pixel to pixel, so it is a picture.
     """
     values = stored.values
-    counts = _tally(values)
+    found, lengths = runs(values)
+    counts = _tally(found, lengths)
     border = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
     used = np.array([value for value in counts if value != CLEAR], np.int32)
     colours = dict(zip(used.tolist(), stored.colour_of(used).tolist(), strict=True))
     flat: Mapping[int, int] = {}
     in_colours = stored.kind == "colour" or (stored.kind == "palette" and _odd_palette(colours))
-    if len(used) > 2 and (in_colours or stored.kind == "grey"):
-        flat = flat_colours(stored.colours())
-    most = {"grey": MAX_LEVELS, "colour": MAX_COLOURS, "palette": 256, "ids": MAX_IDS}[stored.kind]
-    if len(used) > most and not flat:
+    shades = stored.kind in ("grey", "ids") and used.max(initial=0) == VOID
+    if len(used) > 2 and (in_colours or shades or stored.kind == "grey"):
+        flat = flat_colours(stored.colours(), stored.lossy)
+    most = {"grey": MAX_LEVELS, "colour": MAX_COLOURS, "palette": 256}.get(stored.kind, MAX_IDS)
+    dithered = stored.kind != "drawn" and not flat and is_dithered(values, counts, lengths)
+    too_many = len(used) > most and not flat
+    if (too_many or dithered) and CLEAR in counts and stored.kind in ("colour", "grey"):
+        return Survey(stored.kind, stored.size, {CLEAR: counts[CLEAR]}, {}, {}, {}, stored.soft, False, cutout=True)
+    if too_many:
         what = {"grey": "grey levels", "colour": "colours"}.get(stored.kind, "values")
         raise MaskError(f"{name}: {len(used)} {what} are more than the {most} that a mask may have: it {NOT_A_MASK}")
-    dithered = len(used) > FEW_VALUES and not flat and is_dithered(values)
-    if dithered and in_colours:
+    if dithered and (in_colours or (shades and len(used) > FEW_VALUES)):
         raise MaskError(f"{name}: its {len(used)} colours change from pixel to pixel: it {NOT_A_MASK}")
     return Survey(
         kind=stored.kind,
         size=stored.size,
         counts=counts,
-        border=_tally(border),
+        border=_tally(*runs(border)),
         colours=colours,
         flat=flat,
         soft_alpha=stored.soft and not stored.hidden,
         hidden=stored.hidden,
         lossy=stored.lossy,
         dithered=dithered,
+        cut=stored.cut,
     )
 
 
@@ -136,8 +143,7 @@ def runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return flat[starts], np.diff(np.append(starts, flat.size))
 
 
-def _tally(values: np.ndarray) -> dict[int, int]:
-    """Count the pixels of each value."""
-    found, lengths = runs(values)
+def _tally(found: np.ndarray, lengths: np.ndarray) -> dict[int, int]:
+    """Count the pixels of each value from values and lengths of runs."""
     distinct, index = np.unique(found, return_inverse=True)
     return dict(zip(distinct.tolist(), np.bincount(index, lengths).astype(np.int64).tolist(), strict=True))
