@@ -94,7 +94,21 @@ def given_masks(case, folder, frames):
 TIED = {"track_aott_44_objects": 0.97}
 
 
+# Cases that would run longer than they compile.
+LONG = ("track_aott_44_objects", "track_r50_aotl_480p")
+
+
+@pytest.fixture
+def compilation(path):
+    """Compile with all optimizations where that pays."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", before and path.stem not in LONG)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("compilation")
 @each_case("track")
 def test_tracking(path):
     case, figures = parity.load(path)

@@ -208,7 +208,7 @@ def test_what_ships_tracks_the_example(shipped):
         swapped[mask == i] = other
 
     def track(first):
-        tracker = Tracker(model, depth=1)
+        tracker = Tracker(model)
         return [tracker.step(frame, first if t == 0 else None) for t, frame in enumerate(frames)][-1]
 
     last, last_swapped = track(mask), track(swapped)
