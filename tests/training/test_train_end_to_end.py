@@ -112,9 +112,11 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     rng = np.random.default_rng(SEED)
     first, second = sorted(rng.choice(np.arange(2, STEPS - 4), 2, replace=False))
     checkpoints = place / "stopped" / "aost" / "checkpoints"
-    kill_when(start(place, "stopped"), lambda: last_step(place, "stopped") >= first)
-    # Inside a save: orbax writes to a folder of another name and renames it when all is there.
-    kill_when(start(place, "stopped"), lambda: any("tmp" in path.name for path in checkpoints.iterdir()))
+
+    def saving():  # orbax writes to a folder of another name and renames it when all is there
+        return last_step(place, "stopped") >= first and any("tmp" in path.name for path in checkpoints.iterdir())
+
+    kill_when(start(place, "stopped"), saving)
     # On SIGTERM it saves before it stops.
     second = max(second, last_step(place, "stopped") + 1)  # once it is running
     process = start(place, "stopped")
@@ -123,16 +125,12 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     code, output = finish(process)
     assert code == 128 + signal.SIGTERM, output
     assert max(int(path.name) for path in checkpoints.iterdir()) == last_step(place, "stopped")
-    # Another config is refused, and the difference is printed.
-    code, output = finish(start(place, "stopped", "--config.train.learning_rate=0.5"))
-    assert code == 2
-    assert "train.learning_rate: 0.0002 there, 0.5 now" in output
     code, output = finish(start(place, "stopped"))
     assert code == 0, output
     found = weights(place, "stopped")
     assert found.keys() == unharmed.keys()
     for path, value in unharmed.items():
-        moments = f"killed at {first}, asked to stop at {second}"
+        moments = f"killed from {first} on, asked to stop at {second}"
         np.testing.assert_array_equal(found[path], value, err_msg=f"{path}, {moments}")
     assert (place / "stopped" / "aost" / "pictures" / f"{STEPS:07d}.jpg").is_file()
 
