@@ -1,6 +1,6 @@
 """Copy training data with smaller images, to fit a limit on what can be copied to an accelerator.
 
-    python -m bench.shrink_data OUT DATA/static_240 DATA/davis_train_288 DATA/videos_240 --short_side 208 --mib 50
+    python -m bench.shrink_data OUT DATA/static_240 DATA/davis_train_288 DATA/videos_240 --short_side 176 --mib 50
 
 Each folder becomes OUT/NAME in the same layout: masks are PNG of the same ids, images JPEG of the highest quality with
 which everything fits.
@@ -36,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="new folder")
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="with JPEGImages/ and Annotations/")
-    parser.add_argument("--short_side", type=int, default=208, metavar="N", help="pixels (default: %(default)s)")
+    parser.add_argument("--short_side", type=int, default=176, metavar="N", help="pixels (default: %(default)s)")
     parser.add_argument("--mib", type=float, default=50, metavar="N", help="size in all (default: %(default)s)")
     return parser
 
