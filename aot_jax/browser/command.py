@@ -88,7 +88,6 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
         if page.host not in ("127.0.0.1", "localhost", "::1"):
             warn(f"the page is served at {page.host}: whoever reaches it and knows its address can use it")
         shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else page.host
-        address = f"http://{shown}:{page.port}/?token={session.token}"
         config = uvicorn.Config(
             server.app,
             host=page.host,
@@ -99,6 +98,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
             timeout_graceful_shutdown=1,
         )
         sockets = [_bind(config, page)]
+        port = sockets[0].getsockname()[1]  # that of `page`, or for 0 a free one
+        address = f"http://{shown}:{port}/?token={session.token}"
         print(address, flush=True)
         if has_desktop():
             webbrowser.open(address)
