@@ -24,7 +24,7 @@ def small(monkeypatch):
     monkeypatch.setattr(rulers, "SIDE", 64)
     monkeypatch.setattr(train, "first_params", lambda own: {"kernel": jnp.ones(3)})
     monkeypatch.setattr(train, "make_state", lambda params, own: params)
-    monkeypatch.setattr(train, "make_train_step", lambda model, own, params: update)
+    monkeypatch.setattr(train, "make_train_step", lambda model, own, params, unroll: update)
 
 
 def update(state, batch, predicted):
