@@ -124,28 +124,25 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is not readable.
     """
+    state = (path / STATE_CONFIG).is_file()
+    file = path if path.suffix == SUFFIX else path / (STATE_CONFIG if state else "model.json")
     try:
-        if path.suffix == SUFFIX:
-            with safe_open(path, "numpy") as file:
-                stored = file.metadata()
+        if file == path:
+            with safe_open(path, "numpy") as opened:
+                stored = opened.metadata()
             description = {"config": json.loads(stored.pop("config")), "source": stored}
-        elif (path / STATE_CONFIG).is_file():
-            description = {
-                "config": json.loads((path / STATE_CONFIG).read_text(encoding="utf-8")),
-                "source": {"step": int(path.name)},
-            }
         else:
-            description = json.loads((path / "model.json").read_text(encoding="utf-8"))
+            description = json.loads(file.read_text(encoding="utf-8"))
+            if state:
+                description = {"config": description, "source": {"step": int(path.name)}}
         if not isinstance(description["config"]["model"], dict):
             raise TypeError("its config has no model")
         if not isinstance(description["config"].get("name"), str | None):
             raise TypeError("its config has no name")
         return description
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        state = (path / STATE_CONFIG).is_file()
-        file_name = path if path.suffix == SUFFIX else path / (STATE_CONFIG if state else "model.json")
         raise CheckpointError(
-            f"{file_name} is not readable: {error!r}; copy the checkpoint again, or name another"
+            f"{file} is not readable: {error!r}; copy the checkpoint again, or name another"
         ) from error
 
 

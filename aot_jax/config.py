@@ -1,19 +1,21 @@
-"""Load and list config files; apply overrides, refuse unknown fields."""
+"""Load and list config files; apply overrides, refuse unknown fields and invalid values."""
 
 import ast
 import difflib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Iterable
+import runpy
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import FieldReference
 
 from aot_jax.errors import ReportedError
+from aot_jax.models.aot import BLOCKS
+from aot_jax.models.encoders import ENCODERS
+from aot_jax.ops.local_attention import FORMS
+from aot_jax.preprocess import inference_size
 
 _HERE = Path(__file__).resolve().parent
 # Folder of the configs: inside an installed package, beside the package in the repository.
@@ -73,9 +75,6 @@ def _find(given: str) -> tuple[Path, str]:
         if file.suffix == ".py" and file.is_file():
             return file, stage
     stem, names = Path(path).stem, config_names()
-    if Path(path).parent.name == "pretrain" and stem in names:  # path of a first stage in earlier versions
-        print(f"note: {given} is {stem}:pretrain now", file=sys.stderr)
-        return CONFIGS / f"{stem}.py", "pretrain"
     near = difflib.get_close_matches(stem, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise ConfigError(f"no config at {given}: {hint}configs/ holds {', '.join(names) or 'none'}")
@@ -83,24 +82,10 @@ def _find(given: str) -> tuple[Path, str]:
 
 def _get_config(path: Path) -> Any:
     """Run a config file and return its function `get_config`."""
-    spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
-    assert spec, f"{path} ends in .py"
-    assert spec.loader, f"{path} ends in .py"
-    module = importlib.util.module_from_spec(spec)
-    others = {name for name in sys.modules if name.partition(".")[0] == "configs"}  # the program's own modules
-    if not others:  # a config file's `import configs` means a folder above it, else the shipped one
-        package = ModuleType("configs")
-        folders = (parent / "configs" for parent in path.resolve().parents)
-        package.__path__ = [str(next((folder for folder in folders if (folder / "common.py").is_file()), CONFIGS))]
-        sys.modules["configs"] = package
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "configs" and name not in others]:
-            del sys.modules[name]
-    if not hasattr(module, "get_config"):
+    get_config = runpy.run_path(str(path)).get("get_config")
+    if get_config is None:
         raise ConfigError(f"{path} is not a config: it defines no get_config(); configs/aotb.py shows a short one")
-    return module.get_config
+    return get_config
 
 
 def override(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
@@ -129,6 +114,41 @@ def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
         value = config.get_ref(name).get() if isinstance(config.get(name), FieldReference) else config[name]
         flat |= fields(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}": value}
     return flat
+
+
+def check_model(model: ConfigDict) -> None:
+    """Raise ConfigError if a field of `config.model` has an invalid value."""
+    choices: dict[str, Collection[str]] = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
+    for name, allowed in choices.items():
+        if model[name] not in allowed:
+            raise ConfigError(f"model.{name} is {model[name]!r}; it is one of {', '.join(allowed)}")
+    if model.window < 1 or model.window % 2 == 0:
+        raise ConfigError(f"model.window is {model.window}; it is odd and at least 1")
+    if not 0 <= model.short_term_frames <= 3:
+        raise ConfigError(f"model.short_term_frames is {model.short_term_frames}; it is 0 .. 3")
+    for name in ("depth", "identities"):
+        if model[name] < 1:
+            raise ConfigError(f"model.{name} is {model[name]}; it is at least 1")
+    if model.channels % (2 * model.heads) or model.channels % 32:
+        raise ConfigError(
+            f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * model.heads, {2 * model.heads}"
+        )
+    for name, value in (("heads", 1), ("scalable", False)):
+        if model.block == "gpm" and model[name] != value:
+            raise ConfigError(f"model.{name} is {model[name]}, but block gpm goes with {value} alone")
+    if model.share_blocks and not model.scalable:
+        raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
+
+
+def check_crop(config: ConfigDict) -> None:
+    """Raise ConfigError unless `data.crop` is an input size of the network."""
+    crop, aligned = config.data.crop, config.model.align_corners
+    near, _ = inference_size(crop, crop, align_corners=aligned)
+    if crop != near:
+        raise ConfigError(
+            f"data.crop is {crop}, but with model.align_corners={aligned} the network takes "
+            f"{'16 n + 1' if aligned else '16 n'} pixels, such as {near}"
+        )
 
 
 def _set(config: ConfigDict, name: str, text: str) -> None:

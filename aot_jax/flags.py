@@ -6,19 +6,17 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from aot_jax.network import DEFAULT_CONFIG, NetworkChoice
+from aot_jax.network import DEFAULT_CONFIG, DTYPES, NetworkChoice
 
 
 def add_config_flags(parser: argparse.ArgumentParser, default: str) -> None:
     """Add `--config FILE` to a command; `parse_args` below also takes `--config.FIELD=VALUE`."""
-    parser.add_argument(
-        "--config",
-        default=default,
-        metavar="FILE",
-        help="config of network, data and training: a Python file, which is run, or a name that python -m "
-        "aot_jax.configs lists (default: %(default)s); FILE:pretrain: its first stage of training; "
-        "--config.FIELD=VALUE overrides one of its fields, as in --config.model.depth=2",
+    config = (
+        "config of network, data and training: a Python file, which is run, or a name that python -m aot_jax.configs "
+        "lists (default: %(default)s); FILE:pretrain: its first stage of training; --config.FIELD=VALUE overrides one "
+        "of its fields, as in --config.model.depth=2"
     )
+    parser.add_argument("--config", default=default, metavar="FILE", help=config)
 
 
 def add_network_flags(
@@ -36,25 +34,32 @@ def add_network_flags(
         f"else, without --config, those of the package){more}"
     )
     parser.add_argument("--checkpoint", nargs=checkpoints, metavar="PATH", help=weights)
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help=f"config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
-        f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields",
+    config = (
+        "config of the network, Python that is run (default: the checkpoint's own, which is read as data, else "
+        f"{DEFAULT_CONFIG}); --config.FIELD=VALUE overrides one of its fields"
     )
-    parser.add_argument(
-        "--random_weights", action="store_true", help="random weights, to try a command without a checkpoint"
-    )
+    parser.add_argument("--config", metavar="FILE", help=config)
+    random = "random weights, to try a command without a checkpoint"
+    parser.add_argument("--random_weights", action="store_true", help=random)
+
+
+def add_inference_flags(parser: argparse._ActionsContainer) -> None:
+    """Add --depth, and --max_long_edge and --dtype, which `network_choice` turns into overrides."""
+    depth = "LSTT layers to run, for scalable models (default: all)"
+    parser.add_argument("--depth", type=at_least(1), metavar="N", help=depth)
+    edge = "longest edge of the network's input; 0: the frame's (default: the config's)"
+    parser.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
+    dtype = "dtype of the network's arithmetic (default: the config's)"
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help=dtype)
 
 
 def add_distributed_flags(parser: argparse.ArgumentParser) -> None:
     """Add --distributed and the flags for clusters that JAX does not recognise; see `start.hosts.join_hosts`."""
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="connect to the run's other processes; under Slurm, Open MPI and Kubernetes the next three are detected, "
-        "and under Slurm with several tasks this flag is not needed either",
+    distributed = (
+        "connect to the run's other processes; under Slurm, Open MPI and Kubernetes the next three are detected, and "
+        "under Slurm with several tasks this flag is not needed either"
     )
+    parser.add_argument("--distributed", action="store_true", help=distributed)
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0, if it is not detected")
     parser.add_argument("--processes", type=int, metavar="N", help="number of processes")
     parser.add_argument("--process", type=int, metavar="I", help="index of this process, from 0")

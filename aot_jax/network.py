@@ -2,7 +2,7 @@
 
 import functools
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,12 +12,9 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from aot_jax.checkpoint import CheckpointError, find_params, read_description, read_params
-from aot_jax.config import CONFIGS, ConfigError, fields, load_config, override
+from aot_jax.config import CONFIGS, ConfigError, check_model, fields, load_config, override
 from aot_jax.io.names import is_plain
-from aot_jax.models.aot import AOT, BLOCKS
-from aot_jax.models.encoders import ENCODERS
-from aot_jax.ops.local_attention import FORMS
-from aot_jax.preprocess import inference_size
+from aot_jax.models.aot import AOT
 from aot_jax.settings import deciding
 from aot_jax.typing import Array, Params
 from aot_jax.weights import SHIPPED
@@ -69,45 +66,10 @@ class FoundNetwork:
         return f"network: {self.config.name}, {self.checkpoint or 'random weights'} ({self.why})"
 
 
-def check_model(model: ConfigDict) -> None:
-    """Raise ConfigError if a field of `config.model` has an invalid value."""
-    choices: dict[str, Collection[str]] = {"encoder": ENCODERS, "block": BLOCKS, "local_attention": FORMS}
-    for name, allowed in choices.items():
-        if model[name] not in allowed:
-            raise ConfigError(f"model.{name} is {model[name]!r}; it is one of {', '.join(allowed)}")
-    if model.window < 1 or model.window % 2 == 0:
-        raise ConfigError(f"model.window is {model.window}; it is odd and at least 1")
-    if not 0 <= model.short_term_frames <= 3:
-        raise ConfigError(f"model.short_term_frames is {model.short_term_frames}; it is 0 .. 3")
-    for name in ("depth", "identities"):
-        if model[name] < 1:
-            raise ConfigError(f"model.{name} is {model[name]}; it is at least 1")
-    if model.channels % (2 * model.heads) or model.channels % 32:
-        raise ConfigError(
-            f"model.channels is {model.channels}; it is a multiple of 32 and of 2 * model.heads, {2 * model.heads}"
-        )
-    for name, value in (("heads", 1), ("scalable", False)):
-        if model.block == "gpm" and model[name] != value:
-            raise ConfigError(f"model.{name} is {model[name]}, but block gpm goes with {value} alone")
-    if model.share_blocks and not model.scalable:
-        raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
-
-
 def depths_of(config: ConfigDict) -> list[int]:
     """Return the depths (numbers of LSTT layers) that a config's network can run at, ascending."""
     full = config.model.depth
     return list(range(1, full + 1)) if config.model.scalable else [full]
-
-
-def check_crop(config: ConfigDict) -> None:
-    """Raise ConfigError unless `data.crop` is an input size of the network."""
-    crop, aligned = config.data.crop, config.model.align_corners
-    near, _ = inference_size(crop, crop, align_corners=aligned)
-    if crop != near:
-        raise ConfigError(
-            f"data.crop is {crop}, but with model.align_corners={aligned} the network takes "
-            f"{'16 n + 1' if aligned else '16 n'} pixels, such as {near}"
-        )
 
 
 def make_model(config: ConfigDict, dtype: str | None = None) -> AOT:

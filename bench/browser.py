@@ -64,16 +64,13 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python -m bench.browser --config configs/aott.py --seeks 40",
     )
     add_network_flags(parser, "configs/aott.py")
-    parser.add_argument("--frames", type=int, default=600, metavar="N", help="of the 480p video (default: %(default)s)")
-    parser.add_argument(
-        "--long", type=int, default=10_000, metavar="N", help="of the long video (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--key_every", type=int, default=60, metavar="N", help="most frames between key frames (default: %(default)s)"
-    )
-    parser.add_argument("--seeks", type=int, default=40, metavar="N", help="(default: %(default)s)")
-    tracked = "frames tracked for the memory of the long and the 4K video (default: %(default)s)"
-    parser.add_argument("--tracked", type=int, default=5, metavar="N", help=tracked)
+    add, default = parser.add_argument, "(default: %(default)s)"
+    add("--frames", type=int, default=600, metavar="N", help=f"of the 480p video {default}")
+    add("--long", type=int, default=10_000, metavar="N", help=f"of the long video {default}")
+    add("--key_every", type=int, default=60, metavar="N", help=f"most frames between key frames {default}")
+    add("--seeks", type=int, default=40, metavar="N", help=default)
+    tracked = f"frames tracked for the memory of the long and the 4K video {default}"
+    add("--tracked", type=int, default=5, metavar="N", help=tracked)
     return parser
 
 

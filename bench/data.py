@@ -30,42 +30,21 @@ def make_parser() -> argparse.ArgumentParser:
         description="Measure the data pipeline: clips a second for each core, and bytes read for each clip.",
         epilog="example: python -m bench.data --stage video --datasets davis16 --root DAVIS --step_seconds 0.4",
     )
-    parser.add_argument(
-        "--stage", choices=("video", "static"), default="video", help="stage of training (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--datasets",
-        nargs="+",
-        default=["generated"],
-        metavar="NAME",
-        help="as in config.data.datasets; static in the video stage: moving clips (default: generated)",
-    )
-    parser.add_argument("--root", default="", metavar="DIR", help="raw data (default: $VOS_DATA or ./data)")
-    parser.add_argument(
-        "--prepared", default="", metavar="DIR", help="prepared sets (default: ~/.cache/aot-jax/prepared)"
-    )
-    parser.add_argument("--crop", type=int, default=465, metavar="PIXELS", help="side of a clip (default: %(default)s)")
-    parser.add_argument("--merge", type=float, metavar="P", help="merge probability (default: .3, static: 1.0)")
-    parser.add_argument(
-        "--augmentation", choices=("v1", "v2"), default="v1", help="recipe of colours (default: %(default)s)"
-    )
-    parser.add_argument("--clips", type=int, default=60, metavar="N", help="clips to time (default: %(default)s)")
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="threads; more than 1 shows how they scale (default: 1)"
-    )
-    parser.add_argument(
-        "--step_seconds",
-        type=float,
-        default=0.5,
-        metavar="S",
-        help="duration of a training step on all its GPUs together (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch", type=int, default=16, metavar="N", help="clips of a training step (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--cores", type=int, default=16, metavar="N", help="cores of the training machine (default: %(default)s)"
-    )
+    add = parser.add_argument
+    add("--stage", choices=("video", "static"), default="video", help="stage of training (default: %(default)s)")
+    datasets = "as in config.data.datasets; static in the video stage: moving clips (default: generated)"
+    add("--datasets", nargs="+", default=["generated"], metavar="NAME", help=datasets)
+    add("--root", default="", metavar="DIR", help="raw data (default: $VOS_DATA or ./data)")
+    add("--prepared", default="", metavar="DIR", help="prepared sets (default: ~/.cache/aot-jax/prepared)")
+    add("--crop", type=int, default=465, metavar="PIXELS", help="side of a clip (default: %(default)s)")
+    add("--merge", type=float, metavar="P", help="merge probability (default: .3, static: 1.0)")
+    add("--augmentation", choices=("v1", "v2"), default="v1", help="recipe of colours (default: %(default)s)")
+    add("--clips", type=int, default=60, metavar="N", help="clips to time (default: %(default)s)")
+    add("--workers", type=int, default=1, metavar="N", help="threads; more than 1 shows how they scale (default: 1)")
+    step = "duration of a training step on all its GPUs together (default: %(default)s)"
+    add("--step_seconds", type=float, default=0.5, metavar="S", help=step)
+    add("--batch", type=int, default=16, metavar="N", help="clips of a training step (default: %(default)s)")
+    add("--cores", type=int, default=16, metavar="N", help="cores of the training machine (default: %(default)s)")
     return parser
 
 

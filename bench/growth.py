@@ -1,12 +1,12 @@
-"""Measure how the cost of a frame grows: with pixels, memory frames, the frame's number once memory is full, objects.
+"""Measure how the cost of a frame grows with pixels, memory frames and objects.
 
     python -m bench.growth --config configs/aost.py
     python -m bench.growth --config configs/aott.py --tables objects --height 480 --width 854
 
 The tables time `Tracker.step`, all but the first at --height x --width. Attention within a frame and to each memory
-frame grows with the square of the cells, all else linearly with the pixels. Each memory frame adds its attention.
-Once memory is full, the time must not depend on a video's length, nor on the number of objects up to ten. More objects
-are split into groups of ten that share the encoder: the last row is compared with separate runs of ten objects.
+frame grows with the square of the cells, all else linearly with the pixels. Each memory frame adds its attention. Up
+to ten objects cost the same; more are split into groups of ten that share the encoder: the last row is compared with
+separate runs of ten objects.
 """
 
 import argparse
@@ -34,9 +34,7 @@ from bench.video import WARM_UP, add_video_flags, generate_video, load_video, ti
 SIZES = "240x432,360x640,480x854,720x1280"
 MEMORY = [1, 2, 4, 8, 16]
 OBJECTS = [1, 2, 5, 10, 20, 44]
-TABLES = ("pixels", "memory", "number", "objects")
-CAPACITY = 4  # most memory frames in the table of frame numbers
-STRETCHES = 4  # rows of the table of frame numbers
+TABLES = ("pixels", "memory", "objects")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -51,10 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="to measure (default: all)")
     parser.add_argument("--sizes", type=sizes, default=SIZES, help="height x width (default: %(default)s)")
     parser.add_argument("--memory", type=numbers, default=MEMORY, help="memory frames (default: 1,2,4,8,16)")
-    parser.add_argument(
-        "--objects", type=numbers, help="objects (default: 1,2,5,10,20,44, or as many as the mask of --video has)"
-    )
-    parser.add_argument("--length", type=int, default=200, help="frames at capacity (default: %(default)s)")
+    objects = "objects (default: 1,2,5,10,20,44, or as many as the mask of --video has)"
+    parser.add_argument("--objects", type=numbers, help=objects)
     add_video_flags(parser, frames=10, height=240, width=432)
     return parser
 
@@ -136,24 +132,6 @@ def by_memory(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers
     return rows, f"Memory frames at {args.height}x{args.width}:\n{text}"
 
 
-def by_number(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[list[dict], str]:
-    """Time the frames of a long video once its memory is full."""
-    video = generate_video(2, 20, args.height, args.width)
-    tracker = Tracker(model, depth, gap=1, max_frames=CAPACITY)
-    tracker.step(video.frames[0], video.mask)
-    onward, rows, number = video.onward(), [], CAPACITY + WARM_UP
-    for frame in itertools.islice(onward, number):
-        tracker.step(frame)
-    for _ in range(STRETCHES):
-        count = max(args.length // STRETCHES, 1)
-        seconds, _ = time_frames(tracker, itertools.islice(onward, count), rulers, warm_up=0)
-        rows.append({"first": number + 1, "last": number + count, "seconds": statistics.median(seconds)})
-        number += count
-    cells = [[f"{row['first']} - {row['last']}"] for row in rows]
-    title = f"Number of the frame at {args.height}x{args.width}, memory full with {CAPACITY} frames:\n"
-    return rows, title + _table(("frames",), rows, cells, rulers)
-
-
 def by_objects(model: Model, depth: int, args: argparse.Namespace, rulers: Rulers) -> tuple[dict, str]:
     """Time a frame for each number of objects, with only the reference in memory, and the most objects ten by ten.
 
@@ -187,7 +165,7 @@ def by_objects(model: Model, depth: int, args: argparse.Namespace, rulers: Ruler
     return figures, text
 
 
-MEASURE = dict(zip(TABLES, (by_pixels, by_memory, by_number, by_objects), strict=True))
+MEASURE = dict(zip(TABLES, (by_pixels, by_memory, by_objects), strict=True))
 
 
 def _table(headers: tuple, rows: list[dict], cells: list[list], rulers: Rulers) -> str:

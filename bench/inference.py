@@ -50,13 +50,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_network_flags(parser, "configs/aott.py")
     parser.add_argument("--objects", type=numbers, help="one run for each number (default: 2, or 1 if a mask has 1)")
     parser.add_argument("--depth", type=numbers, help="LSTT layers, one run for each number (default: all)")
-    parser.add_argument(
-        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
-    )
+    dtype = "dtype of the network's arithmetic (default: the config's)"
+    parser.add_argument("--dtype", choices=sorted(DTYPES), help=dtype)
     parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
-    parser.add_argument(
-        "--batch", type=int, metavar="N", help="also track N copies of the video at once, for throughput"
-    )
+    batch = "also track N copies of the video at once, for throughput"
+    parser.add_argument("--batch", type=int, metavar="N", help=batch)
     add_video_flags(parser, frames=30)
     return parser
 

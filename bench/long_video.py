@@ -24,7 +24,7 @@ if __name__ == "__main__":  # before anything else is loaded
     use_huge_pages()
 
 from aot_jax.network import Model
-from aot_jax.start.compilations import Compilations
+from aot_jax.start.compiled import Compilations
 from aot_jax.tracker import programs as frame_programs
 from aot_jax.tracker.tracker import Tracker
 from bench.measure import format_table, rss, run
@@ -43,19 +43,14 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python -m bench.long_video --config configs/aott.py --frames 10000 --sizes 20",
     )
     add_network_flags(parser, "configs/aost.py")
-    parser.add_argument("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
-    parser.add_argument("--frames", type=int, default=10_000, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--every", type=int, default=500, metavar="N", help="frames of a row (default: %(default)s)")
-    parser.add_argument(
-        "--height", type=int, default=64, metavar="PIXELS", help="height of a frame (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--width", type=int, default=96, metavar="PIXELS", help="width of a frame (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--max_frames", type=int, default=16, metavar="N", help="memory frames at most (default: %(default)s)"
-    )
-    parser.add_argument("--sizes", type=int, default=20, metavar="N", help="videos, each larger (default: %(default)s)")
+    add, default = parser.add_argument, "(default: %(default)s)"
+    add("--depth", type=int, metavar="N", help="LSTT layers (default: all)")
+    add("--frames", type=int, default=10_000, metavar="N", help=default)
+    add("--every", type=int, default=500, metavar="N", help=f"frames of a row {default}")
+    add("--height", type=int, default=64, metavar="PIXELS", help=f"height of a frame {default}")
+    add("--width", type=int, default=96, metavar="PIXELS", help=f"width of a frame {default}")
+    add("--max_frames", type=int, default=16, metavar="N", help=f"memory frames at most {default}")
+    add("--sizes", type=int, default=20, metavar="N", help=f"videos, each larger {default}")
     return parser
 
 

@@ -27,12 +27,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from aot_jax import start
-from aot_jax.config import load_config
+from aot_jax.config import check_crop, load_config
 from aot_jax.flags import add_config_flags
 from aot_jax.io.generated import make_video
-from aot_jax.network import check_crop, make_model
+from aot_jax.network import make_model
 from aot_jax.preprocess import normalise
-from aot_jax.start.compilations import Compilations
+from aot_jax.start.compiled import Compilations
 from aot_jax.training.loop import TrainError, check_batch, first_params, train_dtype
 from aot_jax.training.state import TrainState, make_state
 from aot_jax.training.step import Batch, make_train_step, place, split
@@ -55,15 +55,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--config.train.batch_size=2 --steps 12",
     )
     add_config_flags(parser, "configs/aott.py")
-    parser.add_argument(
-        "--steps", type=int, default=12, metavar="N", help="updates; the first 2 do not count (default: %(default)s)"
+    steps = "updates; the first 2 do not count (default: %(default)s)"
+    parser.add_argument("--steps", type=int, default=12, metavar="N", help=steps)
+    data = (
+        "make batches by the real pipeline from the config's datasets in DIR, or from generated videos with "
+        f"'{GENERATED}' (default: the same drawn clips again and again)"
     )
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        help="make batches by the real pipeline from the config's datasets in DIR, or from generated videos with "
-        f"'{GENERATED}' (default: the same drawn clips again and again)",
-    )
+    parser.add_argument("--data", metavar="DIR", help=data)
     parser.add_argument("--peer", type=Path, metavar="PATH", help=peer.HELP)
     return parser
 

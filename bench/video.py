@@ -13,7 +13,7 @@ import numpy as np
 from aot_jax.io.frames import list_frames, read_frame
 from aot_jax.io.generated import make_video
 from aot_jax.io.mask_sets import read_masks
-from aot_jax.start.compilations import Compilations
+from aot_jax.start.compiled import Compilations
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.typing import VOID

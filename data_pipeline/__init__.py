@@ -2,7 +2,7 @@
 
 In the order in which data flows:
 
-frames, masks                read the frames of raw videos, encode images and masks
+frames                       read the frames of raw videos, encode images and masks
 walk                         the frames of a set that can be stored, and what is left out
 builders, scan               store them: as records by TFDS, or only the ids of masks, with images left where they are
 prepare                      open a prepared set, or make it
@@ -14,5 +14,4 @@ merge                        select the objects of a clip, merge two clips
 samples                      from an index to a clip: all of the above
 pipeline                     batches of clips
 check                        the command that reports the contents and problems of raw data
-sources                      former names of aot_jax.io.datasets
 """

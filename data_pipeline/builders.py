@@ -1,6 +1,6 @@
 """TFDS builders: raw folders or procedural videos -> one ArrayRecord record a frame, with the encoded bytes unchanged.
 
-A record holds `image` (the file's JPEG or PNG bytes), `mask` (grey PNG of ids, see `data_pipeline.masks`), `video` and
+A record holds `image` (the file's JPEG or PNG bytes), `mask` (grey PNG of ids, see `data_pipeline.frames`), `video` and
 `frame` (names). The metadata lets sampling run without reading a record: each video's frames in order, each frame's
 pixels per object, and the files and videos left out, with the reason.
 """

@@ -48,13 +48,10 @@ class Findings:
         if limit is not None and len(self.problems) > limit:
             lines.append(f"    ... and {len(self.problems) - limit} more (--all shows them)")
         name, _, held_out = self.dataset.partition(":")
+        use = f"  to train on it: --config.data.root={self.root} --config.data.datasets=\"(('{name}', 1),)\""
         if held_out:
-            lines.append(f"  held out: the {held_out} split of {name} is there for scores (eval.py), not for training")
-        else:
-            lines.append(
-                f"  to train on it: --config.data.root={self.root} --config.data.datasets=\"(('{name}', 1),)\""
-            )
-        return lines
+            use = f"  held out: the {held_out} split of {name} is there for scores (eval.py), not for training"
+        return [*lines, use]
 
 
 def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> Findings:
@@ -112,14 +109,10 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example: python -m data_pipeline.check ~/datasets. DAVIS, YouTube-VOS, Static/ and own videos are "
         "known by their folders.",
     )
-    parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="a set in its official layout, or a folder that holds several"
-    )
-    parser.add_argument(
-        "--kind",
-        choices=("static", "videos"),
-        help="what a bare JPEGImages/, Annotations/ pair holds (default: judged by its files)",
-    )
+    folder = "a set in its official layout, or a folder that holds several"
+    parser.add_argument("folder", type=Path, metavar="DIR", help=folder)
+    kind = "what a bare JPEGImages/, Annotations/ pair holds (default: judged by its files)"
+    parser.add_argument("--kind", choices=("static", "videos"), help=kind)
     parser.add_argument("--all", action="store_true", help="show every problem, not the first 20 of each set")
     return parser
 

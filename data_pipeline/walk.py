@@ -10,8 +10,7 @@ from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, Dataset, Video
 from aot_jax.io.generated import Recipe, make_videos
-from data_pipeline.frames import EncodedFrame, ReadResult, read_videos
-from data_pipeline.masks import count_pixels, encode_ids
+from data_pipeline.frames import EncodedFrame, ReadResult, count_pixels, encode_ids, read_videos
 
 
 class Walk:

@@ -19,7 +19,7 @@ import pytest
 import tiny
 from jax.experimental.compilation_cache import compilation_cache
 
-from aot_jax.start.memory_maps import free_programs
+from aot_jax.start.compiled import free_programs
 from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices

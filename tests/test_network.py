@@ -63,7 +63,7 @@ def test_a_config_alone_says_where_its_weights_are(checkpoint, find, tmp_path, m
 def test_a_config_file_is_run_once(checkpoint, tmp_path):
     file, count = tmp_path / "mine.py", tmp_path / "count"
     file.write_text(
-        "from pathlib import Path\nfrom configs import aost\nget_config = aost.get_config\n"
+        "from pathlib import Path\nfrom aot_jax.configs import aost\nget_config = aost.get_config\n"
         f"file = Path({str(count)!r})\n"
         "file.write_text((file.read_text() if file.exists() else '') + 'x')\n"
     )

@@ -148,6 +148,7 @@ def run_training(path):
             config.train,
             gap,
             predicted_masks=case["use_predicted_masks"],
+            unroll=False,  # compiles faster
         )
 
     (total, result), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(model.params)

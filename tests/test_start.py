@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from aot_jax import start
-from aot_jax.start import memory_maps
-from aot_jax.start.compilations import Compilations
+from aot_jax.start import compiled
+from aot_jax.start.compiled import Compilations
 from aot_jax.start.huge_pages import huge_page_tunables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,21 +37,21 @@ def test_huge_pages_are_asked_for_where_they_can_be_had(environment, libc, mode,
 
 
 def test_programs_are_freed_when_they_hold_too_many_memory_maps(tmp_path, monkeypatch):
-    compiled = []
-    twice = jax.jit(lambda x: compiled.append(x) or 2 * x)
-    monkeypatch.setattr(memory_maps, "MAPS", tmp_path / "maps")
-    monkeypatch.setattr(memory_maps, "LIMIT", tmp_path / "max_map_count")
+    traced = []
+    twice = jax.jit(lambda x: traced.append(x) or 2 * x)
+    monkeypatch.setattr(compiled, "MAPS", tmp_path / "maps")
+    monkeypatch.setattr(compiled, "LIMIT", tmp_path / "max_map_count")
     assert twice(1) == 2
-    assert not memory_maps.free_programs()  # not on Linux
-    memory_maps.LIMIT.write_text("10\n")
-    memory_maps.MAPS.write_text("a map\n" * 5)
-    assert not memory_maps.free_programs()
+    assert not compiled.free_programs()  # not on Linux
+    compiled.LIMIT.write_text("10\n")
+    compiled.MAPS.write_text("a map\n" * 5)
+    assert not compiled.free_programs()
     assert twice(1) == 2
-    assert len(compiled) == 1
-    memory_maps.MAPS.write_text("a map\n" * 6)
-    assert memory_maps.free_programs()
+    assert len(traced) == 1
+    compiled.MAPS.write_text("a map\n" * 6)
+    assert compiled.free_programs()
     assert twice(1) == 2
-    assert len(compiled) == 2
+    assert len(traced) == 2
 
 
 def test_a_process_starts_again_once_with_its_own_arguments_and_keeps_compiled_programs(tmp_path):

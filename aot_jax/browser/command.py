@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
+from aot_jax.errors import ReportedError
 from aot_jax.io.files import atomic_write
 from aot_jax.io.mask_sets import read_masks
+from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.masks import write_mask
+from aot_jax.io.names import is_hidden
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import depths_of, find_network
 from aot_jax.runs import RunError, lock
@@ -29,6 +32,7 @@ from aot_jax.video.results import keep_given
 from aot_jax.video.run import run_settings
 
 OVERLAY = "overlay video"
+NAME, DEPTH = 60, 5  # most characters of a file's name, and most parts of a path, that are kept of what is dropped
 NO_SERVER = "--browser needs starlette, uvicorn and websockets ({}): pip install -r requirements-browser.txt"
 
 
@@ -84,7 +88,6 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
         if page.host not in ("127.0.0.1", "localhost", "::1"):
             warn(f"the page is served at {page.host}: whoever reaches it and knows its address can use it")
         shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else page.host
-        address = f"http://{shown}:{page.port}/?token={session.token}"
         config = uvicorn.Config(
             server.app,
             host=page.host,
@@ -95,6 +98,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
             timeout_graceful_shutdown=1,
         )
         sockets = [_bind(config, page)]
+        port = sockets[0].getsockname()[1]  # that of `page`, or for 0 a free one
+        address = f"http://{shown}:{port}/?token={session.token}"
         print(address, flush=True)
         if has_desktop():
             webbrowser.open(address)
@@ -140,40 +145,42 @@ def has_desktop() -> bool:
 def load_files(
     source: Source, index: int, given: Sequence[tuple[str, bytes]]
 ) -> tuple[dict[int, np.ndarray], list[str]]:
-    """Read mask files dropped on the page, in all formats of `track.py --mask`.
+    """Read mask files dropped on the page, in all formats of `track.py --mask`; several are read as their folder.
 
     Args:
         source: the video.
         index: frame shown, used for a single mask; several are placed by their names.
-        given: name and content of each file. Names are sanitised and never lead to another folder.
+        given: path in the dropped folder, or name, and content of each file. The parts of a path are sanitised and
+            never lead to another folder.
 
     Returns:
         Labels (h, w) int32 by frame number, and notes on guesses.
 
     Raises:
-        MaskError: as in `read_masks`.
-        SessionError: a mask fits no frame.
+        SessionError: the masks cannot be read, as in `read_masks`, or one fits no frame, or two have one name.
     """
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for number, (name, data) in enumerate(given):
-            plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name.rpartition("/")[2].rpartition("\\")[2]).lstrip(". ")
-            path = (
-                Path(folder, str(number), plain[-100:] or "mask.png")
-                if len(given) > 1
-                else Path(folder, plain or "mask")
-            )
-            path.parent.mkdir(exist_ok=True)
+        for name, data in given:
+            parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] or ["mask"]
+            if any(map(is_hidden, parts)):
+                continue
+            path = Path(folder, *(re.sub(r"[^\w. -]", "_", part)[-NAME:] for part in parts[-DEPTH:]))
+            if path.exists():
+                raise SessionError(f"two of the files are named {name}; rename one")
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            paths.append(path)
-        masks = read_masks(paths, source, frame=index if len(paths) == 1 else None)
-        found = {}
-        for name in masks:
-            frame = source.index_of(name)
-            if frame is None:
-                raise SessionError(f"a mask is named {name}, which no frame is")
-            found[frame] = np.array(masks[name])
-        return found, list(masks.notes)
+        try:
+            single = len(list_masks([folder])) == 1
+            masks = read_masks(folder, source, frame=index if single else None)
+            found = {}
+            for name in masks:
+                frame = source.index_of(name)
+                if frame is None:
+                    raise SessionError(f"a mask is named {name}, which no frame is")
+                found[frame] = np.array(masks[name])
+            return found, list(masks.notes)
+        except (ReportedError, OSError) as error:
+            raise SessionError(str(error).replace(f"{folder}{os.sep}", "").replace(folder, "these files")) from error
 
 
 def export(

@@ -9,14 +9,14 @@ import numpy as np
 from av.container import InputContainer
 
 from aot_jax.io.frames import FrameError
-from aot_jax.io.sources import Source
+from aot_jax.io.sources import ImageSource, Source
 from aot_jax.io.video_index import packet_index
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.io.video_stream import open_video
 
 KEPT = 64  # most JPEGs in the cache
 QUALITY = 90  # JPEG quality, 0 to 100
-NEAR = 12  # most frames to skip by reading on, which is faster than seeking
+NEAR = 12  # most frames to skip by reading on into the next part between key frames, which is faster than seeking
 
 
 class Frames:
@@ -56,7 +56,8 @@ class Frames:
                 self._jpegs.move_to_end(index)
                 return self._jpegs[index]
             pixels = self._pixels(index)
-        _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        colours = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         with self._lock:
             self._jpegs[index] = data.tobytes()
             while len(self._jpegs) > KEPT:
@@ -84,15 +85,35 @@ class Frames:
         return self._video.seek(start, self._index, container)
 
     def _pixels(self, index: int) -> np.ndarray:
-        if self._reading is None or not self._next <= index <= self._next + NEAR:
-            if self._index is not None and not 0 <= index < len(self._index):
-                raise FrameError(f"{self._source.name} has no frame {index}")
+        if self._index is not None and not 0 <= index < len(self._index):
+            raise FrameError(f"{self._source.name} has no frame {index}")
+        if self._reading is not None and self._is_ahead(index):
+            frame = self._skip_to(index, self._reading)
+        else:
             if isinstance(self._reading, Generator):
                 self._reading.close()
-            self._reading, self._next = self.from_frame(index, self._opened), index
-        for frame in self._reading:
-            self._next = frame.index + 1
-            if frame.index == index:
-                return frame.pixels
-        self._reading = None
-        raise FrameError(f"{self._source.name} has no frame {index}")
+            self._reading = self.from_frame(index, self._opened)
+            frame = next(self._reading, None)
+        while frame is not None and frame.index < index:
+            frame = next(self._reading, None)
+        if frame is None or frame.index != index:
+            self._reading = None
+            raise FrameError(f"{self._source.name} has no frame {index}")
+        self._next = index + 1
+        return frame.pixels
+
+    def _is_ahead(self, index: int) -> bool:
+        """Tell whether reading on to a frame is faster than seeking."""
+        if isinstance(self._source, ImageSource):
+            return index == self._next
+        near = self._next <= index <= self._next + NEAR
+        return near or (
+            self._index is not None and self._next < index and self._index[index][1] == self._index[self._next - 1][1]
+        )
+
+    @staticmethod
+    def _skip_to(index: int, reading: Iterator[Frame]) -> Frame | None:
+        try:
+            return reading.send(index) if isinstance(reading, Generator) else next(reading)
+        except StopIteration:
+            return None

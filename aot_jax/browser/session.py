@@ -20,7 +20,7 @@ import numpy as np
 from aot_jax.browser.frames import Frames
 from aot_jax.browser.record import Record
 from aot_jax.io.files import atomic_write
-from aot_jax.io.masks import read_mask, write_mask
+from aot_jax.io.masks import object_ids, read_mask, write_mask
 from aot_jax.io.sources import Source
 from aot_jax.preprocess import resize_nearest
 from aot_jax.runs import RunError
@@ -28,6 +28,7 @@ from aot_jax.video.results import DRAWN, mask_path
 
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
+MOST_ID = 65535  # largest id of a mask file
 STRIP = 1 << 20  # approximate number of pixels of a mask converted at once
 SAVE_EVERY = 2.0  # shortest time between writes of browser.json while tracking, in seconds
 
@@ -40,7 +41,7 @@ class SessionError(RunError):
 class Object:
     """One object in the page's list."""
 
-    id: int  # id in mask files, 1 .. 2**31 - 1
+    id: int  # id in mask files, 1 .. MOST_ID
     name: str = ""
 
 
@@ -145,11 +146,11 @@ class Session:
         """Return the mask of a frame for the page: (h, w) uint8 positions in the object list, from 1; 0 background."""
         labels = self.labels(index)
         with self.lock:
-            self.add_ids(sorted({id_ for rows in _strips(labels) for id_ in np.unique(rows).tolist()}))
+            self.add_ids(sorted({id_ for rows in _strips(labels) for id_ in object_ids(rows)}))
             ids = np.array([0, *(item.id for item in self.objects)])
-        order = np.argsort(ids).astype(np.uint8)
-        ids = np.sort(ids)
-        return np.concatenate([order[np.searchsorted(ids, rows)] for rows in _strips(labels)])
+        table = np.zeros(MOST_ID + 1, np.uint8)
+        table[ids] = np.arange(len(ids))
+        return table[labels]
 
     def to_ids(self, places: np.ndarray) -> np.ndarray:
         """Convert a mask of the page, positions in the object list, to ids (h, w) int32.
@@ -221,8 +222,10 @@ class Session:
         """Add ids to the object list if they are not in it.
 
         Raises:
-            SessionError: there are more than `MOST_OBJECTS`.
+            SessionError: there are more than `MOST_OBJECTS`, or an id is out of range.
         """
+        if wrong := [i for i in ids if not 0 <= i <= MOST_ID]:
+            raise SessionError(f"an object has the id {wrong[0]}, and mask files hold 1 to {MOST_ID}: renumber it")
         with self.lock:
             known = {item.id for item in self.objects}
             new = [Object(i) for i in ids if i and i not in known]
@@ -239,8 +242,14 @@ class Session:
             self.save()
 
     def remove(self, id_: int) -> None:
-        """Remove an object from the list and from every mask."""
+        """Remove an object from the list and from every mask.
+
+        Raises:
+            SessionError: there is no such object.
+        """
         with self.lock:
+            if id_ not in {item.id for item in self.objects}:
+                raise SessionError(f"there is no object {id_}")
             self.record.drop()
             self.objects = [item for item in self.objects if item.id != id_]
             for index, kind in enumerate(self.status):

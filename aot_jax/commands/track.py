@@ -11,8 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from aot_jax.flags import above_zero, add_network_flags, at_least, network_choice, parse_args
-from aot_jax.network import DTYPES
+from aot_jax.flags import above_zero, add_inference_flags, add_network_flags, at_least, network_choice, parse_args
 from aot_jax.runs import RunError
 from aot_jax.start import reports_errors
 from aot_jax.video.exports import EXPORTS
@@ -39,17 +38,10 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
     how = parser.add_argument_group("network")
     add_network_flags(how)
-    how.add_argument(
-        "--depth", type=at_least(1), metavar="N", help="LSTT layers to run, for scalable models (default: all)"
-    )
+    add_inference_flags(how)
     how.add_argument("--target_fps", type=above_zero, metavar="N", help="frames a second to reach, by reducing depth")
     memory = "most frames in memory; 0: no limit (default: 50)"
     how.add_argument("--max_frames", type=at_least(0), default=50, metavar="N", help=memory)
-    edge = "longest edge of the network's input (0: the frame's; default: the config's)"
-    how.add_argument("--max_long_edge", type=at_least(0), metavar="PIXELS", help=edge)
-    how.add_argument(
-        "--dtype", choices=sorted(DTYPES), help="dtype of the network's arithmetic (default: the config's)"
-    )
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="DIR", help="results folder (default: results/track/<name of VIDEO>)")
     out.add_argument(

@@ -4,20 +4,15 @@ Parameters are counted from their shapes; no weights are initialised.
 """
 
 import argparse
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
-from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from aot_jax.config import config_names, has_stages, load_config
 from aot_jax.flags import parse_args
-from aot_jax.models.encoders import ENCODERS
 from aot_jax.network import make_model, param_shapes
 from aot_jax.start import reports_errors, run
 
@@ -32,31 +27,10 @@ def count_parameters(config: ConfigDict) -> int:
     The four vectors of a frozen batch norm are not counted. Networks with block v1 count the release's `mask_token`,
     256 numbers that nothing uses and that the network here does not have.
     """
-    model = make_model(config)
-    outputs, in_encoder = _encoder(config.model.encoder, 33 if config.model.align_corners else 32)
-
-    def skip_encoder(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-        if context.module.name == "encoder" and context.method_name == "__call__":
-            return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), outputs)
-        return next_call(*args, **kwargs)
-
-    with nn.intercept_methods(skip_encoder):
-        rest = _count(param_shapes.__wrapped__(model))  # not cached: the cache knows nothing of the interceptor
-    return in_encoder + rest + (MASK_TOKEN if config.model.block == "v1" else 0)
-
-
-@functools.cache
-def _encoder(name: str, side: int) -> tuple[Any, int]:
-    """Return the shapes of an encoder's maps of a square image, `side` in pixels, and its number of parameters."""
-    init = ENCODERS[name]().init_with_output
-    outputs, variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    return outputs, _count(variables["params"])
-
-
-def _count(shapes: Mapping[str, Any]) -> int:
-    flat = flatten_dict(shapes)
+    flat = flatten_dict(param_shapes(make_model(config)))
     frozen = {path[:-1] for path in flat if path[-1] == "var"}
-    return sum(math.prod(leaf.shape) for path, leaf in flat.items() if path[:-1] not in frozen)
+    counted = sum(math.prod(leaf.shape) for path, leaf in flat.items() if path[:-1] not in frozen)
+    return counted + (MASK_TOKEN if config.model.block == "v1" else 0)
 
 
 def describe(config: ConfigDict) -> list[str]:

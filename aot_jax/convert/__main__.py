@@ -28,13 +28,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("weights", metavar="FILE", help="weights of the authors, or of an encoder: .pth, .pt or .npz")
     add_config_flags(parser, "configs/aost_r50.py")
     parser.add_argument("--output", metavar="DIR", help="checkpoint to write (default: checkpoints/<config name>)")
-    parser.add_argument(
-        "--part",
-        choices=("all", "encoder"),
-        default="all",
-        help="encoder: take ImageNet weights of the encoder only, the rest starts as drawn from config.seed "
-        "(default: %(default)s)",
+    part = (
+        "encoder: take ImageNet weights of the encoder only, the rest starts as drawn from config.seed "
+        "(default: %(default)s)"
     )
+    parser.add_argument("--part", choices=("all", "encoder"), default="all", help=part)
     return parser
 
 

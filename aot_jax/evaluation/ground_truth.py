@@ -35,14 +35,14 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
         name, stems, known = sequence.name, sequence.stems, {frame.stem for frame in sequence.frames}
         truth = {stem: path for stem, path in list_masks(split.annotations / name).items() if stem in known}
         lists = {i: thing.frames[split.scoring != "ranges" :] for i, thing in sequence.objects.items()}
-        counting = {stem for frames in lists.values() for stem in frames} or set(stems[1:-1])
+        to_score = {stem for frames in lists.values() for stem in frames} or set(stems[1:-1])
         if lists:
-            sparse = not counting <= truth.keys()
+            sparse = not to_score <= truth.keys()
             given = {thing.frames[0] for thing in sequence.objects.values()} if sparse else set()
-            unscored = frozenset(truth.keys() - (counting - given))
+            unscored = frozenset(truth.keys() - (to_score - given))
         else:
             sparse, unscored = bool(truth) and _is_sparse(stems, truth), frozenset()
-        if not counting:
+        if not to_score:
             short.append(name)
         elif truth.keys() <= unscored:
             without.append(name)

@@ -17,7 +17,7 @@ from aot_jax.evaluation.timing import Timing
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.network import Model
 from aot_jax.runs import RunError, read_json, write_json
-from aot_jax.start.memory_maps import free_programs
+from aot_jax.start.compiled import free_programs
 from aot_jax.tracker.batch import FrameTracker
 
 PATIENCE = 60.0  # longest wait for files of other hosts to appear on a shared disk, in seconds

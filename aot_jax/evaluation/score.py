@@ -115,12 +115,12 @@ def _score_video(video: VideoPair) -> VideoScores:
             present = set(object_ids(true)) - {VOID}
             if video.binary:
                 present = {1}
-            counting = _counting(video, stem, present, known)
-            if counting and stem not in found:
+            ids = _ids_to_score(video, stem, present, known)
+            if ids and stem not in found:
                 missing.append(stem)
-            elif counting:
+            elif ids:
                 labels = _read_like(found, stem, true.shape)
-                for i, pair in zip(counting, score_frame(true, labels, counting, video.binary), strict=True):
+                for i, pair in zip(ids, score_frame(true, labels, ids, video.binary), strict=True):
                     figures.setdefault(i, []).append(pair)
                 result.frames += 1
                 for i in object_ids(labels):
@@ -157,7 +157,7 @@ def _score_video(video: VideoPair) -> VideoScores:
     return result
 
 
-def _counting(video: VideoPair, stem: str, present: set[int], known: set[int]) -> list[int]:
+def _ids_to_score(video: VideoPair, stem: str, present: set[int], known: set[int]) -> list[int]:
     """Return the ids of the objects to score in a frame with ground truth.
 
     Args:

@@ -16,7 +16,7 @@ from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.mask_writer import MaskWriter
 from aot_jax.io.masks import MaskError, binarise, object_ids
 from aot_jax.io.sources import read_ahead
-from aot_jax.start.compilations import Compilations
+from aot_jax.start.compiled import Compilations
 from aot_jax.tracker.answer import Answer
 from aot_jax.tracker.batch import FrameTracker, Next, advance_together
 from aot_jax.tracker.checks import TrackError

@@ -44,14 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
             description=f"Draw {what}, as PNG and SVG.",
             epilog=f"example: python -m aot_jax.figures {name} {example}",
         )
-        default = f"figures/{name}"
-        command.add_argument(
-            "--output",
-            type=Path,
-            default=Path(default),
-            metavar="FILE",
-            help=f"name of the files, without .png and .svg (default: {default})",
-        )
+        output = "name of the files, without .png and .svg (default: %(default)s)"
+        command.add_argument("--output", type=Path, default=Path("figures", name), metavar="FILE", help=output)
         return command
 
     bank = add("bank", "cosine similarity of the identities of a bank (Fig. 8)", "--checkpoint runs/quickstart")
@@ -73,29 +67,18 @@ def make_parser() -> argparse.ArgumentParser:
     _add_video_flags(strips)
     strips.add_argument("--times", type=int, nargs="+", default=[], metavar="N", help="frames to show, from 0")
     strips.add_argument("--depth", type=int, nargs="+", metavar="N", help="a row for each of these depths")
-    strips.add_argument(
-        "--masks",
-        nargs="+",
-        default=[],
-        metavar="[TITLE=]DIR",
-        help="a row for each folder of masks named like the frames, under a title (default: the folder's name)",
-    )
+    masks = "a row for each folder of masks named like the frames, under a title (default: the folder's name)"
+    strips.add_argument("--masks", nargs="+", default=[], metavar="[TITLE=]DIR", help=masks)
     plot = add("speed", "speed against accuracy (Fig. 1)", "results/davis17/*/scores.json --split davis17")
-    plot.add_argument(
-        "files",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="scores.json of eval.py, or files like bench/results.json, which is read where none is given",
-    )
+    files = "scores.json of eval.py, or files like bench/results.json, which is read where none is given"
+    plot.add_argument("files", nargs="*", type=Path, metavar="FILE", help=files)
     plot.add_argument("--split", help="split of eval.py whose figures are drawn (default: that of the first)")
     return parser
 
 
 def _add_video_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "video", nargs="*", metavar="VIDEO", help="a video, a folder of images or a glob (default: a generated one)"
-    )
+    video = "a video, a folder of images or a glob (default: a generated one)"
+    parser.add_argument("video", nargs="*", metavar="VIDEO", help=video)
     parser.add_argument("--mask", metavar="PNG", help="mask of the objects in the first frame")
     add_network_flags(parser)
 

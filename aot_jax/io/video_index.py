@@ -16,7 +16,8 @@ def packet_index(path: str | Path) -> list[tuple[int, int]] | None:
     keys: list[tuple[int, int]] = []
     try:
         with open_video(path) as container:
-            shown = "matroska" in container.format.name  # seeks by presentation time, others by decoding time
+            # Containers that FFmpeg seeks in by presentation time; in the others it does by decoding time.
+            shown = not {"mov", "matroska"}.isdisjoint(container.format.name.split(","))
             for packet in container.demux(video_stream(container)):
                 if packet.size == 0:
                     continue

@@ -117,8 +117,10 @@ class VideoReader(NumberedFrames):
 
     def seek(
         self, start: int, index: Sequence[tuple[int, int]], container: av.container.InputContainer | None = None
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, int | None, None]:
         """Yield the frames from number `start` on, decoding from the key frame before it.
+
+        `send` skips to a later frame: those between are decoded only if others depend on them.
 
         Args:
             start: frame number.
@@ -126,14 +128,19 @@ class VideoReader(NumberedFrames):
             container: the file, already open; reusing it makes the next seek faster. None: open the file.
         """
         numbers: dict[int | None, int] = {stamp: i for i, (stamp, _) in enumerate(index)}
+        wanted = start
+
+        def hidden(stamp: int) -> bool:
+            return stamp < index[wanted][0]
+
         with open_video(self.path) if container is None else nullcontext(container) as container:
             stream = video_stream(container)
             container.seek(index[start][1], stream=stream)
-            for frame in self._decode(container, stream, shown_from=index[start][0]):
+            for frame in self._decode(container, stream, hidden):
                 number = numbers.get(frame.pts)
-                if number is not None and number >= start:
+                if number is not None and number >= wanted:
                     time = (frame_time(frame) or Fraction(0)) - self.start
-                    yield Frame(number, time, self._pixels(frame), self._duration(frame, time))
+                    wanted = (yield Frame(number, time, self._pixels(frame), self._duration(frame, time))) or wanted
 
     def backward(self, end: int) -> Iterator[Frame]:
         """Yield frames `end` - 1, ..., 0. Parts between key frames are decoded forward and buffered."""
@@ -206,9 +213,12 @@ class VideoReader(NumberedFrames):
         return found
 
     def _decode(
-        self, container: av.container.InputContainer, stream: av.VideoStream, shown_from: int | None = None
+        self,
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        hidden: Callable[[int], bool] | None = None,
     ) -> Iterator[av.VideoFrame]:
-        """Yield decoded frames; of those before time stamp `shown_from`, only the ones that others depend on."""
+        """Yield decoded frames; of those whose time stamps are `hidden`, only the ones that others depend on."""
         if not stream.codec_context.is_open:
             stream.thread_type = "AUTO"
         packets, self._lost = container.demux(stream), []
@@ -221,8 +231,8 @@ class VideoReader(NumberedFrames):
                 self._lost.append(reason_text(error))
                 packet = None  # flushes frames that the decoder still holds
             try:
-                if shown_from is not None and packet is not None and packet.pts is not None:
-                    stream.codec_context.skip_frame = "NONREF" if packet.pts < shown_from else "DEFAULT"
+                if hidden is not None and packet is not None and packet.pts is not None:
+                    stream.codec_context.skip_frame = "NONREF" if hidden(packet.pts) else "DEFAULT"
                 frames = stream.decode(packet)
             except Exception as error:
                 self._lost.append(reason_text(error))

@@ -26,12 +26,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--binary", action="store_true", help="merge all objects into one on both sides (DAVIS 2016)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each CPU core)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too")
-    parser.add_argument(
-        "--sequences",
-        nargs="+",
-        metavar="NAME",
-        help="score these only: names, or a text file of names, one a line (default: all of the ground truth)",
-    )
+    names = "score these only: names, or a text file of names, one a line (default: all of the ground truth)"
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help=names)
     return parser
 
 

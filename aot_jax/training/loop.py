@@ -1,7 +1,7 @@
 """The training loop: start or resume, step, log, save, evaluate."""
 
 import contextlib
-import json
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +12,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from aot_jax.checkpoint import save_params
+from aot_jax.checkpoint import read_description, save_params
+from aot_jax.config import check_crop
 from aot_jax.convert import load_weights
 from aot_jax.errors import ReportedError
-from aot_jax.network import Model, check_crop, init_params, load_params, make_model
+from aot_jax.network import Model, init_params, load_params, make_model
 from aot_jax.runs import lock
 from aot_jax.start.hosts import StopSignal
 from aot_jax.training.report import Report
@@ -138,18 +139,10 @@ def score(model: Model, step: int, run: Path, evaluate: Evaluate, report: Report
     figures = evaluate(model, run / "evaluation")
     report.figures(step, {f"evaluation/{name}": value for name, value in figures.items()})
     best = run / "best"
-    old = read_best(best)
+    old = read_description(best)["source"]["J&F"] if best.is_dir() else -math.inf
     report.say(f"step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
-    if old is None or figures["J&F"] > old:
+    if figures["J&F"] > old:
         save_params(best, model.params, model.config, source={"step": step, **figures}, replace=True)
-
-
-def read_best(path: Path) -> float | None:
-    """Return the J&F of the best weights kept so far, or None."""
-    try:
-        return json.loads((path / "model.json").read_text(encoding="utf-8"))["source"]["J&F"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def first_params(config: ConfigDict) -> Params:

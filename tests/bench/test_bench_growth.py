@@ -27,21 +27,19 @@ def run(program, tmp_path, *flags):
     return json.loads(path.read_text())
 
 
-def test_growth_has_four_tables(tmp_path, monkeypatch):
-    monkeypatch.setattr(growth, "CAPACITY", 2)
-    flags = [*SIZE, "--sizes", "36x44,40x50", "--memory", "1,2", "--objects", "1,2,5", "--frames", "2", "--length", "8"]
+def test_growth_has_three_tables(tmp_path):
+    flags = [*SIZE, "--sizes", "36x44,40x50", "--memory", "1,2", "--objects", "1,2,5", "--frames", "2"]
     found = run(growth, tmp_path, *flags)
     assert [(row["size"], row["pixels"], row["cells"]) for row in found["pixels"]] == [
         ([36, 44], 33 * 49, 12),
         ([40, 50], 33 * 49, 12),
     ]
     assert [row["memory_frames"] for row in found["memory"]] == [1, 2]
-    assert [(row["first"], row["last"]) for row in found["number"]] == [(5, 6), (7, 8), (9, 10), (11, 12)]
     objects = found["objects"]
     assert [(row["objects"], row["groups"]) for row in objects["rows"]] == [(1, 1), (2, 1), (5, 3)]
     assert len(objects["separate"]) == 3
     assert objects["of_separate"] == pytest.approx(objects["rows"][-1]["seconds"] / sum(objects["separate"]))
-    rows = [*found["pixels"], *found["memory"], *found["number"], *objects["rows"]]
+    rows = [*found["pixels"], *found["memory"], *objects["rows"]]
     assert all(row["seconds"] > 0 for row in rows)
 
 

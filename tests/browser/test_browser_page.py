@@ -51,6 +51,55 @@ def test_undo_and_redo(page, command):
     wait_for(lambda: 2 in read_mask(mask_of(command, 0, "given")))
 
 
+def test_edits_of_a_frame_are_undone_after_others_were_shown(page, command):
+    seek(page, 5)
+    page.keyboard.press("r")
+    drag(page, (20, 20), (40, 40))
+    wait_for(mask_of(command, 5, "given").exists)
+    seek(page, 0)
+    page.keyboard.press("Control+z")
+    wait_for(lambda: 2 not in read_mask(mask_of(command, 0, "given")))
+    assert mask_of(command, 5, "given").exists()
+    page.keyboard.press("Control+y")
+    wait_for(lambda: 2 in read_mask(mask_of(command, 0, "given")))
+    seek(page, 5)
+    page.keyboard.press("Control+z")
+    wait_for(lambda: not mask_of(command, 5, "given").exists())
+    seek(page, 0)
+
+
+def test_what_can_be_undone_is_bounded_and_not_undone_in_a_mask_made_anew(page):
+    counts = page.evaluate(
+        """async () => {
+            const { Mask } = await import(new URL("mask.js", document.baseURI));
+            const mask = new Mask(4096, 4096), undone = () => { let n = 0; while (mask.undo()) n++; return n; };
+            const draw = (frame, size, times) => {
+                mask.show(frame, new Uint8Array(4096 * 4096));
+                for (let i = 0; i < times; i++) {
+                    mask.begin();
+                    mask.box(0, 0, size, size, 1 + (i % 2));
+                    mask.commit();
+                }
+            };
+            draw(0, 4096, 6);
+            const all = undone();
+            draw(0, 4096, 6);
+            draw(1, 4096, 5);
+            const last = mask.data.slice(), newer = undone();
+            mask.show(0, last.fill(2));
+            const older = undone();
+            draw(2, 2, 150);
+            const most = undone();
+            draw(3, 2, 1);
+            mask.show(3, new Uint8Array(4096 * 4096));
+            const anew = undone();
+            mask.forget();
+            return [all, newer, older, most, anew];
+        }"""
+    )
+    assert counts == [6, 5, 3, 100, 0]  # 256 MiB hold eight edits of 32 MiB
+
+
 def test_tracking_goes_on_while_the_page_is_loaded_anew(page, command):
     page.keyboard.press("t")
     until(page, "!document.getElementById('stop').hidden")

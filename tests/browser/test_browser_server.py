@@ -1,5 +1,7 @@
 """The page's server without a browser: masks, objects, runs and exports."""
 
+import re
+
 import numpy as np
 import pytest
 import tiny
@@ -7,8 +9,8 @@ from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 
 pytest.importorskip("starlette")
 from aot_jax import Tracker
-from aot_jax.browser.command import export, load_files, open_page
-from aot_jax.browser.session import CORRECTED, GIVEN, NOTHING, TRACKED, Session, SessionError
+from aot_jax.browser.command import export, open_page
+from aot_jax.browser.session import CORRECTED, GIVEN, LOST, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.network import NetworkChoice
@@ -28,6 +30,23 @@ def test_a_drawn_mask_comes_back_and_is_on_disk_with_its_ids(client, session):
     assert session.status[2] == GIVEN
     for folder in ("given", "masks"):
         assert np.array_equal(read_mask(session.folder / folder / "00002.png"), 7 * box())
+
+
+def test_a_mask_is_sent_as_positions_in_the_list(session):
+    labels = 65535 * box().astype(np.int32)
+    labels[25:30, 25:30] = 3
+    session.add_ids([1, 65535, 3])
+    session.give(2, labels)
+    places = session.places(2)
+    assert places.dtype == np.uint8
+    np.testing.assert_array_equal(places, 2 * (labels == 65535) + 3 * (labels == 3))
+    np.testing.assert_array_equal(session.to_ids(places.ravel()), labels)
+
+
+@pytest.mark.parametrize("id_", [-1, 65536])
+def test_an_id_that_no_mask_file_holds_is_refused(session, id_):
+    with pytest.raises(SessionError, match=f"has the id {id_}, and mask files hold 1 to 65535"):
+        session.add_ids([id_])
 
 
 def test_an_emptied_mask_is_none(client, session):
@@ -55,15 +74,6 @@ def test_a_tracked_mask_given_as_it_is_becomes_a_given_one(session):
 def test_masks_of_another_height_are_shown_at_that_of_the_frames(session):
     write_mask(session.mask_path(0), np.ones((H // 3, W // 3), np.int32))
     assert session.labels(0).shape == (H, W)
-
-
-def test_several_dropped_masks_go_to_the_frames_of_their_names(session, tmp_path):
-    given = []
-    for t in (1, 3):
-        write_mask(tmp_path / f"{t:05d}.png", box().astype(np.int32))
-        given.append((f"{t:05d}.png", (tmp_path / f"{t:05d}.png").read_bytes()))
-    masks, _ = load_files(session.source, 0, given)
-    assert sorted(masks) == [1, 3]
 
 
 def test_another_server_of_the_folder_has_the_same_token_objects_and_frames(session):
@@ -99,6 +109,62 @@ def test_a_removed_object_is_in_no_mask(session):
     assert [item.id for item in session.objects] == [2]
     for index in (0, 1):
         assert np.unique(session.labels(index)).tolist() == [0, 2]
+
+
+def test_an_object_that_is_not_there_cannot_be_removed(session):
+    with pytest.raises(SessionError, match="there is no object 5"):
+        session.remove(5)
+
+
+class Vanishing:
+    """Tracker without a network, whose object is lost from the third frame on; `depths` are those of its steps."""
+
+    def __init__(self):
+        self.depths = []
+
+    def reset(self):
+        self.ids, self.steps = [], 0
+
+    def step(self, frame, mask=None, depth=None, replace=False):
+        self.steps += 1
+        if mask is not None:
+            self.ids, self.labels = [1], mask
+        else:
+            self.depths.append(depth)
+        return self.labels if self.steps < 3 else np.zeros_like(self.labels)
+
+    def save_state(self, path):
+        path.touch()
+
+
+def test_frames_without_an_object_of_the_frames_before_are_marked_as_lost(session):
+    session.give(1, box().astype(np.int32))
+    tracking = Tracking(session, Vanishing, [1, 2, 3])
+    tracking.start("forward", 1)
+    tracking.wait()
+    assert list(session.status) == [NOTHING, GIVEN, TRACKED, *(FRAMES - 3) * [LOST]]
+
+
+def test_depth_and_wished_rate_can_change_while_tracking_runs(session):
+    tracker = Vanishing()
+    session.give(0, box().astype(np.int32))
+    tracking = Tracking(session, lambda: tracker, [1, 2, 3])
+    changes = {1: lambda: tracking.set_depth(1), 2: lambda: tracking.set_depth(2), 3: lambda: tracking.set_rate(0.001)}
+
+    def change(message):
+        if message["type"] == "frame" and "left" in message:
+            changes.get(message["index"], lambda: None)()
+
+    session.say = change
+    tracking.start("forward", 0)
+    tracking.wait()
+    assert tracker.depths == [3, 1, 2, 3, 3]  # a rate that is easily reached leaves the largest depth
+
+
+@pytest.mark.parametrize("fps", [-1, float("inf"), float("nan")])
+def test_a_rate_out_of_range_is_refused(session, fps):
+    with pytest.raises(SessionError, match="frames a second"):
+        Tracking(session, Vanishing, [1, 2, 3]).set_rate(fps)
 
 
 def test_tracking_writes_every_frame_and_keeps_what_was_given(session):
@@ -157,6 +223,22 @@ def test_the_wished_rate_of_the_command_line_is_the_pages(session, monkeypatch):
     options = TrackOptions(network, (clip,), output=str(session.folder), target_fps=12.0)
     open_page(options, PageOptions(port=0))
     assert rates == [12]
+
+
+@pytest.mark.parametrize("desktop", [True, False])
+def test_the_address_is_printed_and_opened_where_there_is_a_desktop(session, monkeypatch, capsys, desktop):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0" if desktop else "")
+    monkeypatch.setattr("uvicorn.Server.run", lambda _, sockets: [each.close() for each in sockets])
+    network = NetworkChoice("quickstart", random_weights=True)
+    options = TrackOptions(network, (str(session.folder.parent / "clip"),), output=str(session.folder))
+    open_page(options, PageOptions(port=0))
+    address = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(rf"http://127\.0\.0\.1:[1-9]\d+/\?token={session.token}", address)
+    assert opened == ([address] if desktop else [])
 
 
 def test_a_chosen_depth_ends_the_wish_for_a_rate(server):

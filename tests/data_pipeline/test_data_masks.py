@@ -15,8 +15,7 @@ from PIL import Image
 from aot_jax.io import datasets
 from aot_jax.io.datasets import DataError
 from aot_jax.io.frames import read_frame
-from data_pipeline.frames import EncodedFrame, read_videos
-from data_pipeline.masks import count_pixels, encode_ids, encode_image
+from data_pipeline.frames import EncodedFrame, count_pixels, encode_ids, encode_image, read_videos
 
 IDS = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10) % 7
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aot_jax.io.datasets import DataError
-from data_pipeline import sources
+from aot_jax.io.datasets import DataError, own_videos
 from data_pipeline.pipeline import make_batches, thread_batches
 from data_pipeline.prepare import prepare
 from data_pipeline.samples import Samples, describe
@@ -158,5 +157,5 @@ def test_the_former_place_of_data_sets_lists_frames_in_the_order_of_tracking(tmp
             path = tmp_path / part / "clip" / f"{number}.{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.ones((8, 8), np.uint8)).save(path)
-    (video,) = sources.own_videos(tmp_path).videos
+    (video,) = own_videos(tmp_path).videos
     assert [frame.name for frame in video.frames] == ["1", "2", "10"]

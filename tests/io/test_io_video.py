@@ -65,6 +65,27 @@ def test_frames_forward_and_backward(tmp_path, name, options):
             assert next(reader.seek(start, index, given)).index == start  # left in the middle
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.ts", "a.avi"])
+def test_a_seek_starts_at_the_last_key_frame(tmp_path, name):
+    path = clips.write_clip(tmp_path / name, 24, options={"bf": "0" if name == "a.avi" else "2"})
+    index = packet_index(path)
+    with open_video(path) as container:
+        keys = [packet.pts for packet in container.demux(video=0) if packet.is_keyframe and packet.size]
+        assert len(keys) > 3
+        for stamp, sought in index:
+            container.seek(sought, stream=container.streams.video[0])
+            assert next(container.demux(video=0)).pts == max(key for key in keys if key <= stamp)
+
+
+def test_skipping_ahead_while_reading_gives_the_later_frame(tmp_path):
+    path = clips.write_clip(tmp_path / "a.mp4", 24, options={"bf": "2"})
+    reading = VideoReader(path).seek(1, packet_index(path))
+    assert next(reading).index == 1
+    found = [reading.send(index) for index in (2, 9, 10, 23)]
+    assert [frame.index for frame in found] == [clips.number_of(frame.pixels) for frame in found] == [2, 9, 10, 23]
+    assert next(reading, None) is None
+
+
 def test_going_backward_holds_no_more_than_its_buffer(tmp_path, monkeypatch):
     reader = VideoReader(clips.write_clip(tmp_path / "a.mp4", 24, key_every=100), buffer=48 * 32 * 2 * 4)
     opened = []

@@ -49,19 +49,19 @@ def masks(count=4):
     return jnp.asarray(tiny.mask(*SIZE, range(1, count + 1)))[None]
 
 
-def two_frames(model, depth=None, mask=None, permutation=None):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def run_two(module, depth, params, first, second, mask, permutation):
+    options = {"depth": depth, "permutation": permutation}
+    logits, frame_kv = step(module, params, None, first, mask=mask, **options)
+    memory = begin(module, params, frame_kv, mask, 2, permutation=permutation)
+    later, _ = step(module, params, memory, second, **options)
+    return logits, later
+
+
+def two_frames(model, depth=None, permutation=None):
     """Return the logits of a reference frame and of the next one."""
-
-    @jax.jit
-    def run(params, first, second, mask, permutation):
-        options = {"depth": depth, "permutation": permutation}
-        logits, frame_kv = step(model.module, params, None, first, mask=mask, **options)
-        memory = begin(model.module, params, frame_kv, mask, 2, permutation=permutation)
-        later, _ = step(model.module, params, memory, second, **options)
-        return logits, later
-
     first, second = tiny.features(1, *GRID), tiny.features(1, *GRID, seed=1)
-    return run(model.params, first, second, masks() if mask is None else mask, permutation)
+    return run_two(model.module, depth, model.params, first, second, masks(), permutation)
 
 
 DEEP = ("model.identities=4", "model.depth=3")

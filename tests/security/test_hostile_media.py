@@ -15,7 +15,7 @@ from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.sources import open_source
 from aot_jax.io.video_reader import VideoReader
-from data_pipeline import check, masks
+from data_pipeline import check, frames
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_pictures_are_measured_before_they_are_decoded(tmp_path):
             (read_mask, MaskError),
             (read_frame, FrameError),
             (read_masks, MaskError),
-            (lambda path: masks.encode_image(path.read_bytes(), path.name), DataError),
+            (lambda path: frames.encode_image(path.read_bytes(), path.name), DataError),
         ):
             with pytest.raises(error, match=rf"bomb\.png: {width}x{height} is more than"):
                 read(path)
@@ -121,7 +121,7 @@ def test_pictures_are_measured_before_they_are_decoded(tmp_path):
     with pytest.raises(FrameError, match=f"65000x65000 is more than {MAX_PIXELS} pixels"):
         read_frame(path)
     with pytest.raises(DataError, match=f"65000x65000 is more than {MAX_PIXELS} pixels"):
-        masks.encode_image(path.read_bytes(), path.name)
+        frames.encode_image(path.read_bytes(), path.name)
 
 
 def test_a_folder_of_bombs_is_reported(tmp_path, capsys, monkeypatch):

@@ -11,7 +11,7 @@ from aot_jax.memory import EMPTY
 from aot_jax.models.layers import resize_bilinear
 from aot_jax.preprocess import inference_size, normalise, resize_cubic, resize_nearest
 from aot_jax.propagate import begin, mask_unused, memorize, step
-from aot_jax.start.compilations import Compilations
+from aot_jax.start.compiled import Compilations
 from aot_jax.tracker.tracker import TrackError
 
 SIZE = (30, 50)  # off the network's grid of 33 x 49

@@ -7,7 +7,7 @@ import tiny
 from short_video import FRAMES, SIZE, begin
 
 from aot_jax import Tracker
-from aot_jax.start.compilations import Compilations
+from aot_jax.start.compiled import Compilations
 from aot_jax.tracker import programs
 from aot_jax.tracker.batch import Next, advance_together
 from aot_jax.tracker.tracker import TrackError

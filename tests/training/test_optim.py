@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+import tiny
 from flax.traverse_util import flatten_dict
 
 from aot_jax.config import load_config
@@ -10,9 +11,10 @@ from aot_jax.network import make_model, param_shapes
 from aot_jax.training.optim import make_optimizer
 
 
+@pytest.mark.usefixtures("tiny_encoder")
 def test_each_group_has_its_learning_rate():
     rates = ["learning_rate=1e-3", "min_learning_rate=1e-4", "encoder_rate=0.1", "bank_rate=0.5", "reader_rate=0.01"]
-    config = load_config("aott", [f"train.{field}" for field in [*rates, "warmup=0", "clip_norm=1e9"]])
+    config = load_config("aott", [*tiny.SIZES, *(f"train.{field}" for field in [*rates, "warmup=0", "clip_norm=1e9"])])
     params = jax.tree.map(lambda x: jnp.zeros(x.shape), param_shapes(make_model(config)))
     optimizer = make_optimizer(config, params)
 

@@ -1,4 +1,4 @@
-"""One update: the same on one device and four, in one part and two; frozen parameters stay."""
+"""One update: the same on one device and two, in one part and two; frozen parameters stay."""
 
 import functools
 
@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from aot_jax.metrics import region_similarity
 from aot_jax.training.clip import clip_loss
+from aot_jax.training.optim import stop_frozen
 from aot_jax.training.state import make_state
 from aot_jax.training.step import clip_overlap, make_train_step
 from aot_jax.typing import VOID
@@ -18,6 +19,7 @@ from aot_jax.typing import VOID
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tiny_encoder")]
 
 SIZE, FRAMES, BATCH = 33, 2, 4
+FROZEN, BANK = ("encoder/conv0/", "encoder/conv1/"), ("identity_bank/", "id_norm/")  # parameters, by their paths
 
 
 def batch(seed=0, first_index=0):
@@ -39,36 +41,29 @@ def split(x, devices):
 
 
 @functools.cache
-def make_update(devices, accumulate, block, drop_path, rematerialise):
-    """Build a small network and its update, cached because compiling takes most of the time."""
+def network(block="v2", drop_path=0.4):
+    """Build a small network, and its config with large learning rates."""
     model = tiny.of_block(block, *(f"model.{name}={drop_path}" for name in ("drop_path", "channel_drop")))
     config = model.config.copy_and_resolve_references()
     with config.unlocked():
-        config.train.update(
-            rematerialise=rematerialise,
-            steps=10,
-            ema_span=1.0,
-            accumulate=accumulate,
-            learning_rate=1e-2,
-            min_learning_rate=1e-3,
-        )
-    return model, config, make_train_step(model.module, config, model.params, jax.devices()[:devices])
+        config.train.update(steps=10, ema_span=1.0, learning_rate=1e-2, min_learning_rate=1e-3)
+    return model, config
 
 
 @functools.cache
-def run(
-    devices=1,
-    accumulate=1,
-    predicted=False,
-    steps=1,
-    block="v2",
-    drop_path=0.4,
-    poison=False,
-    rematerialise=False,
-    first_index=0,
-):
+def make_update(devices, accumulate):
+    """Build the update, cached because compiling takes most of the time."""
+    model, config = network()
+    config = config.copy_and_resolve_references()
+    config.train.accumulate = accumulate
+    return make_train_step(model.module, config, model.params, jax.devices()[:devices])
+
+
+@functools.cache
+def run(devices=1, accumulate=1, predicted=False, steps=1, poison=False, first_index=0):
     """Make `steps` updates; return the states before and after, and the last figures."""
-    model, config, update = make_update(devices, accumulate, block, drop_path, rematerialise)
+    model, config = network()
+    update = make_update(devices, accumulate)
     state = jax.tree.map(jnp.copy, make_state(model.params, config))  # the update donates its buffers
     before = jax.device_get(state)
     for step in range(steps):
@@ -78,6 +73,35 @@ def run(
         state, figures, labels = update(state, split(data, devices), jnp.bool_(predicted))
         assert labels.shape == (devices, BATCH // devices, FRAMES, SIZE, SIZE)
     return before, jax.device_get(state), jax.device_get(figures)
+
+
+def loss_of(block="v2", drop_path=0.4, rematerialise=False, unroll=True, images=None, masks=None):
+    """Return a function from parameters, keys of drops and identities, and whether masks are predicted, to the loss."""
+    model, config = network(block, drop_path)
+    config = config.copy_and_resolve_references()
+    config.train.rematerialise = rematerialise
+    images, masks = (batch()[name] if x is None else x for name, x in (("images", images), ("masks", masks)))
+
+    def loss(params, keys, predicted_masks):
+        return clip_loss(
+            model.module,
+            stop_frozen(params, config),
+            images,
+            masks,
+            np.full(len(masks), 2),
+            jnp.float32(3),
+            config.train,
+            gap=1,
+            predicted_masks=predicted_masks,
+            keys=keys,
+            unroll=unroll,
+        )
+
+    return loss, model.params
+
+
+def keys(seed, count=BATCH):
+    return jax.random.split(jax.random.key(seed), count)
 
 
 def assert_same(one, other, tolerance):
@@ -92,89 +116,73 @@ def moments(state):
     ]
 
 
-def test_four_devices_make_the_update_of_one():
-    (_, one, figures), (_, four, others) = run(devices=1), run(devices=4)
+def test_two_devices_in_two_parts_each_make_the_update_of_one():
+    (_, one, figures), (_, four, others) = run(), run(devices=2, accumulate=2)
     assert_same(moments(one), moments(four), 1e-5)
     assert_same(figures["losses"], others["losses"], 1e-5)
     assert max(np.abs(x).max() for x in moments(one)) > 1e-3  # there is something to compare
 
 
-def test_two_parts_make_the_update_of_one():
-    (_, one, _), (_, two, _) = run(), run(accumulate=2)
-    assert_same(moments(one), moments(two), 1e-5)
+def test_a_loop_over_frames_and_frames_computed_again_make_the_same_gradients():
+    longer = {name: np.concatenate([x, x[:, ::-1]], axis=1)[:2] for name, x in batch().items() if x.ndim > 2}
 
+    def gradients(**form):
+        loss, params = loss_of(**form, **longer)
+        return jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(params, keys(0, 2), True), params
 
-def test_computing_frames_again_makes_the_same_update():
-    (_, one, figures), (_, again, others) = run(), run(rematerialise=True)
-    assert_same(moments(one), moments(again), 1e-5)
-    assert_same(figures["losses"], others["losses"], 1e-5)
-
-
-def test_a_loop_over_frames_makes_the_gradients_of_the_unrolled_one():
-    model = tiny.of_block("v2", "model.drop_path=0.4")
-    frames = {name: np.concatenate([x, x[:, ::-1]], axis=1)[:2] for name, x in batch().items() if x.ndim > 2}
-
-    def gradients(unroll):
-        def loss(params):
-            return clip_loss(
-                model.module,
-                params,
-                **frames,
-                objects=np.full(2, 2),
-                step=jnp.float32(3),
-                train=model.config.train,
-                gap=1,
-                predicted_masks=True,
-                keys=jax.random.split(jax.random.key(0), 2),
-                unroll=unroll,
-            )
-
-        return jax.jit(jax.value_and_grad(loss, has_aux=True)).lower(model.params)
-
-    (loop, unrolled) = (gradients(unroll) for unroll in (False, True))
+    (unrolled, params), (loop, _), (again, _) = (
+        gradients(**form) for form in ({}, {"unroll": False}, {"rematerialise": True, "unroll": False})
+    )
     assert loop.as_text().count("stablehlo.while") > unrolled.as_text().count("stablehlo.while")
-    (one, one_gradients), (other, other_gradients) = (form.compile()(model.params) for form in (loop, unrolled))
-    assert one[1].losses.shape[0] == 2 * FRAMES
-    assert_same(one[1].losses, other[1].losses, 1e-5)
-    assert_same(one_gradients, other_gradients, 1e-5)
-    assert max(np.abs(x).max() for x in jax.tree.leaves(one_gradients)) > 1e-3
+    ((_, one), gradient), *others = (form.compile()(params, keys(0, 2), True) for form in (unrolled, loop, again))
+    assert one.losses.shape[0] == 2 * FRAMES
+    for (_, other), other_gradient in others:
+        assert_same(one.losses, other.losses, 1e-5)
+        assert_same(gradient, other_gradient, 1e-5)
+    assert max(np.abs(x).max() for x in jax.tree.leaves(gradient)) > 1e-3
 
 
 @pytest.mark.parametrize("block", ["v2", "gpm"])
-def test_drops_are_on_in_these(block):
-    (_, dropped, _), (_, kept, _) = run(block=block), run(block=block, drop_path=0.0)
-    assert max(np.abs(a - b).max() for a, b in zip(moments(dropped), moments(kept), strict=True)) > 1e-4
+def test_drops_and_permuted_identities_each_change_the_losses(block):
+    def losses(drop_path, own_keys):
+        loss, params = loss_of(block, drop_path)
+        return jax.jit(loss)(params, own_keys, False)[1].losses
+
+    plain, permuted, other, dropped = (losses(p, k) for p, k in ((0, None), (0, keys(0)), (0, keys(1)), (0.4, keys(0))))
+    for one, changed in ((plain, permuted), (permuted, other), (permuted, dropped)):
+        assert np.abs(one - changed).max() > 1e-4
 
 
-@pytest.mark.parametrize("block", ["v2", "gpm"])
-def test_each_sample_has_its_own_permutation_of_identities(block):
-    """Without drops, nothing else depends on a sample's index."""
-    (_, _, one), (_, _, other) = (run(block=block, drop_path=0.0, first_index=i) for i in (0, 7))
+def test_a_samples_randomness_follows_from_its_index():
+    (_, _, one), (_, _, other) = (run(first_index=i) for i in (0, 7))
     assert np.abs(one["losses"] - other["losses"]).max() > 1e-4
 
 
-def changed(before, after):
-    before, after = flatten_dict(before.params), flatten_dict(after.params)
-    return {"/".join(path): not np.array_equal(before[path], after[path]) for path in before}
-
-
 @pytest.mark.parametrize("block", tiny.NETWORKS)
-def test_what_moves(block):
-    before, after, _ = run(block=block, steps=2)
-    moved = changed(before, after)
-    assert not any(moved[name] for name in moved if name.startswith(("encoder/conv0/", "encoder/conv1/")))
-    others = {name for name in moved if not name.startswith(("encoder/conv0/", "encoder/conv1/"))}
-    assert {name for name in others if not moved[name]} == set()
-
-
-@pytest.mark.parametrize("block", tiny.NETWORKS)
-def test_the_identity_bank_stops_with_predicted_masks(block):
-    before, after, _ = run(block=block, steps=2, predicted=True)
-    moved = changed(before, after)
-    bank = {name for name in moved if name.startswith(("identity_bank/", "id_norm/"))}
+def test_what_gets_a_gradient(block):
+    loss, params = loss_of(block, drop_path=0)
+    gradients = jax.jit(jax.grad(loss, has_aux=True))
+    frozen, bank = ({path for path in flatten_dict(params, sep="/") if path.startswith(x)} for x in (FROZEN, BANK))
     assert len(bank) == (2 if block == "v1" else 4)
-    assert not any(moved[name] for name in bank)
-    assert all(moved[name] for name in moved if name.startswith("lstt/"))
+    for predicted in (False, True):
+        found, _ = gradients(params, keys(0), predicted)
+        none = {path for path, x in flatten_dict(found, sep="/").items() if not np.any(x)}
+        assert none == (frozen | bank if predicted else frozen)
+
+
+def changed(before, after, _):
+    before, after = flatten_dict(before.params, sep="/"), flatten_dict(after.params, sep="/")
+    return {path: not np.array_equal(before[path], after[path]) for path in before}
+
+
+def test_what_moves():
+    moved = changed(*run(steps=2))
+    assert {name for name in moved if not moved[name]} == {name for name in moved if name.startswith(FROZEN)}
+
+
+def test_the_identity_bank_stops_with_predicted_masks():
+    moved = changed(*run(steps=2, predicted=True))
+    assert {name for name in moved if not moved[name]} == {name for name in moved if name.startswith((*FROZEN, *BANK))}
 
 
 def test_an_update_that_is_not_finite_is_skipped_and_counted():

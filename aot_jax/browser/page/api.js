@@ -39,9 +39,9 @@ export async function cut(index, object, box, mask) {
 
 // The body is all mask files concatenated; the query holds their names and sizes.
 export async function loadMask(index, files) {
-  const about = JSON.stringify([...files].map((file) => [file.name, file.size]));
+  const about = JSON.stringify(files.map(({ path, file }) => [path, file.size]));
   const path = `load/${index}?files=${encodeURIComponent(about)}`;
-  return (await ask(path, { method: "POST", body: new Blob([...files]) })).json();
+  return (await ask(path, { method: "POST", body: new Blob(files.map(({ file }) => file)) })).json();
 }
 
 export async function exportTo(formats, zip) {

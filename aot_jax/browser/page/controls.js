@@ -1,5 +1,6 @@
 // Turns keys, buttons and dropped files into calls of the page's functions.
 
+import { dropped, named } from "./drop.js";
 import { keyOf, list } from "./keys.js";
 
 const $ = (id) => document.getElementById(id);
@@ -42,7 +43,7 @@ export function connect(page) {
   $("frame").onchange = (event) => page.seek(Number(event.target.value));
   $("depth").onchange = (event) => page.depth(Number(event.target.value));
   $("fps").onchange = (event) => page.fps(Number(event.target.value) || 0);
-  $("file").onchange = (event) => { if (event.target.files.length) page.load([...event.target.files]); event.target.value = ""; };
+  $("file").onchange = (event) => { if (event.target.files.length) page.load([...event.target.files].map(named)); event.target.value = ""; };
   $("save").onclick = () => page.write(false);
   $("zip").onclick = () => page.write(true);
 
@@ -51,7 +52,7 @@ export function connect(page) {
       if (!event.dataTransfer.types.includes("Files")) return; // the browser handles dragged text
       event.preventDefault();
       $("drop").hidden = !inside;
-      if (name === "drop") page.load([...event.dataTransfer.files]);
+      if (name === "drop") page.load(dropped(event.dataTransfer));
     });
   }
   list($("key-list"));

@@ -47,9 +47,7 @@ function receive(message) {
       else show();
     },
     objects() {
-      const before = objects.items.map((item) => item.id).join(), now = message.objects.map((item) => item.id).join();
-      setObjects(message.objects);
-      if (before !== now) show(); // positions in the list have changed
+      if (!setObjects(message.objects)) show();
     },
     status() { timeline.set(Uint8Array.from(message.status)); timeline.show(frame); },
     frame() {
@@ -93,7 +91,14 @@ function editable() {
   return Boolean(video) && !running;
 }
 
-function setObjects(items) { objects.set(items); view?.tintAll(); }
+// Returns whether the objects have kept their positions, which are their values in masks.
+function setObjects(items) {
+  const kept = objects.items.every((item, i) => item.id === items[i]?.id);
+  objects.set(items);
+  if (!kept) mask?.forget();
+  view?.tintAll();
+  return kept;
+}
 
 function addObject() {
   if (!editable()) return;
@@ -116,11 +121,12 @@ async function seek(index) {
     if (now !== frame) tools.cancel();
     try {
       await saving; // so that the fetched mask includes the last edit
-      const [picture, labels] = await Promise.all([frames.get(now), api.getMask(now)]);
+      const masked = shown < 0 || timeline.has(now); // else there is no mask to fetch
+      const [picture, labels] = await Promise.all([frames.get(now), masked ? api.getMask(now) : null]);
       if (now !== wanted && !playing) { continue; }
       frame = shown = now;
       view.frame = picture;
-      mask.show(labels);
+      mask.show(now, labels);
       view.tintAll();
       timeline.show(frame);
       if (document.activeElement !== $("frame")) $("frame").value = frame;
@@ -145,6 +151,7 @@ function show() {
 // Send the mask after all earlier ones, in order.
 function save() {
   const index = frame, data = mask.data.slice();
+  timeline.drawn(index);
   saving = saving.then(() => attempt(() => api.putMask(index, data)));
   return saving;
 }
@@ -159,9 +166,10 @@ async function cutOut(box) {
   if (mask.commit()) save();
 }
 
+// Load mask files: [{path, file}], or a promise of them.
 async function load(files) {
   if (!editable()) return;
-  const answer = await attempt(() => api.loadMask(frame, files));
+  const answer = await attempt(async () => api.loadMask(frame, await files));
   if (!answer) return;
   for (const line of answer.notes) notice(line);
   show();

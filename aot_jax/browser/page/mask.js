@@ -1,38 +1,44 @@
 // Editable mask of the current frame: one byte per pixel, the position of its object in the list.
 
-const HISTORY = 100; // most edits that can be undone
-const HISTORY_BYTES = 256 * 1024 * 1024; // largest size of the undo history, in bytes
+const HISTORY = 100; // most edits of a frame that can be undone
+const HISTORY_BYTES = 256 * 1024 * 1024; // largest size of the edits of all frames, in bytes
 
 // The smallest rectangle [x0, y0, x1, y1] around two; the first may be null.
 export function union(a, b) {
   return a ? [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])] : b;
 }
 
+const same = (a, b) => a.every((value, i) => value === b[i]);
+
 export class Mask {
   constructor(width, height) {
     this.width = width;
     this.height = height;
     this.data = new Uint8Array(width * height);
-    this.forget();
-  }
-
-  // Show the mask of another frame.
-  show(data) {
-    this.data.set(data);
-    this.forget();
-  }
-
-  forget() {
-    this.past = [];
-    this.future = [];
+    this.frame = 0;
+    this.blank = true; // the mask is known to be empty
     this.before = null;
     this.dirty = null;
+    this.forget();
   }
+
+  // Show the mask of a frame, null for none; its edits can still be undone.
+  show(frame, data) {
+    this.blank = !data;
+    if (data) this.data.set(data);
+    else this.data.fill(0);
+    this.frame = frame;
+    this.before = this.dirty = null;
+  }
+
+  // Forget the edits of all frames.
+  forget() { this.edits = new Map(); } // frame -> {past, future}, the frame edited last at the end
 
   // An edit is begin(), any number of shapes, commit(). Shapes return the changed rectangle [x0, y0, x1, y1], or null.
   begin() {
     this.before = this.data.slice();
     this.dirty = null;
+    this.blank = false;
   }
 
   touch(x0, y0, x1, y1) {
@@ -49,25 +55,40 @@ export class Mask {
     this.before = this.dirty = null;
     if (!dirty) return false;
     const old = this.part(before, dirty), now = this.part(this.data, dirty);
-    if (old.every((value, i) => value === now[i])) return false;
-    this.past.push({ rect: dirty, old, now });
-    this.future = [];
-    let bytes = 0;
-    for (let i = this.past.length - 1; i >= 0; i--) {
-      bytes += 2 * this.past[i].now.length;
-      if (bytes > HISTORY_BYTES || this.past.length - i > HISTORY) { this.past.splice(0, i + 1); break; }
-    }
+    if (same(old, now)) return false;
+    const edits = this.edits.get(this.frame) ?? { past: [] };
+    this.edits.delete(this.frame);
+    this.edits.set(this.frame, { past: [...edits.past, { rect: dirty, old, now }].slice(-HISTORY), future: [] });
+    this.bound();
     return true;
   }
 
-  undo() { return this.step(this.past, this.future, "old"); }
-  redo() { return this.step(this.future, this.past, "now"); }
+  // Forget edits beyond the largest size: those of the frames edited longest ago, and of a frame its oldest.
+  bound() {
+    const size = (edits) => edits.reduce((sum, { now }) => sum + 2 * now.length, 0);
+    let bytes = 0;
+    for (const { past, future } of this.edits.values()) bytes += size(past) + size(future);
+    for (const [frame, edits] of this.edits) {
+      while (bytes > HISTORY_BYTES && edits.past.length) bytes -= size([edits.past.shift()]);
+      if (bytes <= HISTORY_BYTES) return;
+      bytes -= size(edits.future);
+      this.edits.delete(frame);
+    }
+  }
 
-  step(from, to, which) {
-    const edit = from.pop();
+  undo() { return this.step("past", "future", "old", "now"); }
+  redo() { return this.step("future", "past", "now", "old"); }
+
+  step(from, to, wanted, present) {
+    const edits = this.edits.get(this.frame), edit = edits?.[from].pop();
     if (!edit) return null;
-    to.push(edit);
-    this.put(edit[which], edit.rect);
+    if (!same(this.part(this.data, edit.rect), edit[present])) { // the mask was tracked or loaded anew
+      this.edits.delete(this.frame);
+      return null;
+    }
+    edits[to].push(edit);
+    this.blank = false;
+    this.put(edit[wanted], edit.rect);
     return edit.rect;
   }
 

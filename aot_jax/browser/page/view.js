@@ -86,6 +86,7 @@ export class View {
   refresh() {
     const { width, height, data } = this.mask, rect = this.stale;
     this.stale = null;
+    if (this.mask.blank) { this.tints.clearRect(0, 0, width, height); return; }
     const x0 = Math.max(0, rect[0] - 1), y0 = Math.max(0, rect[1] - 1), x1 = Math.min(width, rect[2] + 1), y1 = Math.min(height, rect[3] + 1);
     const image = this.tints.createImageData(x1 - x0, y1 - y0), pixels = new Uint32Array(image.data.buffer);
     const table = new Uint32Array(256), edges = new Uint32Array(256);

@@ -1,12 +1,16 @@
-"""Counts of the programs that XLA compiles."""
+"""Programs that XLA compiles: count them, and free them before the process has too many."""
 
 import contextlib
+import gc
 import threading
 from collections import Counter
+from pathlib import Path
 
 import jax
 
 COMPILED = "/jax/core/compile/backend_compile_duration"  # JAX's event, once for each program
+MAPS = Path("/proc/self/maps")  # a line for each memory map of this process; on Linux alone
+LIMIT = Path("/proc/sys/vm/max_map_count")  # file with the largest number of maps, usually 65,530
 
 
 class Compilations(contextlib.AbstractContextManager):
@@ -50,3 +54,23 @@ class Compilations(contextlib.AbstractContextManager):
             for context in cls._open():
                 context.names[name] += 1
                 context.seconds += duration_secs
+
+
+def free_programs(share: float = 0.5) -> bool:
+    """Free JAX's compiled programs if this process has more than `share` of the memory maps that Linux allows.
+
+    On the CPU a compiled program holds hundreds to thousands of maps (the programs for one video size: about 2,000),
+    and a process that reaches the limit crashes. Programs that are needed again come from the compilation cache.
+
+    Returns:
+        whether they were freed; False where the number of maps is not known.
+    """
+    try:
+        count, limit = MAPS.read_bytes().count(b"\n"), int(LIMIT.read_bytes())
+    except OSError:
+        return False
+    if count <= share * limit:
+        return False
+    jax.clear_caches()
+    gc.collect()
+    return True
