@@ -63,6 +63,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     keep_given(output, source, options.masks)
     output.mkdir(parents=True, exist_ok=True)
 
+    if options.output_height is not None:
+        warn(f"--output_height {options.output_height} has no effect here: masks of the page have the frames' size")
     # The page runs a tracker of full depth, and chooses the depth of each frame.
     whole = replace(options, depth=None, target_fps=None, output_height=None)
 
