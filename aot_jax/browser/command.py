@@ -51,6 +51,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     try:
         import uvicorn
 
+        from aot_jax.browser.guard import in_address
         from aot_jax.browser.server import Server
         from aot_jax.browser.tracking import Tracking
     except ImportError as error:
@@ -62,6 +63,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     keep_given(output, source, options.masks)
     output.mkdir(parents=True, exist_ok=True)
 
+    if options.output_height is not None:
+        warn(f"--output_height {options.output_height} has no effect here: masks of the page have the frames' size")
     # The page runs a tracker of full depth, and chooses the depth of each frame.
     whole = replace(options, depth=None, target_fps=None, output_height=None)
 
@@ -87,7 +90,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
         )
         if page.host not in ("127.0.0.1", "localhost", "::1"):
             warn(f"the page is served at {page.host}: whoever reaches it and knows its address can use it")
-        shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else page.host
+        shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else in_address(page.host)
         config = uvicorn.Config(
             server.app,
             host=page.host,

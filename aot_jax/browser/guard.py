@@ -36,7 +36,11 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str, host: str) -> None:
         self._app, self._token = app, token
         self._open = host in ("0.0.0.0", "::")
-        own = {socket.gethostname(), f"{socket.gethostname()}.local", socket.getfqdn()} if self._open else {host}
+        own = (
+            {socket.gethostname(), f"{socket.gethostname()}.local", socket.getfqdn()}
+            if self._open
+            else {in_address(host)}
+        )
         self._hosts = LOOPBACK | {name.lower() for name in own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,6 +71,11 @@ class Guard:
         if not secrets.compare_digest(given.encode(), self._token.encode()):
             return "the address lacks the token: use the one that the command printed"
         return None
+
+
+def in_address(host: str) -> str:
+    """Return a host as it stands in an address: IPv6 addresses have brackets there."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_address(name: str) -> bool:

@@ -43,6 +43,12 @@ def test_any_port_of_this_machine_is_answered_as_through_a_tunnel(client, sessio
     assert client.get(at(session, "frame/0"), headers={"host": host}).status_code == 200
 
 
+def test_a_server_at_an_address_of_version_6_answers_to_it(session):
+    client = TestClient(make_server(session, "fe80::1").app)
+    for name, code in (("[fe80::1]:8765", 200), ("[fe80::2]:8765", 403)):
+        assert client.get(at(session, "frame/0"), headers={"host": name}).status_code == code
+
+
 @pytest.mark.parametrize(
     ("name", "answered"),
     [("192.168.0.7:8765", True), ("[fe80::1]:8765", True), ("LOCALHOST", True), (HERE, True), ("evil.example", False)],
