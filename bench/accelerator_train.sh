@@ -24,7 +24,7 @@ keep() {
 
 timeout -k 60 "$limit" "$python" train.py --config configs/shipped.py:longer --config.data.root="$data" \
   --config.init_from=aot_jax/weights/aost.safetensors --config.train.output="$scratch/runs" \
-  --config.train.batch_size=16 --config.data.crop=209 --config.data.short_edge=208 "$@" > "$out/log.txt" 2>&1 &
+  --config.train.batch_size=16 --config.data.crop=177 --config.data.short_edge=176 "$@" > "$out/log.txt" 2>&1 &
 training=$!
 until timeout "${EVERY:-60}" tail --pid="$training" -f /dev/null; do
   keep >> "$out/log.txt" 2>&1

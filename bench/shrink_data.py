@@ -1,6 +1,6 @@
 """Copy training data with smaller images, to fit a limit on what can be copied to an accelerator.
 
-    python -m bench.shrink_data OUT DATA/static_240 DATA/davis_train_288 DATA/videos_240 --short_side 208 --mib 50
+    python -m bench.shrink_data OUT DATA/static_240 DATA/davis_train_288 DATA/videos_240 --short_side 176 --mib 50
 
 Each folder becomes OUT/NAME in the same layout: masks are PNG of the same ids, images JPEG of the highest quality with
 which everything fits.
@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
 import cv2
+import numpy as np
 from PIL import Image
 
 from aot_jax.io.frames import read_frame
@@ -36,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="new folder")
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="with JPEGImages/ and Annotations/")
-    parser.add_argument("--short_side", type=int, default=208, metavar="N", help="pixels (default: %(default)s)")
+    parser.add_argument("--short_side", type=int, default=176, metavar="N", help="pixels (default: %(default)s)")
     parser.add_argument("--mib", type=float, default=50, metavar="N", help="size in all (default: %(default)s)")
     return parser
 
@@ -68,14 +69,12 @@ def main(argv: list[str] | None = None) -> int:
             shrink = functools.partial(shrink_image, short_side=args.short_side, quality=quality)
             if sum(map(len, pool.map(shrink, sample))) > left * len(sample) / len(images):
                 continue
-            if (
-                sum(copies[path].write_bytes(x) for path, x in zip(images, pool.map(shrink, images), strict=True))
-                <= left
-            ):
+            made = zip(images, pool.map(shrink, images), strict=True)
+            if sum(copies[path].write_bytes(data) for path, data in made) <= left:
                 print(f"{args.out}: {len(images)} images, JPEG quality {quality}")
                 return 0
     raise BenchError(
-        f"{args.mib:g} MiB are too few for {len(images)} images: lower --short_side, or name fewer folders"
+        f"--mib {args.mib:g} is too little for {len(images)} images: lower --short_side, or name fewer folders"
     )
 
 
@@ -86,10 +85,13 @@ def smaller(width: int, height: int, short_side: int) -> tuple[int, int]:
 
 
 def shrink_mask(path: Path, short_side: int) -> bytes:
-    """Return a smaller mask as PNG."""
+    """Return a smaller mask as PNG, without the colours of higher ids than it holds."""
     buffer = io.BytesIO()
     with Image.open(path) as mask:
-        mask.resize(smaller(*mask.size, short_side), Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
+        small = mask.resize(smaller(*mask.size, short_side), Image.Resampling.NEAREST)
+        if small.mode == "P":
+            small.putpalette((small.getpalette() or [])[: 3 * (int(np.max(small)) + 1)])
+        small.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -97,7 +99,9 @@ def shrink_image(path: Path, short_side: int, quality: int) -> bytes:
     """Return a smaller image as JPEG."""
     image, buffer = read_frame(path), io.BytesIO()
     size = smaller(image.shape[1], image.shape[0], short_side)
-    Image.fromarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).save(
+        buffer, "JPEG", quality=quality, optimize=True
+    )
     return buffer.getvalue()
 
 

@@ -51,6 +51,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     try:
         import uvicorn
 
+        from aot_jax.browser.guard import in_address
         from aot_jax.browser.server import Server
         from aot_jax.browser.tracking import Tracking
     except ImportError as error:
@@ -62,6 +63,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     keep_given(output, source, options.masks)
     output.mkdir(parents=True, exist_ok=True)
 
+    if options.output_height is not None:
+        warn(f"--output_height {options.output_height} has no effect here: masks of the page have the frames' size")
     # The page runs a tracker of full depth, and chooses the depth of each frame.
     whole = replace(options, depth=None, target_fps=None, output_height=None)
 
@@ -87,8 +90,7 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
         )
         if page.host not in ("127.0.0.1", "localhost", "::1"):
             warn(f"the page is served at {page.host}: whoever reaches it and knows its address can use it")
-        shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else page.host
-        address = f"http://{shown}:{page.port}/?token={session.token}"
+        shown = "127.0.0.1" if page.host in ("0.0.0.0", "::") else in_address(page.host)
         config = uvicorn.Config(
             server.app,
             host=page.host,
@@ -99,6 +101,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
             timeout_graceful_shutdown=1,
         )
         sockets = [_bind(config, page)]
+        port = sockets[0].getsockname()[1]  # that of `page`, or for 0 a free one
+        address = f"http://{shown}:{port}/?token={session.token}"
         print(address, flush=True)
         if has_desktop():
             webbrowser.open(address)

@@ -8,6 +8,8 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from aot_jax.browser.guard import MALFORMED
+
 HELD = "Another browser window has this video open. Close it there, then reload this page."
 
 
@@ -46,7 +48,9 @@ class Connection:
         try:
             while True:
                 self._act(json.loads(await socket.receive_text()))
-        except (WebSocketDisconnect, RuntimeError, json.JSONDecodeError):
+        except MALFORMED:  # no text, or no JSON
+            await socket.close(code=1003)
+        except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
             sender.cancel()

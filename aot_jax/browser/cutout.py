@@ -26,7 +26,7 @@ def cut_out(
         (h, w) bool.
 
     Raises:
-        SessionError: there are no strokes, or the box contains no pixels of the frame.
+        SessionError: there are no strokes, or the box contains no pixels of the frame, or no object.
     """
     height, width = strokes.shape
     if box is None:
@@ -51,7 +51,12 @@ def cut_out(
     state[others] = cv2.GC_BGD
     found = np.zeros(strokes.shape, bool)
     found[window] = _grab(pixels[window], state[window])
-    return (found | strokes if box is None else found) & ~others
+    found = (found | strokes if box is None else found) & ~others
+    if not found.any():
+        raise SessionError(
+            "nothing in this box differs from its surroundings: draw strokes on the object and refine them"
+        )
+    return found
 
 
 def _grab(pixels: np.ndarray, state: np.ndarray) -> np.ndarray:

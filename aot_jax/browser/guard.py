@@ -1,7 +1,9 @@
 """Refuse requests without the token, with a Host header or origin of another machine or page, or malformed ones."""
 
 import contextlib
+import ipaddress
 import secrets
+import socket
 from collections.abc import Iterator
 
 from starlette.requests import Request
@@ -12,6 +14,7 @@ from starlette.websockets import WebSocket
 from aot_jax.browser.session import SessionError
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
+MALFORMED = (LookupError, TypeError, ValueError, OverflowError, RecursionError)  # errors of reading any JSON
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -32,8 +35,13 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, host: str) -> None:
         self._app, self._token = app, token
-        self._any_host = host in ("0.0.0.0", "::")
-        self._hosts = LOOPBACK | {host}
+        self._open = host in ("0.0.0.0", "::")
+        own = (
+            {socket.gethostname(), f"{socket.gethostname()}.local", socket.getfqdn()}
+            if self._open
+            else {in_address(host)}
+        )
+        self._hosts = LOOPBACK | {name.lower() for name in own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -51,8 +59,8 @@ class Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if not self._any_host and name not in self._hosts:
-            return f"this server does not answer to the name {name!r}"
+        if name.lower() not in self._hosts and not (self._open and _is_address(name)):
+            return f"this server does not answer to the name {name!r}; use an address, or give the name with --host"
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return "this request comes from another page"
@@ -65,10 +73,24 @@ class Guard:
         return None
 
 
+def in_address(host: str) -> str:
+    """Return a host as it stands in an address: IPv6 addresses have brackets there."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_address(name: str) -> bool:
+    """Tell whether a host is an IP address; another page can make a name of its own lead here, but not an address."""
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def parsing() -> Iterator[None]:
     """Turn the errors of reading a malformed request into a `SessionError`."""
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise SessionError(f"a request that cannot be read ({error!r}); reload the page") from error

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 
 from aot_jax.browser.connection import Connection
 from aot_jax.browser.cutout import cut_out
-from aot_jax.browser.guard import HEADERS, Guard, parsing
+from aot_jax.browser.guard import HEADERS, MALFORMED, Guard, parsing
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.errors import ReportedError
@@ -212,7 +212,7 @@ class Server:
         """Do what a message of the page asks for; an error is shown there."""
         try:
             self._do(message)
-        except (SessionError, KeyError, TypeError, ValueError) as error:
+        except (SessionError, *MALFORMED) as error:
             self.session.notice(str(error))
 
     def _do(self, message: dict[str, Any]) -> None:

@@ -242,8 +242,14 @@ class Session:
             self.save()
 
     def remove(self, id_: int) -> None:
-        """Remove an object from the list and from every mask."""
+        """Remove an object from the list and from every mask.
+
+        Raises:
+            SessionError: there is no such object.
+        """
         with self.lock:
+            if id_ not in {item.id for item in self.objects}:
+                raise SessionError(f"there is no object {id_}")
             self.record.drop()
             self.objects = [item for item in self.objects if item.id != id_]
             for index, kind in enumerate(self.status):

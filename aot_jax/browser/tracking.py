@@ -1,5 +1,6 @@
 """Track in a background thread, forward or backward from a frame with a mask, and report to the page."""
 
+import math
 import os
 import sys
 import threading
@@ -85,7 +86,13 @@ class Tracking:
         self.session.say({"type": "depth", "depth": depth, "fps": 0})
 
     def set_rate(self, fps: float) -> None:
-        """Choose the depth from measured times to reach `fps` frames a second; 0: always use `depth`."""
+        """Choose the depth from measured times to reach `fps` frames a second; 0: always use `depth`.
+
+        Raises:
+            SessionError: the number is out of range.
+        """
+        if not 0 <= fps < math.inf:
+            raise SessionError(f"{fps} frames a second cannot be reached; give a number from 0 on")
         self.fps = fps if fps > 0 and len(self.depths) > 1 else 0.0
         self._pace = Pace(fps, self.depths[-1]) if self.fps else None
 

@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 from aot_jax.config import load_config
-from aot_jax.evaluation.held_out import load_sets, report_run, score_sets
 from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
 from aot_jax.start import reports_errors
 from aot_jax.start.hosts import join_hosts
@@ -52,12 +51,15 @@ def main(argv: list[str] | None = None) -> int:
         )
 
     try:
-        scored = config.train.evaluate_every or config.train.final_scores
-        sets = load_sets(config.train.evaluate_on, config.data.root) if scored else {}
-        evaluate = functools.partial(score_sets, sets) if sets else None
+        evaluate, sets = None, {}
+        if config.train.evaluate_every or config.train.final_scores:
+            from aot_jax.evaluation import held_out  # needs PyAV, which machines for training often lack
+
+            sets = held_out.load_sets(config.train.evaluate_on, config.data.root)
+            evaluate = functools.partial(held_out.score_sets, sets) if sets else None
         model = train(config, batches, evaluate, args.allow_config_change)
         if sets and config.train.final_scores and jax.process_index() == 0:
-            print(report_run(model, next(iter(sets.values())), Path(config.train.output) / config.name))
+            print(held_out.report_run(model, next(iter(sets.values())), Path(config.train.output) / config.name))
     except KeyboardInterrupt:
         print("stopped; the same command continues from the newest checkpoint", file=sys.stderr)
         return 130

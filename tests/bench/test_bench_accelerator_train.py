@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,10 @@ def test_an_error_of_training_is_its_exit_code(tmp_path, updates):
     done = train(tmp_path, updates=updates, code=2)
     assert done.returncode == 2
     assert any(path.is_dir() for path in (tmp_path / "out").iterdir()) == (updates > 0)
+
+
+def test_training_starts_without_tensorflow_and_pyav():
+    code = "import sys; sys.modules.update(tensorflow=None, av=None); from aot_jax.commands.train import main; main()"
+    command = [sys.executable, "-c", code, "--config", "no_such"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.stderr.startswith("error: no config at no_such")

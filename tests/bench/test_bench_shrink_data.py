@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused_in_one_line(folder, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
     for flags, words in (
-        ([tmp_path / "new", folder, "--mib", "0.001"], "0.001 MiB are too few for 6 images"),
+        ([tmp_path / "new", folder, "--mib", "0.001"], "--mib 0.001 is too little for 6 images"),
         ([empty, folder], "exists already"),
         ([tmp_path / "other", empty], "has no file in JPEGImages/"),
     ):

@@ -37,7 +37,8 @@ def client(server):
 def command(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     (folder / "clip").mkdir()
-    for t, frame in enumerate(tiny.frames(window.FRAMES, window.H, window.W)):
+    for t, frame in enumerate(tiny.frames(window.FRAMES, window.H, window.W) // 2):
+        frame[window.SQUARE] = 220, 60, 60
         write_jpeg(folder / "clip" / f"{t:05d}.jpg", frame)
     command = Command(folder, str(folder / "clip"), *window.NETWORK)
     yield command

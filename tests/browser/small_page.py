@@ -13,7 +13,7 @@ H, W, FRAMES = 33, 49, 6
 ORIGIN = {"origin": "http://127.0.0.1:8765"}
 
 
-def make_server(session):
+def make_server(session, host="127.0.0.1"):
     from aot_jax.browser.server import Server  # needs starlette
 
     tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
@@ -25,7 +25,7 @@ def make_server(session):
         formats=["davis"],
         load=lambda index, files: load_files(session.source, index, files),
         export=lambda formats, packed: export(session, formats, packed, lambda _: None),
-        host="127.0.0.1",
+        host=host,
     )
 
 

@@ -66,6 +66,12 @@ def test_without_a_hint_in_the_frame_there_is_a_remedy(box, message):
         cut_out(scene()[0], NONE, NONE, box)
 
 
+def test_a_box_without_an_object_is_no_empty_mask():
+    noise = np.random.default_rng(0).integers(0, 9, (120, 160, 3), np.uint8)
+    with pytest.raises(SessionError, match="draw strokes on the object"):
+        cut_out(noise, NONE, np.ones_like(NONE), (40, 40, 60, 60))
+
+
 def test_a_box_around_everything_is_still_a_mask():
     assert cut_out(scene()[0], NONE, NONE, (0, 0, 160, 120)).shape == NONE.shape
 

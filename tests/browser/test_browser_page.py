@@ -1,31 +1,15 @@
 """The page in headless Chromium: draw, track, correct, rename, export, and survive a server restart."""
 
-import time
 import zipfile
 
 import numpy as np
 import window
-from window import FRAMES, H, W, drag, seek
+from window import FRAMES, H, W, drag, finished, mask_of, seek, wait_for
 
 from aot_jax.io.masks import read_mask, write_mask
 from bench.chromium import on_frame, until
 
 pytestmark = window.MARKS
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def finished(page):
-    until(page, "/Done|Stopped/.test(document.getElementById('progress').textContent)")
-
-
-def mask_of(command, index, folder="masks"):
-    return command.folder / "out" / folder / f"{index:05d}.png"
 
 
 # The tests run in order; each continues from the page state of the previous one.

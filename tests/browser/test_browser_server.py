@@ -1,5 +1,7 @@
 """The page's server without a browser: masks, objects, runs and exports."""
 
+import re
+
 import numpy as np
 import pytest
 import tiny
@@ -8,7 +10,7 @@ from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 pytest.importorskip("starlette")
 from aot_jax import Tracker
 from aot_jax.browser.command import export, open_page
-from aot_jax.browser.session import CORRECTED, GIVEN, NOTHING, TRACKED, Session, SessionError
+from aot_jax.browser.session import CORRECTED, GIVEN, LOST, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.io.masks import read_mask, write_mask
 from aot_jax.network import NetworkChoice
@@ -109,6 +111,62 @@ def test_a_removed_object_is_in_no_mask(session):
         assert np.unique(session.labels(index)).tolist() == [0, 2]
 
 
+def test_an_object_that_is_not_there_cannot_be_removed(session):
+    with pytest.raises(SessionError, match="there is no object 5"):
+        session.remove(5)
+
+
+class Vanishing:
+    """Tracker without a network, whose object is lost from the third frame on; `depths` are those of its steps."""
+
+    def __init__(self):
+        self.depths = []
+
+    def reset(self):
+        self.ids, self.steps = [], 0
+
+    def step(self, frame, mask=None, depth=None, replace=False):
+        self.steps += 1
+        if mask is not None:
+            self.ids, self.labels = [1], mask
+        else:
+            self.depths.append(depth)
+        return self.labels if self.steps < 3 else np.zeros_like(self.labels)
+
+    def save_state(self, path):
+        path.touch()
+
+
+def test_frames_without_an_object_of_the_frames_before_are_marked_as_lost(session):
+    session.give(1, box().astype(np.int32))
+    tracking = Tracking(session, Vanishing, [1, 2, 3])
+    tracking.start("forward", 1)
+    tracking.wait()
+    assert list(session.status) == [NOTHING, GIVEN, TRACKED, *(FRAMES - 3) * [LOST]]
+
+
+def test_depth_and_wished_rate_can_change_while_tracking_runs(session):
+    tracker = Vanishing()
+    session.give(0, box().astype(np.int32))
+    tracking = Tracking(session, lambda: tracker, [1, 2, 3])
+    changes = {1: lambda: tracking.set_depth(1), 2: lambda: tracking.set_depth(2), 3: lambda: tracking.set_rate(0.001)}
+
+    def change(message):
+        if message["type"] == "frame" and "left" in message:
+            changes.get(message["index"], lambda: None)()
+
+    session.say = change
+    tracking.start("forward", 0)
+    tracking.wait()
+    assert tracker.depths == [3, 1, 2, 3, 3]  # a rate that is easily reached leaves the largest depth
+
+
+@pytest.mark.parametrize("fps", [-1, float("inf"), float("nan")])
+def test_a_rate_out_of_range_is_refused(session, fps):
+    with pytest.raises(SessionError, match="frames a second"):
+        Tracking(session, Vanishing, [1, 2, 3]).set_rate(fps)
+
+
 def test_tracking_writes_every_frame_and_keeps_what_was_given(session):
     session.add_ids([1])
     session.give(2, box().astype(np.int32))
@@ -165,6 +223,22 @@ def test_the_wished_rate_of_the_command_line_is_the_pages(session, monkeypatch):
     options = TrackOptions(network, (clip,), output=str(session.folder), target_fps=12.0)
     open_page(options, PageOptions(port=0))
     assert rates == [12]
+
+
+@pytest.mark.parametrize("desktop", [True, False])
+def test_the_address_is_printed_and_opened_where_there_is_a_desktop(session, monkeypatch, capsys, desktop):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0" if desktop else "")
+    monkeypatch.setattr("uvicorn.Server.run", lambda _, sockets: [each.close() for each in sockets])
+    network = NetworkChoice("quickstart", random_weights=True)
+    options = TrackOptions(network, (str(session.folder.parent / "clip"),), output=str(session.folder))
+    open_page(options, PageOptions(port=0))
+    address = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(rf"http://127\.0\.0\.1:[1-9]\d+/\?token={session.token}", address)
+    assert opened == ([address] if desktop else [])
 
 
 def test_a_chosen_depth_ends_the_wish_for_a_rate(server):

@@ -1,5 +1,6 @@
 """Colours of the page, light and dark: their contrast."""
 
+import json
 import re
 from itertools import combinations
 
@@ -8,6 +9,15 @@ import pytest
 
 from bench.chromium import ROOT
 
+# Colours as seen without one kind of cones, applied to linear RGB (Machado, Oliveira and Fernandes, 2009).
+SEEN = {
+    "all": np.eye(3),
+    "no red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "no green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "no blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # of linear sRGB
+DIFFERENT = 15.0  # least distance of two objects' colours in CIELAB
 TEXT, SHAPE, STATUS = 4.5, 3.0, 1.8  # least contrast: the first two as in WCAG 2.2, 1.4.3 and 1.4.11
 
 
@@ -19,10 +29,28 @@ def palettes():
     return {"light": light, "dark": light | dark}
 
 
+def linear(colours):
+    values = np.asarray(colours) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
 def luminance(colour):
-    values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
+    return float(linear([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) @ XYZ[1])
+
+
+def lab(colours):
+    """Convert linear RGB (n, 3) to CIELAB."""
+    x, y, z = np.cbrt((colours @ XYZ.T) / XYZ.sum(axis=1)).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+@pytest.mark.parametrize("eyes", SEEN)
+def test_colours_of_objects_differ_whatever_the_colour_vision(eyes):
+    script = (ROOT / "aot_jax" / "browser" / "page" / "objects.js").read_text("utf-8")
+    colours = np.array(json.loads(re.findall(r"BASE = (\[\[.*\]\]);", script)[0]))
+    assert colours.shape == (8, 3)
+    found = lab((linear(colours) @ np.array(SEEN[eyes]).T).clip(0, 1))
+    assert min(np.linalg.norm(one - other) for one, other in combinations(found, 2)) >= DIFFERENT
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -1,7 +1,7 @@
 // The list of objects: colour, id, name. An object's position in it, from 1, is its value in the page's masks.
 
-// Colours that are distinct with any colour vision (Okabe and Ito); further objects use darker and lighter versions.
-const BASE = [[86, 180, 233], [230, 159, 0], [0, 158, 115], [240, 228, 66], [204, 121, 167], [0, 114, 178], [213, 94, 0], [160, 160, 160]];
+// Colours that are distinct with any colour vision (Okabe and Ito, and a light grey); further objects use darker and lighter versions.
+const BASE = [[86, 180, 233], [230, 159, 0], [0, 158, 115], [240, 228, 66], [204, 121, 167], [0, 114, 178], [213, 94, 0], [210, 210, 210]];
 
 export function colour(place) {
   const base = BASE[(place - 1) % BASE.length], turn = Math.floor((place - 1) / BASE.length) % 3;
