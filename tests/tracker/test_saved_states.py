@@ -74,6 +74,15 @@ def test_states_that_do_not_fit(model, tmp_path):
     np.testing.assert_array_equal(tracker.step(FRAMES[2]), want)
 
 
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    """Return the saved state of a video of one frame with objects 3 and 4."""
+    tracker = Tracker(model, gap=2)
+    begin(tracker, (3, 4))
+    tracker.save_state(path := tmp_path_factory.mktemp("saved") / "state.npz")
+    return path
+
+
 def changed(path, target, arrays=None, **meta):
     """Copy a saved state with changed arrays or metadata."""
     with np.load(path) as file:
@@ -113,12 +122,10 @@ def changed(path, target, arrays=None, **meta):
         {"version": lambda version: version + 1},
     ],
 )
-def test_states_of_another_making_are_refused(model, tmp_path, change):
+def test_states_of_another_making_are_refused(model, saved, tmp_path, change):
     tracker = Tracker(model, gap=2)
-    begin(tracker, (3, 4))
-    tracker.save_state(tmp_path / "state.npz")
-    Tracker(model, gap=2).load_state(changed(tmp_path / "state.npz", tmp_path / "same.npz"))
-    path = changed(tmp_path / "state.npz", tmp_path / "changed.npz", **change)
+    tracker.load_state(changed(saved, tmp_path / "same.npz"))
+    path = changed(saved, tmp_path / "changed.npz", **change)
     with pytest.raises(TrackError, match=r"changed\.npz"):
         tracker.load_state(path)
     assert tracker.ids == [3, 4]
@@ -126,12 +133,8 @@ def test_states_of_another_making_are_refused(model, tmp_path, change):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), max_size=6), st.integers(0, 10**6))
-def test_any_bytes_give_a_state_or_an_error(model, tmp_path, changes, length):
-    tracker, path = Tracker(model, gap=0), tmp_path / "state.npz"
-    if not path.exists():
-        begin(tracker, (3, 4))
-        tracker.save_state(path)
-    whole = path.read_bytes()
+def test_any_bytes_give_a_state_or_an_error(model, saved, tmp_path, changes, length):
+    tracker, whole = Tracker(model, gap=2), saved.read_bytes()
     data = bytearray(whole[: length if length % 2 else len(whole)])
     for position, piece in changes:
         at = position % (len(data) + 1)

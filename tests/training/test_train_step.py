@@ -124,7 +124,7 @@ def test_two_devices_in_two_parts_each_make_the_update_of_one():
 
 
 def test_a_loop_over_frames_and_frames_computed_again_make_the_same_gradients():
-    longer = {name: np.concatenate([x, x[:, ::-1]], axis=1)[:2] for name, x in batch().items() if x.ndim > 2}
+    longer = {name: np.concatenate([x, x[:, :1]], axis=1)[:2] for name, x in batch().items() if x.ndim > 2}
 
     def gradients(**form):
         loss, params = loss_of(**form, **longer)
@@ -135,7 +135,7 @@ def test_a_loop_over_frames_and_frames_computed_again_make_the_same_gradients():
     )
     assert loop.as_text().count("stablehlo.while") > unrolled.as_text().count("stablehlo.while")
     ((_, one), gradient), *others = (form.compile()(params, keys(0, 2), True) for form in (unrolled, loop, again))
-    assert one.losses.shape[0] == 2 * FRAMES
+    assert one.losses.shape[0] == FRAMES + 1
     for (_, other), other_gradient in others:
         assert_same(one.losses, other.losses, 1e-5)
         assert_same(gradient, other_gradient, 1e-5)
