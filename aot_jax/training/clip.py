@@ -53,8 +53,8 @@ def clip_loss(
         predicted_masks: scalar bool, whether memory takes predicted masks and the identity bank gets no gradient
             (second half of video training).
         keys: (b,) random keys for drop path and for which identity each object takes; None: neither.
-        unroll: unroll the loop over frames. Else its backward pass keeps what it needs in stacked buffers, which
-            triples the time on the CPU, and less is compiled.
+        unroll: unroll the loop over frames. Else less is compiled, but the backward pass keeps what it needs in stacked
+            buffers, which takes up to three times as long on the CPU.
 
     Returns:
         The mean over predicted frames and samples, plus the weighted loss of the reference frame; and the details.
