@@ -89,18 +89,10 @@ def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:
         raise BenchError("no Chromium on this machine: apt-get install chromium")
     network = find_network(args, overrides)
     flags = ["--config", args.config or args.default_config, "--random_weights"]
-    flags = [
-        *(["--checkpoint", args.checkpoint] if args.checkpoint else flags),
-        "--max_long_edge",
-        str(LONG_EDGE),
-        *overrides,
-    ]
+    flags = ["--checkpoint", args.checkpoint] if args.checkpoint else flags
+    flags += ["--max_long_edge", str(LONG_EDGE), *(f"--config.{field}" for field in overrides)]
     picture = generate_video(2, PICTURES, *SIZE)
-    videos = {
-        "480p": (SIZE, args.frames),
-        "long": ((180, 320), args.long),
-        "4K": ((2160, 3840), PICTURES),
-    }
+    videos = {"480p": (SIZE, args.frames), "long": ((180, 320), args.long), "4K": ((2160, 3840), PICTURES)}
     figures: dict = {"config": network.config.name, "chromium": version(), "key_every": args.key_every, "open": []}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         browser = launch(driver)
