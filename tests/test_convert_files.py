@@ -10,10 +10,11 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from flax.traverse_util import flatten_dict
 
-from aot_jax.convert import ConvertError, load_weights, read_arrays
+from aot_jax.convert import ConvertError, from_torch, load_weights, read_arrays
 from aot_jax.convert.__main__ import main
-from aot_jax.network import load_model
+from aot_jax.network import load_model, make_model
 
 DATA = Path(os.environ.get("VOS_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
@@ -133,3 +134,39 @@ def test_imagenet_weights(aott, monkeypatch):
     arrays = np.load(file)
     np.testing.assert_array_equal(encoder["features_0"]["kernel"][1, 2, 0], arrays["features.0.0.weight"][:, 0, 1, 2])
     np.testing.assert_array_equal(encoder["features_18_bn"]["var"], arrays["features.18.1.running_var"])
+
+
+def drop_encoder_prefix(arrays):
+    return {name.removeprefix("encoder."): value for name, value in arrays.items() if name.startswith("encoder.")}
+
+
+EXTRA = {
+    "aott": ("classifier.1.weight", "classifier.1.bias", "features.0.1.num_batches_tracked"),
+    "aotl_r50": ("fc.weight", "fc.bias", "layer4.0.conv1.weight", "bn1.num_batches_tracked"),
+    "aotl_swinb": (
+        "norm.weight", "head.weight", "layers.2.downsample.norm.weight", "layers.3.blocks.0.norm1.weight",
+        "layers.0.blocks.0.attn.relative_position_index", "layers.0.blocks.1.attn_mask",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXTRA)
+def test_an_encoder_alone_must_be_asked_for(name, monkeypatch):
+    overrides = ("model.channels=32", "model.heads=2", "model.window=3", "model.depth=1")
+    config, params, arrays = tiny.released(name, *overrides)
+    arrays = drop_encoder_prefix(arrays) | {extra: np.zeros(2) for extra in EXTRA[name]}
+    if name == "aotl_swinb":  # a classifier has no norms on its intermediate outputs
+        arrays = {key: value for key, value in arrays.items() if key[:5] not in ("norm0", "norm1", "norm2")}
+    with pytest.raises(ConvertError, match="weights of an encoder alone are taken with --part encoder"):
+        from_torch(arrays, config)
+    other = tiny.draw(make_model(config), 1)
+    monkeypatch.setattr("aot_jax.convert.init_params", lambda model, seed=0: other)
+    got = flatten_dict(from_torch(arrays, config, encoder_only=True), sep="/")
+    drawn, given = flatten_dict(other, sep="/"), flatten_dict(params, sep="/")
+    for path, value in got.items():
+        loaded = path.startswith("encoder/") and not path.startswith("encoder/norm")
+        np.testing.assert_array_equal(value, (given if loaded else drawn)[path], err_msg=path)
+    del arrays[next(key for key in arrays if key.endswith("weight"))]
+    with pytest.raises(ConvertError, match="1 missing"):
+        from_torch(arrays, config, encoder_only=True)
