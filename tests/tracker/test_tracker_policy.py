@@ -111,6 +111,7 @@ def test_videos_of_many_sizes_share_the_network(model):
     assert compiled(111, 79) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [True, False])
 def test_a_frame_runs_two_programs_or_three_where_the_encoder_is_one(apart, model, monkeypatch):
     monkeypatch.setattr(programs, "encodes_apart", lambda: apart)
