@@ -15,7 +15,7 @@ from aot_jax.checkpoint import CheckpointError, find_params, read_description, r
 from aot_jax.config import CONFIGS, ConfigError, check_model, fields, load_config, override
 from aot_jax.io.names import is_plain
 from aot_jax.models.aot import AOT
-from aot_jax.settings import deciding
+from aot_jax.settings import fields_for
 from aot_jax.typing import Array, Params
 from aot_jax.weights import SHIPPED
 
@@ -117,10 +117,10 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     """
     path = find_params(path)
     saved = read_description(path)["config"]
-    theirs = deciding(saved, "weights")  # an older checkpoint may lack fields; then only shapes are checked
+    theirs = fields_for(saved, "weights")  # an older checkpoint may lack fields; then only shapes are checked
     different = [
         f"  {name}: {theirs[name]!r} in the checkpoint, {value!r} in the config"
-        for name, value in deciding(config, "weights").items()
+        for name, value in fields_for(config, "weights").items()
         if theirs.get(name, value) != value
     ]
     if different:
@@ -225,8 +225,7 @@ def config_of(checkpoint: Path, overrides: Sequence[str] = ()) -> ConfigDict:
     file = CONFIGS / f"{name}.py"
     config = load_config(file if file.is_file() else CONFIGS / "common.py")
     try:
-        theirs = deciding(saved, "weights")
-        theirs |= {field: value for field, value in deciding(saved, "masks").items() if not field.startswith("model.")}
+        theirs = fields_for(saved, "network")
         stored = [
             f"{field}={theirs[field]}"
             for field, value in fields(config).items()

@@ -1,6 +1,6 @@
 """Result folders: settings and progress of a run, resume and overwrite, a lock against other processes.
 
-A run is identified by its settings, JSON values by name; `settings.deciding` picks those of a config. Settings and
+A run is identified by its settings, JSON values by name; `settings.fields_for` picks those of a config. Settings and
 progress are stored in a record in the folder, which is written atomically.
 """
 

@@ -9,17 +9,15 @@ from ml_collections import ConfigDict
 
 # Config fields for where and how clips are read; they do not change the clips.
 READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
+# Config fields for how parameters are drawn and trained and how fast they run; they do not change what they mean.
+TRAINED = ("model.bank_gain", "model.shortcut_gain", "model.locality")
+TRAINED += ("model.drop_path", "model.encoder_drop_path", "model.local_attention")
+INFERENCE = ("model.", "memory.", "inference.", "seed")
 # For each kind of result: prefixes of the config fields that it depends on, and of the exceptions among them.
-DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "weights": (  # fields that change what the parameters mean, not how they were trained
-        ("model.",),
-        (
-            *("model.bank_gain", "model.shortcut_gain", "model.locality"),
-            *("model.drop_path", "model.encoder_drop_path", "model.local_attention"),
-        ),
-    ),
-    "masks": (("model.", "memory.", "inference.", "seed"), ()),
-    "batches": (("data.", "seed", "train.batch_size"), READING),
+FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "weights": (("model.",), TRAINED),
+    "network": (INFERENCE, TRAINED),  # weights and how they are run
+    "masks": (INFERENCE, ()),
     "training": (
         ("",),
         (
@@ -32,15 +30,15 @@ DECIDING: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-def deciding(config: ConfigDict | Mapping[str, Any], result: str) -> dict[str, Any]:
-    """Return the config fields that a kind of result in `DECIDING` depends on: JSON values by dotted name.
+def fields_for(config: ConfigDict | Mapping[str, Any], result: str) -> dict[str, Any]:
+    """Return the config fields that a kind of result in `FIELDS` depends on: JSON values by dotted name.
 
     Example:
-        >>> deciding({"seed": 0, "train": {"batch_size": 4, "steps": 9}, "data": {"crop": 465}}, "batches")
-        {'seed': 0, 'train.batch_size': 4, 'data.crop': 465}
+        >>> fields_for({"seed": 0, "model": {"depth": 3, "drop_path": 0.1}, "data": {"crop": 465}}, "network")
+        {'seed': 0, 'model.depth': 3}
     """
     nested = json.loads(config.to_json_best_effort()) if isinstance(config, ConfigDict) else config
-    parts, free = DECIDING[result]
+    parts, free = FIELDS[result]
     return {
         name: value
         for name, value in flatten_dict(nested, sep=".").items()

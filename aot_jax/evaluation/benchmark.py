@@ -19,7 +19,7 @@ from aot_jax.evaluation.splits import Split, load_split
 from aot_jax.metrics import summarise
 from aot_jax.network import NetworkChoice, find_network
 from aot_jax.runs import DISK_FULL, Run, RunError, keep_inputs
-from aot_jax.settings import deciding
+from aot_jax.settings import fields_for
 from aot_jax.start.hosts import any_host
 from aot_jax.tracker.batch import FrameTracker
 from aot_jax.tracker.tracker import Tracker
@@ -184,7 +184,7 @@ def describe(config: ConfigDict, checkpoint: Path | None, options: EvaluationOpt
         file = checkpoint / "model.json" if checkpoint.is_dir() else checkpoint
         if file.is_file():
             settings["checkpoint_written"] = int(file.stat().st_mtime)
-    return settings | deciding(config, "masks")
+    return settings | fields_for(config, "masks")
 
 
 def format_outcome(outcome: Outcome) -> str:

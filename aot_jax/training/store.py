@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from aot_jax.checkpoint import CheckpointError
-from aot_jax.settings import deciding, differences
+from aot_jax.settings import differences, fields_for
 from aot_jax.training.state import TrainState
 
 
@@ -77,7 +77,7 @@ class Store:
         step = self.latest
         try:
             saved = self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))["config"]
-            old, new = (deciding(config, "training") for config in (saved, self._config))
+            old, new = (fields_for(config, "training") for config in (saved, self._config))
             different = [] if allow_change else differences(old, new)
             if different:
                 raise CheckpointError(

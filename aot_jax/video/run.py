@@ -7,7 +7,7 @@ from typing import Any
 from aot_jax.io.sources import Source, open_source
 from aot_jax.network import FoundNetwork, find_network
 from aot_jax.runs import DISK_FULL, RECORD, Run, RunError
-from aot_jax.settings import deciding
+from aot_jax.settings import fields_for
 from aot_jax.start.hosts import StopSignal
 from aot_jax.tracker.tracker import Tracker
 from aot_jax.video import limits
@@ -100,7 +100,7 @@ def run_settings(options: TrackOptions, source: Source, digest: str, network: Fo
         "size": list(source.size),
         "prompts": digest,
         "config": network.config.name,
-        **deciding(network.config, "masks"),
+        **fields_for(network.config, "masks"),
         "checkpoint": str(network.checkpoint.absolute()) if network.checkpoint else "random weights",
         "depth": options.depth,
         "target_fps": options.target_fps,
