@@ -129,8 +129,8 @@ def test_new_objects_are_laid_over_the_prediction(tracker):
     assert sorted(tracker.states[0].memory.long_frame.tolist()) == [EMPTY, 0, 2, 4]  # the gap counts from frame 2
 
 
-def test_a_new_object_may_open_a_group(model):
-    tracker = Tracker(model, gap=0)
+def test_a_new_object_may_open_a_group(of_each_block):
+    tracker = Tracker(of_each_block, gap=0)
     run(tracker, range(1, 11), 2)
     new = np.zeros(SIZE, np.int32)
     new[3:20, 5:25] = 99
@@ -159,8 +159,8 @@ def test_an_empty_mask_later_is_no_mask(tracker):
     np.testing.assert_array_equal(tracker.step(FRAMES[2], np.zeros(SIZE, np.uint8)), want)
 
 
-def test_memory_grows_through_powers_of_two(model):
-    tracker = Tracker(model, gap=1)
+def test_memory_grows_through_powers_of_two(of_each_block):
+    tracker = Tracker(of_each_block, gap=1)
     run(tracker, count=1)
     capacities = []
     for frame in FRAMES[1:6]:
@@ -184,8 +184,8 @@ def test_max_frames_keeps_references_and_the_latest(model):
     assert np.asarray(memory.long_frame)[np.asarray(memory.long_pinned)].tolist() == [0, 7]
 
 
-def test_a_corrected_mask_stays_in_memory(model):
-    tracker = Tracker(model, gap=1, max_frames=3)
+def test_a_corrected_mask_stays_in_memory(of_each_block):
+    tracker = Tracker(of_each_block, gap=1, max_frames=3)
     run(tracker, (1, 4), 3)
     corrected = np.zeros(SIZE, np.int32)
     corrected[5:20, 10:30] = 4

@@ -36,8 +36,8 @@ def test_a_removed_object_was_never_there(of_each_block):
     assert set(found) <= {0, 5, 7}
 
 
-def test_removing_frees_the_slot_and_the_group():
-    tracker = Tracker(tiny.of_block("v2"), gap=1)
+def test_removing_frees_the_slot_and_the_group(of_each_block):
+    tracker = Tracker(of_each_block, gap=1)
     begin(tracker, range(1, 13), 4)
     assert tracker.states[0].groups == 2
     tracker.remove([11, 12])

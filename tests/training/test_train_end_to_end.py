@@ -47,14 +47,16 @@ FIELDS = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """Return a folder for the runs."""
-    return tmp_path_factory.mktemp("training")
+def place(request, tmp_path_factory):
+    """Return a folder for the runs of a config, named after it."""
+    folder = tmp_path_factory.mktemp("training") / request.param
+    folder.mkdir()
+    return folder
 
 
 def command(place, run, *flags):
     fields = [f"--config.{field}" for field in (*FIELDS, f"train.output={place / run}", f"data.prepared={place}")]
-    return [sys.executable, str(ROOT / "train.py"), "--config", "aost", *fields, *flags]
+    return [sys.executable, str(ROOT / "train.py"), "--config", place.name, *fields, *flags]
 
 
 def start(place, run, *flags):
@@ -78,12 +80,12 @@ def finish(process):
 
 
 def weights(place, run):
-    config = load_config("aost", [field for field in FIELDS if field.startswith("model")])
-    return flatten_dict(load_params(place / run / "aost" / "weights", config))
+    config = load_config(place.name, [field for field in FIELDS if field.startswith("model")])
+    return flatten_dict(load_params(place / run / place.name / "weights", config))
 
 
 def last_step(place, run):
-    lines = place / run / "aost" / "figures.jsonl"
+    lines = place / run / place.name / "figures.jsonl"
     text = lines.read_text().splitlines() if lines.is_file() else []
     return json.loads(text[-1])["step"] if text else 0
 
@@ -108,10 +110,11 @@ def unharmed(place):
     return weights(place, "unharmed")
 
 
+@pytest.mark.parametrize("place", ["aost", "deaott"], indirect=True)
 def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     rng = np.random.default_rng(SEED)
     first, second = sorted(rng.choice(np.arange(2, STEPS - 4), 2, replace=False))
-    checkpoints = place / "stopped" / "aost" / "checkpoints"
+    checkpoints = place / "stopped" / place.name / "checkpoints"
 
     def saving():  # orbax writes to a folder of another name and renames it when all is there
         return last_step(place, "stopped") >= first and any("tmp" in path.name for path in checkpoints.iterdir())
@@ -132,9 +135,10 @@ def test_killed_terminated_and_resumed_is_never_stopped(place, unharmed):
     for path, value in unharmed.items():
         moments = f"killed from {first} on, asked to stop at {second}"
         np.testing.assert_array_equal(found[path], value, err_msg=f"{path}, {moments}")
-    assert (place / "stopped" / "aost" / "pictures" / f"{STEPS:07d}.jpg").is_file()
+    assert (place / "stopped" / place.name / "pictures" / f"{STEPS:07d}.jpg").is_file()
 
 
+@pytest.mark.parametrize("place", ["aost"], indirect=True)
 def test_two_processes_train_as_one(place, unharmed):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -147,5 +151,5 @@ def test_two_processes_train_as_one(place, unharmed):
     found = weights(place, "two")
     for path, value in unharmed.items():
         np.testing.assert_allclose(found[path], value, atol=2e-4, err_msg=str(path))
-    lines = (place / "two" / "aost" / "figures.jsonl").read_text().splitlines()
+    lines = (place / "two" / place.name / "figures.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, STEPS + 1))
