@@ -10,8 +10,10 @@ from ml_collections import ConfigDict
 # Config fields for where and how clips are read; they do not change the clips.
 READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.on_bad_file")
 # Config fields for how parameters are drawn and trained and how fast they run; they do not change what they mean.
-TRAINED = ("model.bank_gain", "model.shortcut_gain", "model.locality")
-TRAINED += ("model.drop_path", "model.encoder_drop_path", "model.local_attention")
+TRAINED = (
+    *("model.bank_gain", "model.shortcut_gain", "model.locality"),
+    *("model.drop_path", "model.encoder_drop_path", "model.local_attention"),
+)
 INFERENCE = ("model.", "memory.", "inference.", "seed")
 # For each kind of result: prefixes of the config fields that it depends on, and of the exceptions among them.
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
