@@ -37,7 +37,7 @@ class RecordReader:
 
     Args:
       sets: prepared sets; record 0 is the first of the first set.
-      on_bad_file: "stop" raises at a record that cannot be read, "skip" returns another record of the request instead.
+      on_bad_file: "stop" raises at a record that cannot be read, "skip" uses another of the same clip instead.
     """
 
     def __init__(self, sets: Sequence[PreparedSet], on_bad_file: str = "stop"):

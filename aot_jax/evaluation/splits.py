@@ -45,7 +45,8 @@ class Split:
     sequences: tuple[SplitVideo, ...]
     annotations: Path  # folder with a folder of masks for each sequence, the ground truth if there is any
     binary: bool = False  # merge all objects into one (DAVIS 2016)
-    scoring: str = "davis"  # davis: objects of the first frame; objects: each after its first frame; ranges: from it on
+    # davis: objects of the first frame alone; objects: each one after its first frame; ranges: from its first frame on
+    scoring: str = "davis"
     folder: str = ""  # folder of the masks, in the output folder and in the archive
     archive: str = ""  # name of the zip for the benchmark's server; empty: there is no server
     server: str = ""  # name and address of that server
