@@ -16,7 +16,7 @@ from aot_jax.checkpoint import read_description, save_params
 from aot_jax.config import check_crop
 from aot_jax.convert import load_weights
 from aot_jax.errors import ReportedError
-from aot_jax.network import Model, init_params, load_params, make_model
+from aot_jax.network import Model, init_params, load_params, make_model, param_shapes
 from aot_jax.runs import lock
 from aot_jax.start.hosts import StopSignal
 from aot_jax.training.report import Report
@@ -66,9 +66,11 @@ def train(
     run.mkdir(parents=True, exist_ok=True)
     alone = lock(run) if jax.process_index() == 0 else contextlib.nullcontext()
     with alone, Store(run, config) as store, StopSignal("saving, then stopping") as stop:
-        state = make_state(first_params(config), config)
-        if store.latest is not None:
-            state = store.restore(state, allow_config_change)
+        if store.latest is None:
+            state = make_state(first_params(config), config)
+        else:  # without its first weights, which may be gone by now
+            like = jax.eval_shape(lambda params: make_state(params, config), param_shapes(model))
+            state = store.restore(like, allow_config_change)
         update = make_train_step(model, config, state.params)
         state = place(state)
         iterator = batches(int(state.step), jax.process_index(), jax.process_count())

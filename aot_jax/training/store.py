@@ -68,7 +68,7 @@ class Store:
         """Read the newest complete checkpoint.
 
         Args:
-            like: a state of the same shapes.
+            like: a state of the same shapes, or shapes alone.
             allow_change: take it even if the run had another config.
 
         Raises:

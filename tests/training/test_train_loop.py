@@ -92,6 +92,13 @@ def test_figures_and_the_best_weights(tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+def test_a_resumed_run_does_not_need_its_first_weights(tmp_path):
+    first = train(load(tmp_path, "train.evaluate_every=0"), batches)
+    again = train(load(tmp_path, "train.evaluate_every=0", "init_from=gone"), batches)
+    for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(first.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_run_without_sense_stops(tmp_path):
     config = load(tmp_path, "train.max_bad_steps=2", "train.evaluate_every=0")
     with pytest.raises(TrainError, match=r"step 3: 2 updates in a row were not finite.*Lower train.learning_rate"):
