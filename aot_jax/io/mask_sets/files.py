@@ -12,17 +12,8 @@ from aot_jax.io.series import natural
 DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # kinds of masks by priority in a folder
-NO_MASKS = (
-    "classes",
-    "readme",
-    "notes",
-    "train",
-    "val",
-    "test",
-    "labels",
-    "labelmap",
-    "progress",
-)  # stems of other texts
+# Stems of text files that lie beside masks and hold none.
+NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap", "progress")
 HOLDERS = ("segmentationobject", "annotations", "masks", "labels", "matte")  # names of mask folders; case is ignored
 
 
