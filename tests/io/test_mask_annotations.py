@@ -14,7 +14,7 @@ from aot_jax import read_masks
 from aot_jax.io.mask_sets.shapes import decode_runs, fill
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import open_source
-from aot_jax.video.exports import open_export
+from aot_jax.video.exports import EXPORTS
 
 BOX = np.s_[10:30, 20:50]  # rows, columns
 CORNERS = [[20, 10], [50, 10], [50, 30], [20, 30]]
@@ -214,9 +214,9 @@ def test_yolo_with_names_of_classes(tmp_path, frames, file, text):
 def test_exports_are_read_back(tmp_path, frames, name, ids):
     source, shown = open_source([frames]), [boxes(3), boxes(3, 12), boxes(0, 12), boxes(0, 12, 3)]
     shown = [np.where(np.isin(labels, ids), labels, 0) for labels in shown]
-    with open_export(name, tmp_path / "out", source, ids) as export:
+    with EXPORTS[name](tmp_path / "out", source, ids) as write:
         for frame, labels in zip(source.frames(), shown, strict=True):
-            export.add(frame, labels)
+            write(frame, labels)
     there = {"coco": "coco.json", "davis": "DAVIS"}.get(name, name)
     masks = read_masks(tmp_path / "out" / there, source)
     assert masks.ids == ids
