@@ -64,7 +64,7 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
             results.append((video, *_read(video, frames, source.kind, bar)))
     shortest = 1 if source.kind == "static" else 2
     for video, counts, problems in results:
-        objects = [object_pixels(count, False) for count in counts]
+        objects = [object_pixels(count) for count in counts]
         ids = sorted({i for frame in objects for i in frame})
         found.annotated += len(counts)
         found.objects += len(ids)

@@ -27,7 +27,7 @@ class PreparedSet:
     folder: Path  # folder of the records (`tfds.builder_from_directory` opens it), or of `scan.py`'s index
     files: tuple[Path, ...]  # ArrayRecord files, in record order
     lengths: tuple[int, ...]  # records in each
-    videos: tuple[dict, ...]  # name, group, frames and objects, see `walk.py`
+    videos: tuple[dict, ...]  # name, frames and objects, see `Walk.found`
     left_out: tuple[dict, ...]  # file or video, and the reason
     raw: tuple[tuple[Path, Path], ...] = ()  # image and mask file of each frame; empty: read records
 
