@@ -13,7 +13,7 @@ from unicodedata import normalize
 from aot_jax.io.files import expand
 from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
 from aot_jax.io.images import VIDEO_SUFFIXES
-from aot_jax.io.names import is_hidden, video_name
+from aot_jax.io.names import Frames, is_hidden, video_name
 from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
@@ -23,21 +23,12 @@ AHEAD = 4  # frames decoded ahead
 IMAGE_RATE = Fraction(24)  # default rate of images in frames a second, as in DAVIS
 
 
-class Source(Protocol):
+class Source(Frames, Protocol):
     """A video in any form of storage."""
 
-    name: str  # name for result folders
-    size: Size  # (h, w) of its frames
     rate: Fraction  # frames a second, on average
     pixel_aspect: Fraction  # width : height of a pixel
     count: int | None  # number of frames; None for a video file until it has been read once
-    expected: int | None  # number of frames, known or stated by the file (which may be wrong)
-
-    def label(self, index: int) -> str:
-        """Return the name of a frame's mask, without suffix."""
-
-    def index_of(self, label: str) -> int | None:
-        """Return the frame number for a mask name; None if it fits no frame."""
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield frames `start`, `start` + 1, ..."""

@@ -15,9 +15,9 @@ import yaml
 
 from aot_jax.io.mask_sets.coco import coco_drawings, segment_drawing, video_drawings
 from aot_jax.io.mask_sets.drawings import MAX_SHAPES, NO_OBJECT, Drawing, Shape, stated_size
-from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import fill
 from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
+from aot_jax.io.names import Frames
 from aot_jax.typing import Size
 
 MAX_BYTES = 2**28  # largest file read, in bytes

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors, open_image, upright
-from aot_jax.io.mask_sets.names import Entry, Frames, frame_count
+from aot_jax.io.mask_sets.names import Entry, frame_count
 from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_numbers, stored_values
+from aot_jax.io.names import Frames
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import VOID, Size
 

@@ -22,6 +22,7 @@ from aot_jax.io.mask_sets.survey import (
     paint_palettes,
     runs,
 )
+from aot_jax.io.names import listed
 from aot_jax.typing import VOID
 
 MOST_SHADES = 8  # most objects drawn in even steps of grey up to white
@@ -132,7 +133,7 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
             notes.append("255, the only value besides 0, is taken for object 1, not for void")
     elif {survey.kind for survey in surveys} <= {"grey", "ids"} and _are_shades(objects):
         table |= {level: number for number, level in enumerate(sorted(objects), start=1)}
-        notes.append(f"grey levels {_listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
+        notes.append(f"grey levels {listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
     elif VOID in objects and (drawn or max(objects) < WIDE):
         table[VOID], void = VOID, VOID
     counts, border = add_up(survey.counts for survey in surveys), add_up(survey.border for survey in surveys)
@@ -202,7 +203,7 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
             table[code] = last
             numbered.append(f"{last} {colour_name(code)}")
     if len(numbered) > 1:
-        notes.append(f"colours are numbered: {_listed(numbered)}")
+        notes.append(f"colours are numbered: {listed(numbered)}")
     colours = table | dict.fromkeys(background, 0)
     void = VOID if VOID in table.values() and max(table.values()) < WIDE and (davis or known) else None
     if void and set(table.values()) == {VOID}:
@@ -236,7 +237,3 @@ def _are_shades(levels: set[int]) -> bool:
     return 2 <= count <= MOST_SHADES and all(
         abs(level - VOID * step / count) <= SHADE_TOLERANCE for step, level in enumerate(sorted(levels), start=1)
     )
-
-
-def _listed(items: Sequence[object]) -> str:
-    return ", ".join(map(str, items[:8])) + (f" and {len(items) - 8} more" if len(items) > 8 else "")

@@ -12,9 +12,10 @@ from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
 from aot_jax.io.mask_sets.drawings import drawing_entries
 from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
-from aot_jax.io.mask_sets.names import Entry, Frames, place
+from aot_jax.io.mask_sets.names import Entry, place
 from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
 from aot_jax.io.mask_sets.survey import DAVIS_CODES, NOT_A_MASK, Survey, survey_mask
+from aot_jax.io.names import Frames
 from aot_jax.typing import Size
 
 Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
