@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+import cv2
 import numpy as np
 
 
@@ -48,7 +49,8 @@ def flat_colours(codes: np.ndarray, lossy: bool = False) -> dict[int, int]:
 
     A mask from a `lossy` file may have soft edges of only a few colours.
     """
-    inside = _interior(codes)
+    inside = np.zeros(codes.shape, bool)  # pixels equal to all eight neighbours
+    inside[1:-1, 1:-1] = _equal_pixels(codes) == 9
     if inside.mean() < LEAST_FLAT:
         return {}
     values, counts = np.unique(codes[inside], return_counts=True)
@@ -103,7 +105,7 @@ def is_dithered(codes: np.ndarray, counts: Mapping[int, int], runs: np.ndarray) 
     """
     if (runs == 1).sum() < FEWEST_MIXED:
         return False
-    specks = codes[1:-1, 1:-1][_specks(codes)]
+    specks = codes[1:-1, 1:-1][_equal_pixels(codes) == 1]
     if specks.size >= max(FEWEST_SPECKS, FEWEST_OF_ONE * np.unique(specks).size) and (
         specks.size > MOST_SPECKS * (codes.size - max(counts.values()))
     ):
@@ -178,33 +180,18 @@ def _merge(values: np.ndarray, counts: np.ndarray, near: int) -> dict[int, int]:
     return merged
 
 
-def _interior(codes: np.ndarray) -> np.ndarray:
-    """Return (h, w) bool: pixels equal to all eight neighbours."""
-    inside = np.zeros(codes.shape, bool)
-    middle, same = codes[1:-1, 1:-1], inside[1:-1, 1:-1]
-    same[:] = True
-    for dy, dx in np.ndindex(3, 3):
-        same &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] == middle
-    return inside
-
-
-def _specks(codes: np.ndarray) -> np.ndarray:
-    """Return (h - 2, w - 2) bool: pixels inside the border that differ from all eight neighbours."""
+def _equal_pixels(codes: np.ndarray) -> np.ndarray:
+    """Count the pixels of each block of 3x3 that equal its middle one, itself included: (h - 2, w - 2) uint8."""
     middle = codes[1:-1, 1:-1]
-    alone = np.ones(middle.shape, bool)
+    equal = np.zeros(middle.shape, np.uint8)
     for dy, dx in np.ndindex(3, 3):
-        if (dy, dx) != (1, 1):
-            alone &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] != middle
-    return alone
+        equal += codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] == middle
+    return equal
 
 
 def _dilate(there: np.ndarray, reach: int) -> np.ndarray:
     """Dilate a mask (h, w) bool by a square of 2 `reach` + 1 pixels."""
-    for _ in range(reach):
-        padded = np.pad(there, 1)
-        rows = padded[:-2] | padded[1:-1] | padded[2:]
-        there = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-    return there
+    return cv2.dilate(there.view(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)).view(bool)
 
 
 def _close(codes: np.ndarray, centre: np.ndarray, limit: int) -> np.ndarray:
