@@ -129,13 +129,16 @@ def open_source(
     """
     if rate is not None and not 0 < rate < math.inf:
         raise FrameError(f"the frame rate is {rate}; give a positive one")
-    source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
+    of_images = IMAGE_RATE if rate is None else Fraction(rate).limit_denominator(1001)
+    source = _open(list(map(str, given)), of_images, warn, {Path(path).absolute() for path in no_frames})
+    if rate is not None and source.rate != of_images:
+        warn(f"{given[0]}: states its own frame rate; the one given is for images, and not used")
     if source.count == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")
     return source
 
 
-def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str], None], no_frames: set[Path]) -> Source:
+def _open(texts: list[str], rate: Fraction, warn: Callable[[str], None], no_frames: set[Path]) -> Source:
     if len(texts) > 1:
         return _from_images(list(map(Path, texts)), Path(texts[0]).absolute().parent.name, rate, warn, no_frames)
     text, path = texts[0], Path(texts[0])
@@ -155,11 +158,10 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
             return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
         path = found[0]
         if path.suffix.lower() in FRAME_SUFFIXES:
-            return _from_image(path, rate, warn)
+            is_stack = path.exists() and pictures_in(path) > 1
+            return Stack(path, rate, warn) if is_stack else ImageSource([path], path.stem, rate)
     except OSError as error:
         raise FrameError(f"{text}: cannot be read ({error.strerror or error})") from None
-    if rate is not None:
-        warn(f"{path}: states its own frame rate; the one given is for images, and not used")
     return VideoReader(path, warn)
 
 
@@ -178,18 +180,8 @@ def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     return images or list_frames(folder)
 
 
-def _from_image(path: Path, rate: float | Fraction | None, warn: Callable[[str], None]) -> Source:
-    """Open one image file; an animation or a stack is a video."""
-    if path.exists() and pictures_in(path) > 1:
-        stack = Stack(path, _rate(rate), warn)
-        if rate is not None and stack.rate != _rate(rate):
-            warn(f"{path}: states its own frame rate; the one given is for images, and not used")
-        return stack
-    return ImageSource([path], path.stem, _rate(rate))
-
-
 def _from_images(
-    paths: Sequence[Path], name: str, rate: float | Fraction | None, warn: Callable[[str], None], no_frames: set[Path]
+    paths: Sequence[Path], name: str, rate: Fraction, warn: Callable[[str], None], no_frames: set[Path]
 ) -> Source:
     others = [path for path in paths if path.suffix.lower() not in FRAME_SUFFIXES]
     if others:
@@ -198,8 +190,4 @@ def _from_images(
             "give one video at a time"
         )
     images = [path for path in paths if path.absolute() not in no_frames] or list(paths)
-    return ImageSource(take_frames(images, warn), name, _rate(rate))
-
-
-def _rate(given: float | Fraction | None) -> Fraction:
-    return IMAGE_RATE if given is None else Fraction(given).limit_denominator(1001)
+    return ImageSource(take_frames(images, warn), name, rate)
