@@ -11,8 +11,8 @@ from typing import Protocol, TypeVar
 from unicodedata import normalize
 
 from aot_jax.io.files import expand
-from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
-from aot_jax.io.images import VIDEO_SUFFIXES
+from aot_jax.io.frames import FrameError, list_frames, read_frame, take_frames
+from aot_jax.io.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from aot_jax.io.names import Frames, is_hidden, video_name
 from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
@@ -157,7 +157,7 @@ def _open(texts: list[str], rate: Fraction, warn: Callable[[str], None], no_fram
         if len(found) > 1:
             return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
         path = found[0]
-        if path.suffix.lower() in FRAME_SUFFIXES:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             is_stack = path.exists() and pictures_in(path) > 1
             return Stack(path, rate, warn) if is_stack else ImageSource([path], path.stem, rate)
     except OSError as error:
@@ -168,7 +168,7 @@ def _open(texts: list[str], rate: Fraction, warn: Callable[[str], None], no_fram
 def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     """List the images of a folder; refuse a folder with a video, an animation or a stack."""
     there = [path for path in folder.iterdir() if not (path.is_dir() or is_hidden(path.name))]
-    images = [path for path in there if path.suffix.lower() in FRAME_SUFFIXES and path.absolute() not in no_frames]
+    images = [path for path in there if path.suffix.lower() in IMAGE_SUFFIXES and path.absolute() not in no_frames]
     videos = sorted(path for path in there if path.suffix.lower() in VIDEO_SUFFIXES)
     videos = videos or [path for path in images[:2] if len(images) < 3 and pictures_in(path) > 1]
     if videos:
@@ -183,10 +183,10 @@ def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
 def _from_images(
     paths: Sequence[Path], name: str, rate: Fraction, warn: Callable[[str], None], no_frames: set[Path]
 ) -> Source:
-    others = [path for path in paths if path.suffix.lower() not in FRAME_SUFFIXES]
+    others = [path for path in paths if path.suffix.lower() not in IMAGE_SUFFIXES]
     if others:
         raise FrameError(
-            f"{others[0]}: several files make a video only if all are images ({' '.join(FRAME_SUFFIXES)}); "
+            f"{others[0]}: several files make a video only if all are images ({' '.join(IMAGE_SUFFIXES)}); "
             "give one video at a time"
         )
     images = [path for path in paths if path.absolute() not in no_frames] or list(paths)

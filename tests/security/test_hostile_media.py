@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from aot_jax.io.datasets import DataError
-from aot_jax.io.frames import MAX_PIXELS, FrameError, read_frame
+from aot_jax.io.frames import FrameError, read_frame
+from aot_jax.io.images import MAX_PIXELS
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.sources import open_source
