@@ -83,7 +83,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
         if kind == "mask":
             draw = partial(_paste, str(item["mask"]), points, str(path))
         elif (polygon := _polygon(kind, points)) is not None:
-            draw = partial(_fill_one, polygon)
+            draw = partial(fill, [polygon])
         else:
             skipped[kind] += 1
             continue
@@ -171,10 +171,6 @@ def _class_names(path: Path) -> dict[int, str]:
         except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
             continue
     return {}
-
-
-def _fill_one(polygon: np.ndarray, size: Size) -> np.ndarray:
-    return fill([polygon], size)
 
 
 def _fill_scaled(polygon: np.ndarray, size: Size) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from aot_jax.io.mask_sets.edges import merge_flat, nearest, snap
-from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
+from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, WHITE_16, MaskError, Stored
 from aot_jax.io.mask_sets.survey import (
     DAVIS_CODES,
     MAX_LEVELS,
@@ -27,7 +27,6 @@ from aot_jax.typing import VOID
 
 MOST_SHADES = 8  # most objects drawn in even steps of grey up to white
 SHADE_TOLERANCE = 4  # largest deviation from an even step, in grey levels
-WHITE_16 = 65535  # white in 16-bit samples
 WIDE = 256  # smallest id next to which 255 is an id instead of void
 PAPER = 0.75  # smallest share of the border that white must cover to be background next to black
 
