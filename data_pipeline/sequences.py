@@ -25,14 +25,12 @@ class SequenceTable:
     record: np.ndarray  # (F,) int64: record number of each frame, counted through all prepared sets
     pixels: np.ndarray  # (F,) int32: foreground pixels
     ids: np.ndarray  # (F, 4) int64: set of object ids, as 256 bits
-    names: tuple[str, ...]  # names of the videos, SET/VIDEO
 
 
 @dataclass(frozen=True)
 class _Kept:
     """A video that is trained on."""
 
-    name: str
     kind: str
     record: int  # record number of its first frame
     counts: list[dict[int, int]]  # pixels per object of each frame
@@ -69,7 +67,7 @@ def build_table(
             if why := why_left_out(counts, shortest):
                 left_out.append(f"{data.name}: {video['name']} {why}")
             else:
-                here.append((f"{data.name}/{video['name']}", data.kind, record, counts))
+                here.append((data.kind, record, counts))
             record += len(counts)
         if not here:
             reasons = "; ".join(left_out[-3:])
@@ -92,7 +90,6 @@ def build_table(
         record=np.concatenate([video.record + np.arange(len(video.counts), dtype=np.int64) for video in kept]),
         pixels=np.array([sum(objects.values()) for objects in frames], np.int32),
         ids=np.packbits(ids, axis=1, bitorder="little").view(np.int64),
-        names=tuple(video.name for video in kept),
     )
     return table, left_out
 

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from aot_jax.typing import Size
 
-BESIDE = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")  # folders that systems add
+ADDED = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")  # folders that systems add
 
 
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder is hidden, or one that an operating system or a disk station adds."""
-    return name.startswith(".") or name in BESIDE
+    return name.startswith(".") or name in ADDED
 
 
 def is_plain(name: str) -> bool:

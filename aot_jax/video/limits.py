@@ -108,7 +108,7 @@ def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_
 
 
 def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: int, state: int) -> str | None:
-    """Return a warning if the results do not fit on the disk of `folder`, else None; `state` as from `memory_needed`."""
+    """Return a warning if results and saved states, of `state` bytes each, do not fit on the disk of `folder`."""
     each = MASK_BYTES + OVERLAY_BYTES * overlay + (JPEG_BYTES + MASK_BYTES) * exports
     # A new state is written before the previous one is deleted.
     needed, free = int(each * math.prod(size) * frames) + 2 * state, shutil.disk_usage(folder).free

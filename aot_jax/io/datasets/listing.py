@@ -9,7 +9,7 @@ from pathlib import Path
 from aot_jax.errors import ReportedError
 from aot_jax.io.frames import FrameError, list_frames, order_frames
 from aot_jax.io.images import IMAGE_SUFFIXES
-from aot_jax.io.mask_sets.files import DRAWN as MASK_SUFFIXES
+from aot_jax.io.mask_sets.files import LOSSLESS
 from aot_jax.io.names import is_hidden, is_plain
 
 
@@ -189,7 +189,7 @@ def list_masks(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: two files have the same frame name.
     """
-    return _files(folder, MASK_SUFFIXES) or ({} if list_folders(folder) else _files(folder, IMAGE_SUFFIXES))
+    return _files(folder, LOSSLESS) or ({} if list_folders(folder) else _files(folder, IMAGE_SUFFIXES))
 
 
 def _files(

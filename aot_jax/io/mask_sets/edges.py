@@ -25,7 +25,7 @@ class Limits:
     off_line: int  # largest distance of a blend from the line between the two colours it blends
 
 
-DRAWN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours are far apart, unlike consecutive ids
+CLEAN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours are far apart, unlike consecutive ids
 NOISY = Limits(32, 64, 24)  # limits for lossy compression
 SAME = 12  # largest distance between two flat colours that count as one
 RARE = 0.02  # largest share of noise far from its flat colour, relative to that colour's pixels
@@ -61,10 +61,10 @@ def flat_colours(codes: np.ndarray, lossy: bool = False) -> dict[int, int]:
     ys, xs = np.nonzero(edge)
     margin = RING + 1
     box = np.s_[max(0, ys.min() - margin) : ys.max() + margin, max(0, xs.min() - margin) : xs.max() + margin]
-    for limits in (DRAWN, NOISY):
+    for limits in (CLEAN, NOISY):
         flat = _merge(values, counts, limits.near)
         plausible = 2 <= len(flat) <= MOST_FLAT and (
-            _are_apart(flat, limits.apart) if limits is DRAWN else _are_noise(values, counts, flat)
+            _are_apart(flat, limits.apart) if limits is CLEAN else _are_noise(values, counts, flat)
         )
         if plausible and _explains(flat, codes[box], edge[box], limits, lossy):
             return flat
