@@ -94,9 +94,7 @@ def layer_entries(
     def single(load: Callable[[], Stored]) -> list[Entry]:
         return [Entry(str(path), path.stem, load)]
 
-    for axis in range(
-        array.ndim - 1, -1, -1
-    ):  # of batches and channels, as in (objects, 1, h, w) or (1, classes, h, w)
+    for axis in reversed(range(array.ndim)):  # axes of batches, as in (objects, 1, h, w) or (1, classes, h, w)
         if array.ndim > 3 and array.shape[axis] == 1:
             array = array.squeeze(axis)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
