@@ -27,17 +27,6 @@ class SequenceTable:
     ids: np.ndarray  # (F, 4) int64: set of object ids, as 256 bits
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A video that is trained on."""
-
-    kind: str
-    record: int  # record number of its first frame
-    counts: list[dict[int, int]]  # pixels per object of each frame
-    peers_first: int
-    peers: int
-
-
 def build_table(
     sets: list[PreparedSet], repeats: list[int], max_gap: dict[str, int], clips: bool
 ) -> tuple[SequenceTable, list[str]]:
@@ -55,27 +44,28 @@ def build_table(
     Raises:
       DataError: nothing is left of a set, or a repeat is not a positive integer.
     """
-    kept: list[_Kept] = []
+    kept: list[tuple[int, list[dict[int, int]]]] = []  # record of the first frame, and each frame's object pixels
+    sizes: list[int] = []  # videos kept of each set
     left_out, places, record = [], [], 0
     for data, repeat in zip(sets, repeats, strict=True):
         if not isinstance(repeat, int) or repeat < 1:
             raise DataError(f"dataset {data.name!r} is repeated {repeat!r} times; use a whole number from 1 up")
-        start, here = len(kept), []
+        start = len(kept)
         shortest = 2 if clips and data.kind != "static" else 1
         for video in data.videos:
             counts = [object_pixels(frame) for frame in video["objects"]]
             if why := why_left_out(counts, shortest):
                 left_out.append(f"{data.name}: {video['name']} {why}")
             else:
-                here.append((data.kind, record, counts))
+                kept.append((record, counts))
             record += len(counts)
-        if not here:
+        if len(kept) == start:
             reasons = "; ".join(left_out[-3:])
             raise DataError(f"dataset {data.name!r} ({data.folder}) has no video to train on: {reasons}")
-        kept += [_Kept(*video, peers_first=start, peers=len(here)) for video in here]
+        sizes.append(len(kept) - start)
         places += list(range(start, len(kept))) * repeat
-    length = np.array([len(video.counts) for video in kept], np.int32)
-    frames = [objects for video in kept for objects in video.counts]
+    size, length = np.array(sizes, np.int32), np.array([len(counts) for _, counts in kept], np.int32)
+    frames = [objects for _, counts in kept for objects in counts]
     ids = np.zeros((len(frames), 256), bool)
     for row, objects in zip(ids, frames, strict=True):
         row[list(objects)] = True
@@ -83,11 +73,11 @@ def build_table(
         places=np.array(places, np.int32),
         first=np.cumsum(length, dtype=np.int32) - length,
         length=length,
-        peers_first=np.array([video.peers_first for video in kept], np.int32),
-        peers=np.array([video.peers for video in kept], np.int32),
-        max_gap=np.array([max_gap[video.kind] for video in kept], np.int32),
-        still=np.array([video.kind == "static" for video in kept]),
-        record=np.concatenate([video.record + np.arange(len(video.counts), dtype=np.int64) for video in kept]),
+        peers_first=np.repeat(np.cumsum(size, dtype=np.int32) - size, size),
+        peers=np.repeat(size, size),
+        max_gap=np.repeat(np.array([max_gap[data.kind] for data in sets], np.int32), size),
+        still=np.repeat([data.kind == "static" for data in sets], size),
+        record=np.concatenate([first + np.arange(len(counts), dtype=np.int64) for first, counts in kept]),
         pixels=np.array([sum(objects.values()) for objects in frames], np.int32),
         ids=np.packbits(ids, axis=1, bitorder="little").view(np.int64),
     )
