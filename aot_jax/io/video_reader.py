@@ -16,7 +16,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from aot_jax.io.frames import FrameError
-from aot_jax.io.images import MAX_PIXELS
+from aot_jax.io.images import check_pixels
 from aot_jax.io.names import NumberedFrames, video_name
 from aot_jax.io.video_stream import (
     average_rate,
@@ -90,8 +90,7 @@ class VideoReader(NumberedFrames):
             ) from reason
         if first is None:
             raise FrameError(f"{path}: holds no frame that can be decoded; copy it again, or convert it to mp4")
-        if first.width * first.height > MAX_PIXELS:
-            raise FrameError(f"{path}: {first.width}x{first.height} is more than {MAX_PIXELS} pixels; scale it down")
+        check_pixels(first.width, first.height, path, FrameError)
         self._coded = (first.height, first.width)
         self.start = frame_time(first) or Fraction(0)  # time of the first frame in the file, in seconds
         # Read once: PyAV keeps a frame whose side data was read until Python's cyclic garbage collector runs.

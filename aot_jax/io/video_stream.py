@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from aot_jax.io.frames import FrameError
-from aot_jax.io.images import MAX_PIXELS
+from aot_jax.io.images import MAX_PIXELS, check_pixels
 
 DEFAULT_RATE = Fraction(25)  # frames a second of a file that states no rate
 MAX_RATE = 1000  # largest plausible rate in frames a second; a broken header states more
@@ -91,11 +91,7 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
     if not streams:
         raise FrameError(f"{container.name}: holds no video stream; give a video, or a folder of images")
     stream = streams[0]
-    if stream.width * stream.height > MAX_PIXELS:
-        raise FrameError(
-            f"{container.name}: its frames of {stream.width}x{stream.height} are more than {MAX_PIXELS} pixels; "
-            "scale the video down"
-        )
+    check_pixels(stream.width, stream.height, container.name, FrameError)
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for frames larger than the header states
     return stream
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from aot_jax.io.datasets.folders import davis, own_videos, static
 from aot_jax.io.datasets.listing import DataError, Dataset
 from aot_jax.io.datasets.meta_json import youtube_vos
-from aot_jax.io.images import IMAGE_SUFFIXES, JPEG_OR_PNG, explain_errors, open_image
+from aot_jax.io.images import IMAGE_SUFFIXES, JPEG_OR_PNG, open_image
 
 
 def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Dataset]]:
@@ -60,12 +60,8 @@ def _look_like_videos(root: Path) -> bool:
             return False
         sizes = set()
         for path in files[:: max(1, len(files) // 8)]:
-            with (
-                contextlib.suppress(DataError),
-                explain_errors(path, DataError),
-                path.open("rb") as stream,
-            ):
-                sizes.add(open_image(stream, path, JPEG_OR_PNG, DataError)[0].size)
+            with contextlib.suppress(DataError), open_image(path, JPEG_OR_PNG, DataError) as (image, _):
+                sizes.add(image.size)
         if len(sizes) > 1:
             return False
     return True

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from aot_jax.io.mask_sets.numbers import PADDED, number_in, varying_number, varying_numbers
-from aot_jax.io.mask_sets.stored import MaskError, Stored
+from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image
 from aot_jax.io.names import Frames, listed
 
 MOST_FRAMES = 10**6  # largest plausible frame number; dates in names are larger
@@ -22,6 +23,11 @@ class Entry:
     load: Callable[[], Stored]
     id: int | None = None  # id of its object, if each object has its own mask
     folder: str = ""  # name of its folder, if masks are in several folders
+
+    @classmethod
+    def of_file(cls, path: Path, load: Callable[[], Stored] | None = None) -> "Entry":
+        """Return the mask of a whole file, by default an image."""
+        return cls(str(path), path.stem, load or partial(read_image, path))
 
 
 @dataclass(frozen=True)
