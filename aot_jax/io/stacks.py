@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -81,12 +82,7 @@ class Stack(NumberedFrames):
         stop = min(end, self.count or 0)
         while stop > 0:
             start = max(0, stop - CHUNK)
-            part = []
-            for frame in self.frames(start):
-                part.append(frame)
-                if frame.index == stop - 1:
-                    break
-            yield from reversed(part)
+            yield from reversed(list(islice(self.frames(start), stop - start)))
             stop = start
 
     def _pixels(self, image: ImageFile) -> np.ndarray:
