@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -200,7 +199,7 @@ def _read_file(path: Path, target: Params) -> Params:
         raise CheckpointError(f"{path} cannot be read: {error!r}; copy it again, or name another") from error
     stored = unflatten_dict(stored, sep="/")
     _check_shapes(path, stored, target)
-    return jax.tree.map(lambda leaf, array: jnp.asarray(array, leaf.dtype), target, stored)
+    return jax.tree.map(lambda leaf, array: jax.device_put(array.astype(leaf.dtype)), target, stored)
 
 
 def write_file(path: str | Path, params: Params, config: ConfigDict, source: Mapping[str, str]) -> None:

@@ -69,7 +69,7 @@ def draw(model, seed: int = 0) -> Params:
             depthwise = path[-2] == "depthwise"
             noise = noise * math.sqrt(2 / math.prod(leaf.shape[:2] if depthwise else leaf.shape[:-1]))
         flat[path] = noise
-    return jax.tree.map(jnp.asarray, unflatten_dict(flat))
+    return jax.device_put(unflatten_dict(flat))
 
 
 def released(name, *overrides, seed=0):

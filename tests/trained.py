@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
@@ -18,5 +18,5 @@ def quickstart() -> Model:
     """Return the network of configs/quickstart.py as its own run trained it, weights rounded to 16 bits."""
     config = load_config("quickstart")
     with np.load(WEIGHTS) as stored:
-        flat = {tuple(name.split("/")): jnp.asarray(stored[name], jnp.float32) for name in stored.files}
+        flat = {tuple(name.split("/")): jax.device_put(stored[name].astype(np.float32)) for name in stored.files}
     return Model(make_model(config), unflatten_dict(flat), config)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
@@ -72,7 +72,7 @@ def from_torch(
         flat = flatten_dict(init_params(make_model(config), seed))
     for name, tensor in wanted.items():
         if name in arrays:
-            flat[tensor.path] = jnp.asarray(tensor.layout.to_flax(np.asarray(arrays[name], np.float32)))
+            flat[tensor.path] = jax.device_put(tensor.layout.to_flax(np.asarray(arrays[name], np.float32)))
     return unflatten_dict(flat)
 
 

@@ -25,6 +25,8 @@ def by_platform(name: str, *operands: Any, cpu: Callable, gpu: Callable) -> Any:
     """Call the one of two functions with equal results that is faster on the program's platform."""
     if name in _chosen:
         return (cpu if _chosen[name] == "cpu" else gpu)(*operands)
+    if jax.default_backend() == "cpu":  # no other platform is there, and tracing both forms takes longer
+        return cpu(*operands)
     return lax.platform_dependent(*operands, cpu=cpu, default=gpu)
 
 

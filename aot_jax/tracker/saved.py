@@ -126,7 +126,7 @@ def _restore(i: int, arrays: Mapping[str, np.ndarray], stream: Stream, groups: i
         raise ValueError("its memory lacks frames")
     if any(x.labels.min() < 0 or x.labels.max() > groups * stream.model.config.model.identities for x in pictures):
         raise ValueError("it holds labels that no object has")
-    memory, logits = jax.tree.map(jnp.asarray, (state.memory, state.logits))
+    memory, logits = jax.device_put((state.memory, state.logits))
     return StreamState(memory, logits, pictures[-1], tuple(pictures[:-1]))
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
@@ -87,7 +86,7 @@ class Store:
                 )
             target = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
             saved = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-            return jax.tree.map(jnp.asarray, saved["state"])
+            return jax.device_put(saved["state"])
         except CheckpointError:
             raise
         except Exception as error:

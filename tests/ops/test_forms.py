@@ -102,8 +102,10 @@ def lowered(config, dtype, size):
         logits, frame_kv = step(model, params, memory, image)
         return logits, memorize(model, params, memory, frame_kv, mask, 5)
 
-    memory = jax.eval_shape(reference, params, image, mask)
-    return jax.jit(frame).trace(params, memory, image, mask).lower(lowering_platforms=("cuda",)).as_text()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forms.jax, "default_backend", lambda: "gpu")
+        memory = jax.eval_shape(reference, params, image, mask)
+        return jax.jit(frame).trace(params, memory, image, mask).lower(lowering_platforms=("cuda",)).as_text()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
