@@ -25,12 +25,22 @@ from aot_jax.training import optim
 jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
 
 
+LONGEST = ("test_train_end_to_end.py", "test_parity.py", "test_train_step.py")  # files that run first
+
+
+def pytest_collection_modifyitems(items):
+    """Run slow tests first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.name not in LONGEST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def kept_programs(pytestconfig):
     """Cache compiled programs, for all of pytest's processes and later runs: many tests build the same networks."""
     jax.config.update("jax_compilation_cache_dir", str(pytestconfig.cache.mkdir("compiled")))
     # Small programs are not cached: with a size limit, JAX reads the times of all entries whenever it writes one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    # Commands that tests start keep theirs apart, as one that is killed may leave half a program.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pytestconfig.cache.mkdir("compiled_by_commands"))
     jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # bytes; a size limit turns on locking
     compilation_cache.reset_cache()  # settings are read at the first compilation, which may have been during an import
 

@@ -60,11 +60,7 @@ def command(place, run, *flags):
 
 
 def start(place, run, *flags):
-    environment = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
         command(place, run, *flags), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
