@@ -202,7 +202,7 @@ def export(
     try:
         for index in missing:
             write_mask(session.mask_path(index), np.zeros(source.size, np.int32))
-        ids = tuple(sorted(item.id for item in session.objects))
+        ids = tuple(sorted(session.names))
         names = [name for name in formats if name != OVERLAY]
         render(source, folder, ids, overlay=OVERLAY in formats, exports=names, quiet=True, warn=warn)
         return text + ".", _pack(folder, source.name) if packed else None

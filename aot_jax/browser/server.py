@@ -6,10 +6,10 @@ number; no path from the page reaches the file system.
 
 import asyncio
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -23,28 +23,15 @@ from starlette.types import ASGIApp
 
 from aot_jax.browser.connection import Connection
 from aot_jax.browser.cutout import cut_out
-from aot_jax.browser.guard import HEADERS, MALFORMED, Guard, parsing
+from aot_jax.browser.guard import MALFORMED, Guard, parsing
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.errors import ReportedError
 
 MOST_BYTES = 64 << 20  # largest body of a request, in bytes
-PAGE = (
-    *(
-        "main.js",
-        "api.js",
-        "controls.js",
-        "drop.js",
-        "frames.js",
-        "keys.js",
-        "mask.js",
-        "objects.js",
-        "panel.js",
-        "timeline.js",
-    ),
-    *("tools.js", "view.js", "style.css", "icon.svg"),
-)
-TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+FILES = files("aot_jax.browser").joinpath("page")
+TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}  # media types by suffix
+PAGE = [file.name for file in FILES.iterdir() if file.name.rpartition(".")[2] in TYPES]  # files that index.html loads
 EXPECTED = (ReportedError, OSError)  # errors shown on the page
 
 
@@ -83,37 +70,24 @@ class Server:
         routes = [
             Route("/", self._index),
             *(Route(f"{base}/{name}", self._asset) for name in PAGE),
-            Route(f"{base}/frame/{{index:int}}", self._answer(self._frame)),
-            Route(f"{base}/mask/{{index:int}}", self._answer(self._mask), methods=["GET", "PUT"]),
-            Route(f"{base}/cut/{{index:int}}", self._answer(self._cut), methods=["POST"]),
-            Route(f"{base}/load/{{index:int}}", self._answer(self._load_files), methods=["POST"]),
-            Route(f"{base}/export", self._answer(self._write), methods=["POST"]),
-            Route(f"{base}/zip", self._answer(self._send_zip)),
+            Route(f"{base}/frame/{{index:int}}", self._frame),
+            Route(f"{base}/mask/{{index:int}}", self._mask, methods=["GET", "PUT"]),
+            Route(f"{base}/cut/{{index:int}}", self._cut, methods=["POST"]),
+            Route(f"{base}/load/{{index:int}}", self._load_files, methods=["POST"]),
+            Route(f"{base}/export", self._write, methods=["POST"]),
+            Route(f"{base}/zip", self._send_zip),
             WebSocketRoute(f"{base}/ws", self._connection.talk),
         ]
-        self.app: ASGIApp = Guard(Starlette(routes=routes), session.token, host)
+        app = Starlette(routes=routes, exception_handlers=dict.fromkeys(EXPECTED, _explain))
+        self.app: ASGIApp = Guard(app, session.token, host)
 
     async def _index(self, request: Request) -> Response:
-        text = files("aot_jax.browser").joinpath("page/index.html").read_text("utf-8")
-        return Response(text.replace("{base}", f"/{self.session.token}/"), media_type="text/html", headers=HEADERS)
+        text = FILES.joinpath("index.html").read_text("utf-8")
+        return Response(text.replace("{base}", f"/{self.session.token}/"), media_type="text/html")
 
     async def _asset(self, request: Request) -> Response:
         name = request.url.path.rpartition("/")[2]  # one of PAGE, from which the routes are made
-        data = files("aot_jax.browser").joinpath("page", name).read_bytes()
-        return Response(data, media_type=TYPES[name.rpartition(".")[2]], headers=HEADERS)
-
-    def _answer(self, handle: Callable) -> Callable:
-        """Wrap a handler to return expected errors as text with status 400."""
-
-        async def answer(request: Request) -> Response:
-            try:
-                response: Response = await handle(request)
-            except EXPECTED as error:
-                response = PlainTextResponse(str(error), status_code=400)
-            response.headers.update(HEADERS)
-            return response
-
-        return answer
+        return Response(FILES.joinpath(name).read_bytes(), media_type=TYPES[name.rpartition(".")[2]])
 
     async def _frame(self, request: Request) -> Response:
         index = self.session.check(request.path_params["index"])
@@ -136,7 +110,7 @@ class Server:
             if corners := query.get("box"):
                 x0, y0, x1, y1 = (int(part) for part in corners.split(","))
                 box = x0, y0, x1, y1
-        places = (await self._places(request)).reshape(self.session.source.size)
+        places = await self._places(request)
 
         def work() -> np.ndarray:
             pixels = self.session.frames.pixels(index)
@@ -153,10 +127,8 @@ class Server:
         body = await self._body(request)
         if not about or any(size < 0 for _, size in about) or sum(size for _, size in about) != len(body):
             raise SessionError("the files did not arrive completely; drop them again")
-        given, at = [], 0
-        for name, size in about:
-            given.append((name, body[at : at + size]))
-            at += size
+        stream = io.BytesIO(body)
+        given = [(name, stream.read(size)) for name, size in about]
 
         def work() -> list[str]:
             masks, notes = self._load(index, given)
@@ -193,7 +165,7 @@ class Server:
         return b"".join(parts)
 
     async def _places(self, request: Request) -> np.ndarray:
-        """Return the mask (h * w,) uint8 in a request's body, which is gzip-compressed.
+        """Return the mask (h, w) uint8 in a request's body, which is gzip-compressed.
 
         Raises:
             SessionError: it cannot be decompressed, or has another size than the frame.
@@ -206,13 +178,17 @@ class Server:
             raise SessionError(f"a mask that cannot be unpacked ({error})") from error
         if len(data) != height * width:
             raise SessionError(f"a mask of {len(data)} pixels does not fit frames of {width}x{height}; reload the page")
-        return np.frombuffer(data, np.uint8)
+        return np.frombuffer(data, np.uint8).reshape(height, width)
 
     def _act(self, message: dict[str, Any]) -> None:
-        """Do what a message of the page asks for; an error is shown there."""
+        """Do what a message of the page asks for."""
+        self._attempt(self._do, message)
+
+    def _attempt(self, work: Callable, *args: Any) -> None:
+        """Call a function; an error is shown on the page."""
         try:
-            self._do(message)
-        except (SessionError, *MALFORMED) as error:
+            work(*args)
+        except (*EXPECTED, *MALFORMED) as error:
             self.session.notice(str(error))
 
     def _do(self, message: dict[str, Any]) -> None:
@@ -235,14 +211,7 @@ class Server:
         elif kind == "add":
             session.add_ids([int(message["id"])])
         elif kind == "remove":
-            asyncio.get_running_loop().run_in_executor(None, self._remove, int(message["id"]))
-
-    def _remove(self, id_: int) -> None:
-        """Remove an object from every mask; an error is shown on the page."""
-        try:
-            self.session.remove(id_)
-        except EXPECTED as error:
-            self.session.notice(str(error))
+            asyncio.get_running_loop().run_in_executor(None, self._attempt, session.remove, int(message["id"]))
 
     def state(self) -> dict[str, Any]:
         """Return the message that initialises the page."""
@@ -253,7 +222,7 @@ class Server:
                 "name": session.source.name, "width": width, "height": height,
                 "count": len(session.status), "rate": float(session.source.rate),
             },
-            "objects": [asdict(item) for item in session.objects],
+            "objects": session.objects,
             "status": list(session.status),
             "running": self.tracking.running,
             "depths": self.tracking.depths,
@@ -264,6 +233,11 @@ class Server:
             "folder": f"Results: {session.folder}",
             "start": self._start,
         }  # fmt: skip
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    """Return an expected error as text with status 400."""
+    return PlainTextResponse(str(error), status_code=400)
 
 
 def _packed(places: np.ndarray) -> Response:

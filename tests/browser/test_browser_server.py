@@ -1,5 +1,6 @@
 """The page's server without a browser: masks, objects, runs and exports."""
 
+import errno
 import re
 
 import numpy as np
@@ -40,13 +41,27 @@ def test_a_mask_is_sent_as_positions_in_the_list(session):
     places = session.places(2)
     assert places.dtype == np.uint8
     np.testing.assert_array_equal(places, 2 * (labels == 65535) + 3 * (labels == 3))
-    np.testing.assert_array_equal(session.to_ids(places.ravel()), labels)
+    np.testing.assert_array_equal(session.to_ids(places), labels)
 
 
 @pytest.mark.parametrize("id_", [-1, 65536])
 def test_an_id_that_no_mask_file_holds_is_refused(session, id_):
     with pytest.raises(SessionError, match=f"has the id {id_}, and mask files hold 1 to 65535"):
         session.add_ids([id_])
+
+
+def test_a_full_disk_is_shown_on_the_page(client, session, monkeypatch):
+    session.add_ids([1])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(session, "save", full)
+    with client.websocket_connect(ws(session, "a"), headers=ORIGIN) as socket:
+        socket.send_json({"type": "rename", "id": 1, "name": "bear"})
+        assert "No space left on device" in socket.receive_json()["text"]
+        socket.send_json({"type": "hello"})
+        assert socket.receive_json()["objects"] == [{"id": 1, "name": "bear"}]
 
 
 def test_an_emptied_mask_is_none(client, session):
@@ -106,7 +121,7 @@ def test_a_removed_object_is_in_no_mask(session):
     session.give(0, labels)
     session.track(1, labels, lost=False)
     session.remove(1)
-    assert [item.id for item in session.objects] == [2]
+    assert list(session.names) == [2]
     for index in (0, 1):
         assert np.unique(session.labels(index)).tolist() == [0, 2]
 

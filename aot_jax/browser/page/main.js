@@ -20,7 +20,6 @@ let frame = 0, wanted = 0, shown = -1, busy = false, running = false, playing = 
 const frames = new Frames((picture) => picture === view.frame);
 
 const objects = new Objects($("objects"), {
-  choose: (place) => { if (view) { view.chosen = place; view.tintAll(); } },
   rename: (id, name) => link.send({ type: "rename", id, name }),
   remove: (id, name) => { if (confirm(`Remove ${name} from the whole video?`)) link.send({ type: "remove", id }); },
 });

@@ -17,12 +17,10 @@ export function ink(background) {
 export class Objects {
   constructor(list, act) {
     this.list = list;
-    this.act = act; // {choose(place), rename(id, name), remove(id)}
+    this.act = act; // {rename(id, name), remove(id, name)}
     this.items = [];
     this.chosen = 1;
   }
-
-  get current() { return this.items[this.chosen - 1]; }
 
   set(items) {
     this.items = items;
@@ -34,7 +32,6 @@ export class Objects {
     if (place < 1 || place > this.items.length) return;
     this.chosen = place;
     this.render();
-    this.act.choose(place);
   }
 
   render() {
@@ -59,7 +56,7 @@ export class Objects {
       name.placeholder = `object ${item.id}`;
       name.dataset.id = item.id;
       name.setAttribute("aria-label", `Name of object ${item.id}`);
-      name.onfocus = () => { if (this.chosen !== i + 1) { this.chosen = i + 1; this.act.choose(i + 1); this.mark(); } };
+      name.onfocus = () => { this.chosen = i + 1; this.mark(); };
       name.onchange = () => this.act.rename(item.id, name.value);
       const remove = document.createElement("button");
       remove.type = "button";
