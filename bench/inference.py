@@ -61,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.inference", make_parser(), measure_inference, argv)
+    return run(make_parser(), measure_inference, argv)
 
 
 def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:
