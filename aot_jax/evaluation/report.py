@@ -114,8 +114,7 @@ def write_results(
     if scores:
         write_csv(output / "scores.csv", scores, timings)
         summary, parts = summarise(scores), seen_and_unseen(split, scores)
-        content |= {"J&F": summary.JF, "J": summary.J, "F": summary.F, "objects": summary.objects}
-        content["scored_frames"] = frames
+        content |= {**summary.figures, "objects": summary.objects, "scored_frames": frames}
         content |= {part: {"J": mean.J, "F": mean.F, "objects": mean.objects} for part, mean in parts.items()}
         if (G := overall(parts)) is not None:
             content["G"] = G

@@ -62,6 +62,11 @@ class Summary:
         """Mean of J and F."""
         return (self.J + self.F) / 2
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The means by name."""
+        return {"J&F": self.JF, "J": self.J, "F": self.F}
+
     def __str__(self) -> str:
         return f"J&F {self.JF:.4f}  J {self.J:.4f}  F {self.F:.4f}"
 
