@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp
 
 from aot_jax.browser.connection import Connection
 from aot_jax.browser.cutout import cut_out
+from aot_jax.browser.files import FORMATS, export, load_files
 from aot_jax.browser.guard import MALFORMED, Guard, parsing
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
@@ -43,10 +45,8 @@ class Server:
         tracking: its tracker.
         start: frame to show first.
         network: description of the network, for the page's header.
-        formats: names of export formats.
-        load: reads mask files (name, content) for a frame; returns labels by frame, and notes.
-        export: writes formats to the results folder and, if asked, a zip; returns a message and the zip's path.
         host: name or address that the server listens on.
+        warn: called with each warning about an export.
     """
 
     def __init__(
@@ -56,14 +56,12 @@ class Server:
         *,
         start: int,
         network: str,
-        formats: list[str],
-        load: Callable[[int, list[tuple[str, bytes]]], tuple[dict[int, np.ndarray], list[str]]],
-        export: Callable[[list[str], bool], tuple[str, Any]],
         host: str,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.session, self.tracking = session, tracking
-        self._start, self._network, self._formats, self._load, self._export = start, network, formats, load, export
-        self._zip: Any = None
+        self._start, self._network, self._warn = start, network, warn
+        self._zip: Path | None = None
         self._connection = Connection(self._act)
         session.say = self._connection.say
         base = f"/{session.token}"
@@ -131,7 +129,7 @@ class Server:
         given = [(name, stream.read(size)) for name, size in about]
 
         def work() -> list[str]:
-            masks, notes = self._load(index, given)
+            masks, notes = load_files(self.session.source, index, given)
             for frame, labels in masks.items():
                 self.session.add_ids(np.unique(labels).tolist())
                 self.session.give(self.session.check(frame), labels)
@@ -145,8 +143,8 @@ class Server:
         body = await self._body(request)
         with parsing():
             asked = json.loads(body)
-            formats, zipped = [name for name in self._formats if name in asked["formats"]], bool(asked["zip"])
-        text, self._zip = await run_in_threadpool(self._export, formats, zipped)
+            formats, zipped = [name for name in FORMATS if name in asked["formats"]], bool(asked["zip"])
+        text, self._zip = await run_in_threadpool(export, self.session, formats, zipped, self._warn)
         file = {"file": "zip", "name": self._zip.name} if self._zip else {}
         return JSONResponse({"text": text, **file})
 
@@ -228,7 +226,7 @@ class Server:
             "depths": self.tracking.depths,
             "depth": self.tracking.depth,
             "fps": self.tracking.fps,
-            "formats": self._formats,
+            "formats": FORMATS,
             "network": self._network,
             "folder": f"Results: {session.folder}",
             "start": self._start,

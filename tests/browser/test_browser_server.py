@@ -10,7 +10,8 @@ from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 
 pytest.importorskip("starlette")
 from aot_jax import Tracker
-from aot_jax.browser.command import export, open_page
+from aot_jax.browser.command import open_page
+from aot_jax.browser.files import export
 from aot_jax.browser.session import CORRECTED, GIVEN, LOST, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.io.masks import read_mask, write_mask
