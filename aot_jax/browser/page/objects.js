@@ -38,14 +38,12 @@ export class Objects {
     const typing = this.list.contains(document.activeElement) && document.activeElement.dataset.id;
     this.list.replaceChildren(...this.items.map((item, i) => {
       const row = document.createElement("li");
-      row.className = i + 1 === this.chosen ? "chosen" : "";
       const swatch = document.createElement("button");
       swatch.type = "button";
       swatch.className = "swatch";
       swatch.style.background = `rgb(${colour(i + 1).join(" ")})`;
       swatch.style.color = ink(colour(i + 1));
       swatch.textContent = item.id;
-      swatch.setAttribute("aria-pressed", i + 1 === this.chosen);
       swatch.setAttribute("aria-label", `Draw object ${item.id}${item.name ? `, ${item.name}` : ""}`);
       swatch.title = i < 9 ? `Draw this object (${i + 1})` : "Draw this object";
       swatch.onclick = () => this.choose(i + 1);
@@ -67,9 +65,11 @@ export class Objects {
       row.append(swatch, name, remove);
       return row;
     }));
+    this.mark();
     if (typing) this.list.querySelector(`input[data-id="${typing}"]`)?.focus();
   }
 
+  // Show which object is chosen.
   mark() {
     [...this.list.children].forEach((row, i) => {
       row.className = i + 1 === this.chosen ? "chosen" : "";
