@@ -1,4 +1,4 @@
-"""Files that the page takes and gives: mask files dropped on it, exports, and the results folder as a zip."""
+"""Import and export of the page: mask files dropped on it, export formats, the results folder as a zip."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from aot_jax.video.render import render
 
 OVERLAY = "overlay video"
 FORMATS = [OVERLAY, *sorted(EXPORTS)]  # names of the exports on the page
-NAME, DEPTH = 60, 5  # most characters of a file's name, and most parts of a path, that are kept of what is dropped
+NAME, DEPTH = 60, 5  # longest part, in characters, and most parts of a dropped file's path; the rest is cut off
 
 
 def load_files(

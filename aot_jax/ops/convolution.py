@@ -121,9 +121,7 @@ def _depthwise_forward(x: Array, kernel: Array, stride: int, dilation: int) -> t
 
 def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, kernel = saved
-
-    def by_taps(x: Array, kernel: Array, grad: Array) -> tuple[Array, Array]:
-        return _shifted_gradients(x, kernel, grad, stride, dilation)
+    by_taps = functools.partial(_shifted_gradients, stride=stride, dilation=dilation)
 
     def by_transposition(x: Array, kernel: Array, grad: Array) -> tuple[Array, Array]:
         return jax.vjp(lambda x, kernel: _grouped(x, kernel, stride, dilation), x, kernel)[1](grad)
