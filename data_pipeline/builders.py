@@ -15,7 +15,7 @@ from etils import epath
 from aot_jax.io import datasets
 from aot_jax.io.datasets import Dataset
 from aot_jax.io.generated import Recipe
-from data_pipeline.walk import Walk, check_on_bad_file
+from data_pipeline.walk import Walk
 
 
 class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -31,7 +31,6 @@ class FrameBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     code_path = epath.Path(__file__)  # TFDS's default imports a package that TFDS does not declare
 
     def __init__(self, *, source: Dataset | Recipe | None = None, on_bad_file: str = "stop", **kwargs: Any) -> None:
-        check_on_bad_file(on_bad_file)
         self._source, self._on_bad_file = source, on_bad_file
         super().__init__(file_format="array_record", **kwargs)
 

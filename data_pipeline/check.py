@@ -58,24 +58,22 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
     """Read every file of a data set and report what it holds."""
     found = Findings(title, dataset, source.root, videos=len(source.videos))
     found.frames = sum(len(video.frames) for video in source.videos)
-    results = []
+    still = source.kind == "static"
     with tqdm(total=found.frames, unit="frame", desc="check", disable=not progress, leave=False) as bar:
         for video, frames in read_videos(source, found.notes.append):
-            results.append((video, *_read(video, frames, source.kind, bar)))
-    shortest = 1 if source.kind == "static" else 2
-    for video, counts, problems in results:
-        objects = [object_pixels(count, False) for count in counts]
-        ids = sorted({i for frame in objects for i in frame})
-        found.annotated += len(counts)
-        found.objects += len(ids)
-        found.most_objects = max(found.most_objects, len(ids))
-        if why := why_left_out(objects, shortest):
-            problems.append(f"{why}: left out")
-        else:
-            found.usable += 1
-        if ids and ids[-1] != len(ids) and source.kind != "static":
-            problems.append(f"ids with gaps: {_some(ids)} (fine for training)")
-        found.problems += [f"{video.name}: {problem}" for problem in problems]
+            counts, problems = _read(video, frames, source.kind, bar)
+            objects = [object_pixels(count) for count in counts]
+            ids = sorted({i for frame in objects for i in frame})
+            found.annotated += len(counts)
+            found.objects += len(ids)
+            found.most_objects = max(found.most_objects, len(ids))
+            if why := why_left_out(objects, shortest=1 if still else 2):
+                problems.append(f"{why}: left out")
+            else:
+                found.usable += 1
+            if ids and ids[-1] != len(ids) and not still:
+                problems.append(f"ids with gaps: {_some(ids)} (fine for training)")
+            found.problems += [f"{video.name}: {problem}" for problem in problems]
     return found
 
 

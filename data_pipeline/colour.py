@@ -1,7 +1,7 @@
 """Colour jitter, greyscale and blur, drawn once and applied to one frame or to a whole clip."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -64,13 +64,9 @@ def draw_colour(random: np.random.Generator, data: ConfigDict, static: bool) -> 
     if not v2:
         return jitter
     grey, blur = random.random(2) < (ranges.grey, ranges.blur)
-    return Colour(
-        jitter.brightness,
-        jitter.contrast,
-        0.0 if grey else jitter.saturation,
-        0.0 if grey else jitter.hue,
-        random.uniform(*ranges.sigma) if blur else 0.0,
-    )
+    if grey:
+        jitter = replace(jitter, saturation=0.0, hue=0.0)
+    return replace(jitter, sigma=random.uniform(*ranges.sigma)) if blur else jitter
 
 
 def clip(image: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from aot_jax.io.datasets import DataError, Dataset, FramePair, Video
 from aot_jax.io.frames import FrameError, read_frame
-from aot_jax.io.images import IMAGES, JPEG_OR_PNG, count_pictures, explain_errors, open_image, orientation
+from aot_jax.io.images import IMAGES, JPEG_OR_PNG, count_pictures, open_image, orientation
 from aot_jax.io.mask_sets import Masks, read_masks
 from aot_jax.io.masks import MaskError
 from aot_jax.typing import VOID
@@ -138,8 +138,7 @@ def encode_image(data: bytes, name: str) -> tuple[tuple[int, int], bytes]:
     Raises:
       DataError: the file cannot be decoded.
     """
-    with explain_errors(name, DataError):
-        image, head = open_image(io.BytesIO(data), name, IMAGES, DataError)
+    with open_image(name, IMAGES, DataError, data) as (image, head):
         width, height = image.size
         if head.startswith(tuple(JPEG_OR_PNG)) and count_pictures(image) == 1:
             image.draft("RGB", (max(1, width // 8), max(1, height // 8)))  # reads all bytes, decodes few pixels

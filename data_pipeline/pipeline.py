@@ -20,7 +20,7 @@ Batch = dict[str, np.ndarray]
 
 
 def make_batches(
-    data: ConfigDict, *, seed: int, batch_size: int, start_step: int = 0, host: int = 0, hosts: int = 1
+    data: ConfigDict, seed: int, batch_size: int, start_step: int = 0, host: int = 0, hosts: int = 1
 ) -> Iterator[Batch]:
     """Return an endless iterator of batches.
 

@@ -1,8 +1,7 @@
 """Read the encoded frames of prepared sets, from records or raw files; safe to use from many threads."""
 
-import bisect
-import itertools
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ class PreparedSet:
     folder: Path  # folder of the records (`tfds.builder_from_directory` opens it), or of `scan.py`'s index
     files: tuple[Path, ...]  # ArrayRecord files, in record order
     lengths: tuple[int, ...]  # records in each
-    videos: tuple[dict, ...]  # name, group, frames and objects, see `walk.py`
+    videos: tuple[dict, ...]  # name, frames and objects, see `Walk.found`
     left_out: tuple[dict, ...]  # file or video, and the reason
     raw: tuple[tuple[Path, Path], ...] = ()  # image and mask file of each frame; empty: read records
 
@@ -42,20 +41,19 @@ class RecordReader:
 
     def __init__(self, sets: Sequence[PreparedSet], on_bad_file: str = "stop"):
         self.sets, self._on_bad_file = tuple(sets), on_bad_file
-        # A part is a file of records, or a set of raw files.
-        self._parts: list[tuple[Path | tuple[tuple[Path, Path], ...], int]] = []
+        self._names: list[str] = []
+        self._places: list[tuple[Path, int | Path]] = []  # file and number of a record, or files of image and mask
         for data in sets:
-            self._parts += [(data.raw, len(data.raw))] if data.raw else zip(data.files, data.lengths, strict=True)
-        self._ends = list(itertools.accumulate(n for _, n in self._parts))
+            self._names += [f"{data.name} {video['name']}/{name}" for video in data.videos for name in video["frames"]]
+            self._places += data.raw
+            for path, length in zip(data.files, data.lengths, strict=True):
+                self._places += [(path, position) for position in range(length)]
         # Readers are not thread-safe in every version of the library: each file has a stack of idle readers, and a
         # thread takes one or opens another.
-        self._idle: list[list] = [[] for _ in self._parts]
+        self._idle: defaultdict[Path, list] = defaultdict(list)
         self._lock = threading.Lock()
         self._warned: set[int] = set()
         self.bytes_read = 0  # bytes of encoded frames, for bench/data.py
-
-    def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
 
     def read(self, records: np.ndarray) -> list[tuple[bytes, bytes]]:
         """Read records.
@@ -92,43 +90,31 @@ class RecordReader:
 
     def name(self, record: int) -> str:
         """Return a record's set, video, frame and file, for error messages."""
-        part, _, position = self._where(record)
-        for data in self.sets:
-            for video in data.videos:
-                if record < len(video["frames"]):
-                    path = part if isinstance(part, Path) else part[position][0]
-                    return f"{data.name} {video['name']}/{video['frames'][record]} in {path}"
-                record -= len(video["frames"])
-        raise IndexError(record)
-
-    def _where(self, record: int) -> tuple[Path | tuple[tuple[Path, Path], ...], int, int]:
-        number = bisect.bisect_right(self._ends, record)
-        part, length = self._parts[number]
-        return part, number, record - (self._ends[number] - length)
+        return f"{self._names[record]} in {self._places[record][0]}"
 
     def _read(self, record: int) -> tuple[bytes, bytes]:
-        part, number, position = self._where(record)
-        if not isinstance(part, Path):
-            return _read_files(*part[position])
+        path, place = self._places[record]
+        if isinstance(place, Path):
+            return _read_files(path, place)
         try:
-            data = self._read_record(part, number, position)
+            data = self._read_record(path, place)
         except Exception as error:  # its C++ layer raises many types
             raise DataError(
-                f"{self.name(record)}, record {position}: cannot be read ({error}); "
+                f"{self.name(record)}, record {place}: cannot be read ({error}); "
                 "delete its folder, and the set is prepared anew"
             ) from error
         held = load_tensorflow().train.Example.FromString(data).features.feature
         return held["image"].bytes_list.value[0], held["mask"].bytes_list.value[0]
 
-    def _read_record(self, path: Path, number: int, position: int) -> bytes:
+    def _read_record(self, path: Path, position: int) -> bytes:
         from array_record.python.array_record_module import ArrayRecordReader
 
         try:
-            reader = self._idle[number].pop()
+            reader = self._idle[path].pop()
         except IndexError:
             reader = ArrayRecordReader(str(path), options=_OPTIONS, file_reader_buffer_size=32768)
         (data,) = reader.read([position])
-        self._idle[number].append(reader)
+        self._idle[path].append(reader)
         return data
 
 

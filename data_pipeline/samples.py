@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 
 from aot_jax.io.datasets import DataError
 from aot_jax.io.generated import Recipe
-from aot_jax.typing import VOID
 from data_pipeline import augment
 from data_pipeline.merge import Clip, merge
 from data_pipeline.moving import moving
@@ -75,7 +74,7 @@ class Samples:
     def _clip(self, video: int, random: np.random.Generator) -> Clip:
         if self.data.stage == "static":
             return augment.static(*self._still(video, random), random, self.data)
-        images, masks = self._load(self.sampler.clip(random, video), video)
+        images, masks = self._load(self.sampler.clip(random, video))
         return augment.video(images, masks, random, self.data)
 
     def _moving(self, video: int, random: np.random.Generator) -> Clip:
@@ -87,10 +86,10 @@ class Samples:
         return clip
 
     def _still(self, video: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        images, masks = self._load(self.sampler.still(random, video), video)
+        images, masks = self._load(self.sampler.still(random, video))
         return images[0], masks[0]
 
-    def _load(self, records: np.ndarray, video: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _load(self, records: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Read and decode records (t,); returns t images (h, w, 3) and t masks (h, w), uint8."""
         images, masks = [], []
         for record, (image, mask) in zip(records, self.reader.read(records), strict=True):
@@ -100,8 +99,6 @@ class Samples:
             if pixels is None or ids is None:
                 raise DataError(f"{self.reader.name(int(record))}: cannot be decoded; check the file and start again")
             images.append(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels))
-            if self.table.binary[video]:
-                ids[ids == VOID] = 1
             masks.append(ids)
         return images, masks
 

@@ -1,7 +1,8 @@
 """The index for sampling: the videos of a mixture, their frames and object pixels, as flat arrays."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,25 +21,10 @@ class SequenceTable:
     peers_first: np.ndarray  # (V,) int32: first video of the same dataset
     peers: np.ndarray  # (V,) int32: videos in the same dataset
     max_gap: np.ndarray  # (V,) int32: largest step between sampled frames, in annotated frames
-    binary: np.ndarray  # (V,) bool: masks hold 0 and 255, and 255 is the object
     still: np.ndarray  # (V,) bool: one image of a set of still images
     record: np.ndarray  # (F,) int64: record number of each frame, counted through all prepared sets
     pixels: np.ndarray  # (F,) int32: foreground pixels
     ids: np.ndarray  # (F, 4) int64: set of object ids, as 256 bits
-    names: tuple[str, ...]  # names of the videos, SET/VIDEO
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A video that is trained on."""
-
-    name: str
-    kind: str
-    binary: bool
-    record: int  # record number of its first frame
-    counts: list[dict[int, int]]  # pixels per object of each frame
-    peers_first: int
-    peers: int
 
 
 def build_table(
@@ -58,29 +44,28 @@ def build_table(
     Raises:
       DataError: nothing is left of a set, or a repeat is not a positive integer.
     """
-    kept: list[_Kept] = []
+    kept: list[tuple[int, list[dict[int, int]]]] = []  # record of the first frame, and each frame's object pixels
+    sizes: list[int] = []  # videos kept of each set
     left_out, places, record = [], [], 0
     for data, repeat in zip(sets, repeats, strict=True):
         if not isinstance(repeat, int) or repeat < 1:
             raise DataError(f"dataset {data.name!r} is repeated {repeat!r} times; use a whole number from 1 up")
-        videos = [(video, [_read_counts(frame) for frame in video["objects"]]) for video in data.videos]
-        binary, start, here = binary_groups((video["group"], pixels) for video, pixels in videos), len(kept), []
+        start = len(kept)
         shortest = 2 if clips and data.kind != "static" else 1
-        for video, pixels in videos:
-            is_binary = video["group"] in binary
-            counts = [object_pixels(frame, is_binary) for frame in pixels]
+        for video in data.videos:
+            counts = [object_pixels(frame) for frame in video["objects"]]
             if why := why_left_out(counts, shortest):
                 left_out.append(f"{data.name}: {video['name']} {why}")
             else:
-                here.append((f"{data.name}/{video['name']}", data.kind, is_binary, record, counts))
+                kept.append((record, counts))
             record += len(counts)
-        if not here:
+        if len(kept) == start:
             reasons = "; ".join(left_out[-3:])
             raise DataError(f"dataset {data.name!r} ({data.folder}) has no video to train on: {reasons}")
-        kept += [_Kept(*video, peers_first=start, peers=len(here)) for video in here]
+        sizes.append(len(kept) - start)
         places += list(range(start, len(kept))) * repeat
-    length = np.array([len(video.counts) for video in kept], np.int32)
-    frames = [objects for video in kept for objects in video.counts]
+    size, length = np.array(sizes, np.int32), np.array([len(counts) for _, counts in kept], np.int32)
+    frames = [objects for _, counts in kept for objects in counts]
     ids = np.zeros((len(frames), 256), bool)
     for row, objects in zip(ids, frames, strict=True):
         row[list(objects)] = True
@@ -88,40 +73,20 @@ def build_table(
         places=np.array(places, np.int32),
         first=np.cumsum(length, dtype=np.int32) - length,
         length=length,
-        peers_first=np.array([video.peers_first for video in kept], np.int32),
-        peers=np.array([video.peers for video in kept], np.int32),
-        max_gap=np.array([max_gap[video.kind] for video in kept], np.int32),
-        binary=np.array([video.binary for video in kept]),
-        still=np.array([video.kind == "static" for video in kept]),
-        record=np.concatenate([video.record + np.arange(len(video.counts), dtype=np.int64) for video in kept]),
+        peers_first=np.repeat(np.cumsum(size, dtype=np.int32) - size, size),
+        peers=np.repeat(size, size),
+        max_gap=np.repeat(np.array([max_gap[data.kind] for data in sets], np.int32), size),
+        still=np.repeat([data.kind == "static" for data in sets], size),
+        record=np.concatenate([first + np.arange(len(counts), dtype=np.int64) for first, counts in kept]),
         pixels=np.array([sum(objects.values()) for objects in frames], np.int32),
         ids=np.packbits(ids, axis=1, bitorder="little").view(np.int64),
-        names=tuple(video.name for video in kept),
     )
     return table, left_out
 
 
-def _read_counts(frame: dict[str, int]) -> dict[int, int]:
-    return {int(i): pixels for i, pixels in frame.items()}
-
-
-def binary_groups(videos: Iterable[tuple[str, Iterable[Mapping[int, int]]]]) -> set[str]:
-    """Return the groups whose masks hold only 0 and 255: there 255 is the one object, not void.
-
-    Args:
-      videos: the group and each frame's {id: pixels}, without 0.
-    """
-    seen: dict[str, set[int]] = {}
-    for group, frames in videos:
-        seen.setdefault(group, set()).update(*frames)
-    return {group for group, ids in seen.items() if ids == {VOID}}
-
-
-def object_pixels(pixels: Mapping[int, int], binary: bool) -> dict[int, int]:
-    """Return the pixels per object of a frame: without void, or with 255 as object 1 if masks are `binary`."""
-    if binary:
-        return {1: pixels[VOID]} if VOID in pixels else {}
-    return {i: n for i, n in pixels.items() if i != VOID}
+def object_pixels(pixels: Mapping[Any, int]) -> dict[int, int]:
+    """Return the pixels per object of a frame, without void; ids may be texts, as JSON stores them."""
+    return {int(i): n for i, n in pixels.items() if int(i) != VOID}
 
 
 def why_left_out(frames: Sequence[Mapping[int, int]], shortest: int) -> str:

@@ -38,15 +38,15 @@ class Walk:
         self.found = {"kind": kind, "videos": self._videos, "left_out": self._left_out}
 
     def __iter__(self) -> Iterator[tuple[str, EncodedFrame]]:
-        videos: Iterator[tuple[str, str, Iterator[EncodedFrame | None]]]
+        videos: Iterator[tuple[str, Iterator[EncodedFrame | None]]]
         if isinstance(self._what, Recipe):
             what, total = "generated videos", self._what.videos * self._what.frames
-            videos = ((name, "generated", frames) for name, frames in _draw(self._what))
+            videos = _draw(self._what)
         else:
             what, total = str(self._what.root), sum(len(video.frames) for video in self._what.videos)
-            videos = ((v.name, v.group, self._checked(v, frames)) for v, frames in read_videos(self._what, _tell))
+            videos = ((v.name, self._checked(v, frames)) for v, frames in read_videos(self._what, _tell))
         with tqdm(total=total, desc=f"prepare {what}", unit="frame", mininterval=0.5, dynamic_ncols=True) as bar:
-            for name, group, frames in videos:
+            for name, frames in videos:
                 names, objects = [], []
                 for frame in frames:
                     bar.update()
@@ -55,7 +55,7 @@ class Walk:
                         objects.append({str(k): v for k, v in frame.objects.items()})
                         yield name, frame
                 if names:
-                    self._videos.append({"name": name, "group": group, "frames": names, "objects": objects})
+                    self._videos.append({"name": name, "frames": names, "objects": objects})
                 elif self.found["kind"] != "static":  # a still image is one file, already reported
                     why = f"{name}: no frame of this video has an image and a mask that can be used"
                     self._leave_out("video", name, why)

@@ -3,6 +3,7 @@
 They are `track.py`, `eval.py` and `train.py` in the repository, and `aot-track` and the like when installed.
 """
 
+import functools
 import importlib
 import runpy
 from typing import NoReturn
@@ -18,19 +19,7 @@ def start(name: str) -> NoReturn:
     run(command.main)
 
 
-def run_track() -> NoReturn:
-    """Track objects through a video."""
-    start("track")
-
-
-def run_eval() -> NoReturn:
-    """Run over a benchmark split."""
-    start("eval")
-
-
-def run_train() -> NoReturn:
-    """Train a network."""
-    start("train")
+run_track, run_eval, run_train = (functools.partial(start, name) for name in ("track", "eval", "train"))
 
 
 def run_metrics() -> None:

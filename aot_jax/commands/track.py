@@ -7,7 +7,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 from tqdm import tqdm
 
@@ -29,13 +28,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("video", nargs="+", metavar="VIDEO", help=video)
     what = parser.add_argument_group("what to track")
     mask = "masks of the objects: images, .npy, COCO, labelme or YOLO files, or a folder, named by frame"
-    what.add_argument("--mask", nargs="+", metavar="MASK", help=mask)
+    what.add_argument("--mask", dest="masks", nargs="+", default=(), metavar="MASK", help=mask)
     box = "a filled box as a mask, in pixels; may be repeated"
-    what.add_argument("--box", action="append", metavar="X0,Y0,X1,Y1", help=box)
+    what.add_argument("--box", dest="boxes", action="append", default=[], metavar="X0,Y0,X1,Y1", help=box)
     what.add_argument(
         "--mask_frame", type=at_least(0), metavar="N", help="frame of the mask or boxes, from 0 (default: the first)"
     )
-    what.add_argument("--no_backward", action="store_true", help="leave frames before the first mask empty")
+    empty = "leave frames before the first mask empty"
+    what.add_argument("--no_backward", dest="backward", action="store_false", help=empty)
     how = parser.add_argument_group("network")
     add_network_flags(how)
     add_inference_flags(how)
@@ -48,8 +48,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--output_height", type=at_least(1), metavar="PIXELS", help="height of the masks (default: the frames')"
     )
     also = "write this format too; may be repeated"
-    out.add_argument("--export", action="append", choices=sorted(EXPORTS), help=also)
-    out.add_argument("--no_overlay", action="store_true", help="write no overlay.mp4")
+    out.add_argument("--export", dest="exports", action="append", default=[], choices=sorted(EXPORTS), help=also)
+    out.add_argument("--no_overlay", dest="overlay", action="store_false", help="write no overlay.mp4")
     out.add_argument("--fps", type=above_zero, metavar="N", help="frames a second of a folder of images (default: 24)")
     out.add_argument("--resume", action="store_true", help="continue the run in the output folder")
     out.add_argument("--overwrite", action="store_true", help="start again in an output folder that holds results")
@@ -73,9 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def read_options(args: argparse.Namespace, overrides: Sequence[str]) -> TrackOptions:
     """Build the options from the flags and the overrides of config fields."""
-    values: dict[str, Any] = {**vars(args), "backward": not args.no_backward, "overlay": not args.no_overlay}
-    values |= {"masks": args.mask or (), "boxes": args.box or (), "exports": args.export or ()}
-    values |= {"video": tuple(args.video), "network": network_choice(args, overrides)}
+    values = vars(args) | {"network": network_choice(args, overrides)}
     return TrackOptions(**{field.name: values[field.name] for field in fields(TrackOptions)})
 
 
@@ -105,5 +103,5 @@ def main(argv: list[str] | None = None) -> int:
     if output is None:
         print("stopped: finished masks are kept; continue with the same command and --resume", file=sys.stderr)
         return 130
-    print(f"masks: {output / 'masks'}" + (f"\noverlay: {output / 'overlay.mp4'}" if not args.no_overlay else ""))
+    print(f"masks: {output / 'masks'}" + (f"\noverlay: {output / 'overlay.mp4'}" if args.overlay else ""))
     return 0

@@ -6,11 +6,9 @@ python train.py --config configs/aost_r50.py
 import argparse
 import functools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from aot_jax.config import load_config
 from aot_jax.flags import add_config_flags, add_distributed_flags, parse_args
@@ -39,17 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     args, overrides = parse_args(make_parser(), argv)
     config = load_config(args.config, overrides)
     join_hosts(args.distributed, args.coordinator, args.processes, args.process)
-
-    def batches(start: int, host: int, hosts: int) -> Iterator[dict[str, np.ndarray]]:
-        return make_batches(
-            config.data,
-            seed=config.seed,
-            batch_size=config.train.batch_size,
-            start_step=start,
-            host=host,
-            hosts=hosts,
-        )
-
+    batches = functools.partial(make_batches, config.data, config.seed, config.train.batch_size)
     try:
         evaluate, sets = None, {}
         if config.train.evaluate_every or config.train.final_scores:

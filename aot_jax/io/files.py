@@ -5,6 +5,7 @@ there in advance, and the pattern identifies files that a killed run left.
 """
 
 import contextlib
+import glob
 import re
 import uuid
 from collections.abc import Iterator
@@ -51,12 +52,11 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def expand(pattern: str | Path) -> list[Path]:
-    """Return the paths that a glob matches; the path itself if it exists or has no wildcard."""
+    """Return the paths that a glob matches, without hidden ones; the path itself if it exists or has no wildcard."""
     path = Path(pattern)
     if path.exists() or not any(sign in str(pattern) for sign in WILDCARDS):
         return [path]
-    whole = path.absolute()
-    return list(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
+    return [Path(found).absolute() for found in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 (it hides files)
 
 
 def empty_folder(folder: Path, *patterns: str) -> None:

@@ -8,22 +8,9 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.errors import ReportedError
-from aot_jax.io.images import (
-    IMAGE_SUFFIXES,
-    IMAGES,
-    JPEG_OR_PNG,
-    MAX_PIXELS,
-    PNG,
-    decode_image,
-    explain_errors,
-    open_image,
-    write_image,
-)
+from aot_jax.io.images import IMAGE_SUFFIXES, IMAGES, decode_image, write_image
 from aot_jax.io.names import is_hidden
 from aot_jax.io.series import choose_frames, natural, order_note
-
-__all__ = ["JPEG_OR_PNG", "MAX_PIXELS", "PNG", "decode_image", "explain_errors", "open_image"]  # names now in images.py
-FRAME_SUFFIXES = IMAGE_SUFFIXES
 
 
 class FrameError(ReportedError):
@@ -39,7 +26,7 @@ def list_frames(
 
     Args:
         folder: folder of images; its subfolders and hidden files (`._00000.jpg` of macOS) are left out.
-        suffixes: file suffixes with the dot, in any case: every such image is listed. None: `FRAME_SUFFIXES`, without
+        suffixes: file suffixes with the dot, in any case: every such image is listed. None: `IMAGE_SUFFIXES`, without
             masks, depth maps and thumbnails next to the frames.
         warn: called with one line if files are left out, and one if the order is ambiguous.
 
@@ -57,7 +44,7 @@ def list_frames(
         ['9.jpg', '10.jpg']
     """
     folder = Path(folder)
-    endings = FRAME_SUFFIXES if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
+    endings = IMAGE_SUFFIXES if suffixes is None else tuple(suffix.lower() for suffix in suffixes)
     if not folder.is_dir():
         raise FrameError(f"{folder}: not a folder; give one that holds {' '.join(endings)} images")
     images = [path for path in _visible(folder) if path.suffix.lower() in endings and not path.is_dir()]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -58,8 +58,7 @@ def decode_image(
     Raises:
         error: the file cannot be decoded or holds several pictures; the message names it.
     """
-    with explain_errors(path, error), Path(path).open("rb") if data is None else io.BytesIO(data) as stream:
-        image, head = open_image(stream, path, kinds, error)
+    with open_image(path, kinds, error, data) as (image, head):
         count = count_pictures(image)
         if count > 1:
             raise error(
@@ -69,37 +68,35 @@ def decode_image(
         return upright(image), head
 
 
-def open_image(stream: BinaryIO, path: str | Path, kinds: Kinds, error: type[Exception]) -> tuple[ImageFile, bytes]:
-    """Open an image without decoding it, so that too large ones are refused early. Call it inside `explain_errors`.
+@contextmanager
+def open_image(
+    path: str | Path, kinds: Kinds, error: type[Exception], data: bytes | None = None
+) -> Iterator[tuple[ImageFile, bytes]]:
+    """Open an image without decoding it, so that too large ones are refused early.
 
     It uses Pillow's plugin directly: `Image.open` warns above half of `MAX_PIXELS`, and only global state turns that
-    off.
+    off. Arguments as in `decode_image`.
 
-    Args:
-        stream: the open file.
-        path: its name, for messages.
-        kinds: accepted formats.
-        error: type of exception to raise.
-
-    Returns:
+    Yields:
         The image, of at most `MAX_PIXELS`, and the file's first 32 bytes.
 
     Raises:
-        error: the format is not accepted, or the image is too large.
+        error: the format is not accepted, the image is too large, or the body of the context cannot decode it.
     """
-    head = stream.read(HEAD)
-    stream.seek(0)
-    if not head:
-        raise error(f"{path}: is empty, 0 bytes; copy or export it again")
-    plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
-    if plugin is None:
-        names = " or ".join(dict.fromkeys(str(plugin.format) for plugin in kinds.values()))
-        raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
-    if plugin is WebPImageFile:
-        _check_size(*_webp_size(head), path, error)  # its decoder allocates the canvas when it is opened
-    image = plugin(stream)  # with a file name, Pillow would memory-map grey TIFFs, and rotate them wrongly
-    _check_size(image.width, image.height, path, error)
-    return image, head
+    with explain_errors(path, error), Path(path).open("rb") if data is None else io.BytesIO(data) as stream:
+        head = stream.read(HEAD)
+        stream.seek(0)
+        if not head:
+            raise error(f"{path}: is empty, 0 bytes; copy or export it again")
+        plugin = next((plugin for signature, plugin in kinds.items() if head.startswith(signature)), None)
+        if plugin is None:
+            names = " or ".join(dict.fromkeys(str(plugin.format) for plugin in kinds.values()))
+            raise error(f"{path}: not a {names} file (it starts with {head[:8]!r}); convert it to {names}")
+        if plugin is WebPImageFile:
+            check_pixels(*_webp_size(head), path, error)  # its decoder allocates the canvas when it is opened
+        image = plugin(stream)  # with a file name, Pillow would memory-map grey TIFFs, and rotate them wrongly
+        check_pixels(image.width, image.height, path, error)
+        yield image, head
 
 
 @contextmanager
@@ -155,7 +152,8 @@ def count_pictures(image: ImageFile) -> int:
     return count
 
 
-def _check_size(width: int, height: int, path: str | Path, error: type[Exception]) -> None:
+def check_pixels(width: int, height: int, path: str | Path, error: type[Exception]) -> None:
+    """Raise an `error` if an image or a frame of this size is larger than `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
         raise error(f"{path}: {width}x{height} is more than {MAX_PIXELS} pixels; scale it down or check the file")
 

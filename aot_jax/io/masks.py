@@ -15,7 +15,7 @@ from aot_jax.io.mask_sets.stored import CLEAR, DAVIS_PALETTE, MaskError, check_s
 from aot_jax.io.mask_sets.survey import NOT_A_MASK, survey_mask
 from aot_jax.typing import Size
 
-__all__ = ["DAVIS_PALETTE", "MaskError", "binarise", "is_binary_0_255", "object_ids", "read_mask", "write_mask"]
+__all__ = ["DAVIS_PALETTE", "MaskError", "binarise", "object_ids", "read_mask", "write_mask"]
 
 
 def read_mask(path: str | Path, size: Size | None = None) -> np.ndarray:
@@ -51,8 +51,8 @@ def read_mask(path: str | Path, size: Size | None = None) -> np.ndarray:
         raise MaskError(f"{path}: {len(survey.counts)} values, and edges that are blends: it {NOT_A_MASK}")
     if stored.kind == "colour" or CLEAR in survey.counts:
         return decide([survey]).ids(stored, survey, str(path))
-    if stored.kind == "grey" and is_binary_0_255(stored.values):
-        return (stored.values == 255).astype(np.int32)
+    if stored.kind == "grey" and survey.holds_white_alone():
+        return binarise(stored.values)
     return stored.values
 
 
@@ -111,9 +111,3 @@ def binarise(mask: np.ndarray) -> np.ndarray:
         array([0, 1, 1], dtype=int32)
     """
     return (np.asarray(mask) > 0).astype(np.int32)
-
-
-def is_binary_0_255(values: np.ndarray) -> bool:
-    """Tell whether 0 and 255 are the only values and 255 is among them."""
-    white = np.asarray(values) == 255
-    return bool(white.any() and (white | (np.asarray(values) == 0)).all())

@@ -10,9 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from aot_jax.io.images import IMAGES, decode_image, explain_errors, open_image
+from aot_jax.io.images import IMAGES, decode_image, open_image
 
 OTHER_WORDS = {  # words in names of images that are not frames
     *("mask", "masks", "seg", "segmentation", "label", "labels", "annotation", "annotations", "gt", "groundtruth"),
@@ -130,16 +128,13 @@ def _pattern(path: Path) -> str:
 def _look(path: Path) -> _Look | None:
     """Return the look of an image; None if it cannot be read."""
     try:
-        with explain_errors(path, ValueError), path.open("rb") as stream:
-            opened, _ = open_image(stream, path, IMAGES, ValueError)
+        with open_image(path, IMAGES, ValueError) as (opened, _):
             if opened.mode not in ("RGB", "RGBA", "CMYK", "YCbCr"):
                 return _Look(opened.size, False, opened.mode in ("P", "1"))
-        pixels = np.asarray(decode_image(path, IMAGES, ValueError)[0].convert("RGB")).astype(np.int32)
+        colours = decode_image(path, IMAGES, ValueError)[0].convert("RGB").getcolors(FEW_COLOURS)
     except ValueError:
         return None
-    codes = (pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]).ravel()
-    starts_of_runs = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]  # one per run, fewer to sort
-    return _Look(opened.size, True, np.unique(starts_of_runs).size <= FEW_COLOURS)
+    return _Look(opened.size, True, colours is not None)
 
 
 def _differs(look: _Look | None, main: _Look | None) -> bool:

@@ -38,8 +38,7 @@ class Sound:
             if not self._input.streams.audio:
                 return
             source = self._input.streams.audio[0]
-            name = source.codec_context.name
-            if name in HELD_BY_MP4 or name.startswith("mp3"):
+            if source.codec_context.codec.canonical_name in HELD_BY_MP4:
                 self._packets = self._copied(self._input, source, output.add_stream_from_template(source))
             else:
                 self._packets = self._encoded(

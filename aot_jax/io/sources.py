@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 from unicodedata import normalize
 
 from aot_jax.io.files import expand
-from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, read_frame, take_frames
-from aot_jax.io.images import VIDEO_SUFFIXES
-from aot_jax.io.names import is_hidden, video_name
+from aot_jax.io.frames import FrameError, list_frames, read_frame, take_frames
+from aot_jax.io.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from aot_jax.io.names import Frames, is_hidden, video_name
 from aot_jax.io.stacks import Stack, pictures_in
 from aot_jax.io.video_reader import Frame, VideoReader
 from aot_jax.typing import Size
@@ -23,21 +23,12 @@ AHEAD = 4  # frames decoded ahead
 IMAGE_RATE = Fraction(24)  # default rate of images in frames a second, as in DAVIS
 
 
-class Source(Protocol):
+class Source(Frames, Protocol):
     """A video in any form of storage."""
 
-    name: str  # name for result folders
-    size: Size  # (h, w) of its frames
     rate: Fraction  # frames a second, on average
     pixel_aspect: Fraction  # width : height of a pixel
     count: int | None  # number of frames; None for a video file until it has been read once
-    expected: int | None  # number of frames, known or stated by the file (which may be wrong)
-
-    def label(self, index: int) -> str:
-        """Return the name of a frame's mask, without suffix."""
-
-    def index_of(self, label: str) -> int | None:
-        """Return the frame number for a mask name; None if it fits no frame."""
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield frames `start`, `start` + 1, ..."""
@@ -138,13 +129,16 @@ def open_source(
     """
     if rate is not None and not 0 < rate < math.inf:
         raise FrameError(f"the frame rate is {rate}; give a positive one")
-    source = _open(list(map(str, given)), rate, warn, {Path(path).absolute() for path in no_frames})
+    of_images = IMAGE_RATE if rate is None else Fraction(rate).limit_denominator(1001)
+    source = _open(list(map(str, given)), of_images, warn, {Path(path).absolute() for path in no_frames})
+    if rate is not None and source.rate != of_images:
+        warn(f"{given[0]}: states its own frame rate; the one given is for images, and not used")
     if source.count == 1:
         warn(f"{given[0]}: a single frame, so there is nothing to track through")
     return source
 
 
-def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str], None], no_frames: set[Path]) -> Source:
+def _open(texts: list[str], rate: Fraction, warn: Callable[[str], None], no_frames: set[Path]) -> Source:
     if len(texts) > 1:
         return _from_images(list(map(Path, texts)), Path(texts[0]).absolute().parent.name, rate, warn, no_frames)
     text, path = texts[0], Path(texts[0])
@@ -163,19 +157,18 @@ def _open(texts: list[str], rate: float | Fraction | None, warn: Callable[[str],
         if len(found) > 1:
             return _from_images(found, found[0].absolute().parent.name, rate, warn, no_frames)
         path = found[0]
-        if path.suffix.lower() in FRAME_SUFFIXES:
-            return _from_image(path, rate, warn)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            is_stack = path.exists() and pictures_in(path) > 1
+            return Stack(path, rate, warn) if is_stack else ImageSource([path], path.stem, rate)
     except OSError as error:
         raise FrameError(f"{text}: cannot be read ({error.strerror or error})") from None
-    if rate is not None:
-        warn(f"{path}: states its own frame rate; the one given is for images, and not used")
     return VideoReader(path, warn)
 
 
 def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     """List the images of a folder; refuse a folder with a video, an animation or a stack."""
     there = [path for path in folder.iterdir() if not (path.is_dir() or is_hidden(path.name))]
-    images = [path for path in there if path.suffix.lower() in FRAME_SUFFIXES and path.absolute() not in no_frames]
+    images = [path for path in there if path.suffix.lower() in IMAGE_SUFFIXES and path.absolute() not in no_frames]
     videos = sorted(path for path in there if path.suffix.lower() in VIDEO_SUFFIXES)
     videos = videos or [path for path in images[:2] if len(images) < 3 and pictures_in(path) > 1]
     if videos:
@@ -187,28 +180,14 @@ def _images_of(folder: Path, no_frames: set[Path]) -> list[Path]:
     return images or list_frames(folder)
 
 
-def _from_image(path: Path, rate: float | Fraction | None, warn: Callable[[str], None]) -> Source:
-    """Open one image file; an animation or a stack is a video."""
-    if path.exists() and pictures_in(path) > 1:
-        stack = Stack(path, _rate(rate), warn)
-        if rate is not None and stack.rate != _rate(rate):
-            warn(f"{path}: states its own frame rate; the one given is for images, and not used")
-        return stack
-    return ImageSource([path], path.stem, _rate(rate))
-
-
 def _from_images(
-    paths: Sequence[Path], name: str, rate: float | Fraction | None, warn: Callable[[str], None], no_frames: set[Path]
+    paths: Sequence[Path], name: str, rate: Fraction, warn: Callable[[str], None], no_frames: set[Path]
 ) -> Source:
-    others = [path for path in paths if path.suffix.lower() not in FRAME_SUFFIXES]
+    others = [path for path in paths if path.suffix.lower() not in IMAGE_SUFFIXES]
     if others:
         raise FrameError(
-            f"{others[0]}: several files make a video only if all are images ({' '.join(FRAME_SUFFIXES)}); "
+            f"{others[0]}: several files make a video only if all are images ({' '.join(IMAGE_SUFFIXES)}); "
             "give one video at a time"
         )
     images = [path for path in paths if path.absolute() not in no_frames] or list(paths)
-    return ImageSource(take_frames(images, warn), name, _rate(rate))
-
-
-def _rate(given: float | Fraction | None) -> Fraction:
-    return IMAGE_RATE if given is None else Fraction(given).limit_denominator(1001)
+    return ImageSource(take_frames(images, warn), name, rate)

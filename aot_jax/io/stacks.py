@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL.ImageFile import ImageFile
 
 from aot_jax.io.frames import FrameError, to_rgb
-from aot_jax.io.images import IMAGES, count_pictures, explain_errors, open_image, upright
+from aot_jax.io.images import IMAGES, count_pictures, open_image, upright
 from aot_jax.io.names import NumberedFrames, video_name
 from aot_jax.io.video_reader import Frame
 from aot_jax.typing import Size
@@ -22,8 +23,8 @@ def pictures_in(path: Path) -> int:
     Raises:
         FrameError: the file cannot be read.
     """
-    with explain_errors(path, FrameError), path.open("rb") as stream:
-        return count_pictures(open_image(stream, path, IMAGES, FrameError)[0])
+    with open_image(path, IMAGES, FrameError) as (image, _):
+        return count_pictures(image)
 
 
 class Stack(NumberedFrames):
@@ -46,8 +47,7 @@ class Stack(NumberedFrames):
         self.count: int | None = pictures_in(path)
         self.expected: int | None = self.count
         self._shift: int | None = None  # bits to shift 16-bit samples right
-        with explain_errors(path, FrameError), path.open("rb") as stream:
-            image, _ = open_image(stream, path, IMAGES, FrameError)
+        with open_image(path, IMAGES, FrameError) as (image, _):
             image.load()
             self._duration = _duration(image)
             if image.mode.startswith("I"):
@@ -62,15 +62,12 @@ class Stack(NumberedFrames):
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the pictures from number `start` on."""
         time = Fraction(0)
-        with self.path.open("rb") as stream:
-            with explain_errors(self.path, FrameError):
-                image, _ = open_image(stream, self.path, IMAGES, FrameError)
+        with open_image(self.path, IMAGES, FrameError) as (image, _):
             for index in range(self.count or 0):
-                with explain_errors(self.path, FrameError):
-                    image.seek(index)
-                    image.load()
-                    pixels = self._pixels(image) if index >= start else None
-                if pixels is not None:
+                image.seek(index)
+                image.load()
+                if index >= start:
+                    pixels = self._pixels(image)
                     if pixels.shape[:2] != self.size:
                         (h, w), (height, width) = pixels.shape[:2], self.size
                         raise FrameError(
@@ -85,12 +82,7 @@ class Stack(NumberedFrames):
         stop = min(end, self.count or 0)
         while stop > 0:
             start = max(0, stop - CHUNK)
-            part = []
-            for frame in self.frames(start):
-                part.append(frame)
-                if frame.index == stop - 1:
-                    break
-            yield from reversed(part)
+            yield from reversed(list(islice(self.frames(start), stop - start)))
             stop = start
 
     def _pixels(self, image: ImageFile) -> np.ndarray:

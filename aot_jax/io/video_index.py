@@ -1,5 +1,7 @@
 """Index the frames of a video file by its packets' time stamps and key frames, without decoding."""
 
+from bisect import bisect
+from operator import itemgetter
 from pathlib import Path
 
 import av
@@ -32,9 +34,4 @@ def packet_index(path: str | Path) -> list[tuple[int, int]] | None:
     keys.sort()
     if not keys or keys[0][0] != stamps[0] or len(set(stamps)) != len(stamps):
         return None
-    index, key = [], 0
-    for stamp in stamps:
-        while key + 1 < len(keys) and keys[key + 1][0] <= stamp:
-            key += 1
-        index.append((stamp, keys[key][1]))
-    return index
+    return [(stamp, keys[bisect(keys, stamp, key=itemgetter(0)) - 1][1]) for stamp in stamps]

@@ -5,7 +5,7 @@ A truncated file, or one with broken packets, yields the frames that can be deco
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -15,11 +15,13 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from aot_jax.io.frames import MAX_PIXELS, FrameError
+from aot_jax.io.frames import FrameError
+from aot_jax.io.images import check_pixels
 from aot_jax.io.names import NumberedFrames, video_name
 from aot_jax.io.video_stream import (
     average_rate,
     count_packets,
+    decode,
     display_matrix,
     exact,
     frame_time,
@@ -88,8 +90,7 @@ class VideoReader(NumberedFrames):
             ) from reason
         if first is None:
             raise FrameError(f"{path}: holds no frame that can be decoded; copy it again, or convert it to mp4")
-        if first.width * first.height > MAX_PIXELS:
-            raise FrameError(f"{path}: {first.width}x{first.height} is more than {MAX_PIXELS} pixels; scale it down")
+        check_pixels(first.width, first.height, path, FrameError)
         self._coded = (first.height, first.width)
         self.start = frame_time(first) or Fraction(0)  # time of the first frame in the file, in seconds
         # Read once: PyAV keeps a frame whose side data was read until Python's cyclic garbage collector runs.
@@ -146,8 +147,7 @@ class VideoReader(NumberedFrames):
         """Yield frames `end` - 1, ..., 0. Parts between key frames are decoded forward and buffered."""
         stamps, keys, times = self._index(end)
         stop = len(stamps)
-        frame_bytes = max(1, self._coded[0] * self._coded[1] * 2)
-        chunk = max(2, self._buffer // frame_bytes)
+        chunk = max(2, self._buffer // (2 * self._coded[0] * self._coded[1]))  # at 2 bytes a pixel, as decoded
         while stop > 0:
             key = max(k for k in keys if k < stop)
             start = max(key, stop - chunk)
@@ -183,34 +183,22 @@ class VideoReader(NumberedFrames):
     def _range(self, key: int, start: int, stop: int, stamps: list[int | None]) -> dict[int, av.VideoFrame]:
         """Decode frames `start` .. `stop` - 1 from key frame `key` on; from the start of the file if seeking fails."""
         numbers = {stamp: i for i, stamp in enumerate(stamps)}
-        begin = stamps[key]
-        if key and begin is not None and None not in numbers and len(numbers) == len(stamps):
-            with open_video(self.path) as container:
+        can_seek = key and None not in numbers and len(numbers) == len(stamps)
+        for begin in (stamps[key], None) if can_seek else (None,):  # None: the start of the file
+            found = {}
+            with open_video(self.path) as container, suppress(av.FFmpegError):
                 stream = video_stream(container)
-                found = {}
-                try:
+                if begin is not None:
                     container.seek(begin, stream=stream)
-                    for frame in self._decode(container, stream):
-                        index = numbers.get(frame.pts)
-                        if index is not None and start <= index < stop and not frame.is_corrupt:
-                            found[index] = frame
-                        if index is None or index >= stop - 1:
-                            break
-                except av.FFmpegError:
-                    found = {}
-                if len(found) == stop - start:
-                    return found
-        found = {}
-        with open_video(self.path) as container:
-            stream = video_stream(container)
-            for index, frame in enumerate(self._decode(container, stream)):
-                if index >= start:
-                    found[index] = frame
-                if index >= stop - 1:
-                    break
-        if len(found) != stop - start:
-            raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, start again")
-        return found
+                for count, frame in enumerate(self._decode(container, stream)):
+                    index = count if begin is None else numbers.get(frame.pts)
+                    if index is not None and start <= index < stop and (begin is None or not frame.is_corrupt):
+                        found[index] = frame
+                    if index is None or index >= stop - 1:
+                        break
+            if len(found) == stop - start:
+                return found
+        raise FrameError(f"{self.path}: gave other frames when it was read again; if it has changed, start again")
 
     def _decode(
         self,
@@ -218,28 +206,8 @@ class VideoReader(NumberedFrames):
         stream: av.VideoStream,
         hidden: Callable[[int], bool] | None = None,
     ) -> Iterator[av.VideoFrame]:
-        """Yield decoded frames; of those whose time stamps are `hidden`, only the ones that others depend on."""
-        if not stream.codec_context.is_open:
-            stream.thread_type = "AUTO"
-        packets, self._lost = container.demux(stream), []
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except Exception as error:
-                self._lost.append(reason_text(error))
-                packet = None  # flushes frames that the decoder still holds
-            try:
-                if hidden is not None and packet is not None and packet.pts is not None:
-                    stream.codec_context.skip_frame = "NONREF" if hidden(packet.pts) else "DEFAULT"
-                frames = stream.decode(packet)
-            except Exception as error:
-                self._lost.append(reason_text(error))
-                frames = []
-            yield from frames
-            if packet is None:
-                break
+        self._lost = []
+        return decode(container, stream, self._lost, hidden)
 
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         height, width = self._coded

@@ -1,10 +1,11 @@
-"""Open a video file and read its metadata: orientation, frame rate, length, times.
+"""Open a video file, decode it, and read its metadata: orientation, frame rate, length, times.
 
 Files are untrusted input: a playlist, whatever its name, must not open network addresses or other files, and a header
 must not make the reader allocate unbounded memory.
 """
 
 import contextlib
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,8 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
-from aot_jax.io.frames import MAX_PIXELS, FrameError
+from aot_jax.io.frames import FrameError
+from aot_jax.io.images import MAX_PIXELS, check_pixels
 
 DEFAULT_RATE = Fraction(25)  # frames a second of a file that states no rate
 MAX_RATE = 1000  # largest plausible rate in frames a second; a broken header states more
@@ -89,13 +91,46 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
     if not streams:
         raise FrameError(f"{container.name}: holds no video stream; give a video, or a folder of images")
     stream = streams[0]
-    if stream.width * stream.height > MAX_PIXELS:
-        raise FrameError(
-            f"{container.name}: its frames of {stream.width}x{stream.height} are more than {MAX_PIXELS} pixels; "
-            "scale the video down"
-        )
+    check_pixels(stream.width, stream.height, container.name, FrameError)
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # for frames larger than the header states
     return stream
+
+
+def decode(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    lost: list[str],
+    hidden: Callable[[int], bool] | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Yield the frames that can be decoded, from where the file stands.
+
+    Args:
+        container: the file.
+        stream: its video stream.
+        lost: list to which the reason is added for each packet that cannot be decoded.
+        hidden: tells by time stamp which frames are needed only if others depend on them; None: none.
+    """
+    if not stream.codec_context.is_open:
+        stream.thread_type = "AUTO"
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except Exception as error:
+            lost.append(reason_text(error))
+            packet = None  # flushes frames that the decoder still holds
+        try:
+            if hidden is not None and packet is not None and packet.pts is not None:
+                stream.codec_context.skip_frame = "NONREF" if hidden(packet.pts) else "DEFAULT"
+            frames = stream.decode(packet)
+        except Exception as error:
+            lost.append(reason_text(error))
+            frames = []
+        yield from frames
+        if packet is None:
+            break
 
 
 def average_rate(stream: av.VideoStream) -> Fraction:

@@ -40,8 +40,7 @@ def warnings(
     """
     output = output_size(source.size, options.output_height)
     frames = source.expected or MANY_FRAMES
-    needed = memory_needed(model, source.size, output, depth, objects, frames, options.max_frames)
-    state = state_needed(model, source.size, depth, objects, frames, options.max_frames)
+    needed, state = memory_needed(model, source.size, output, depth, objects, frames, options.max_frames)
     for message in (
         memory_warning(needed, memory_free(), source.size, output, options.max_frames),
         disk_warning(folder, source.size, frames, options.overlay, len(options.exports), state),
@@ -52,8 +51,8 @@ def warnings(
 
 def memory_needed(
     model: Model, size: Size, output: Size, depth: int, objects: int, frames: int, max_frames: int
-) -> int:
-    """Estimate the memory that tracking takes, in bytes, besides the program itself.
+) -> tuple[int, int]:
+    """Estimate the memory that tracking takes besides the program itself, and the size of a saved state, in bytes.
 
     Args:
         model: network.
@@ -65,34 +64,21 @@ def memory_needed(
         max_frames: most frames in the long-term memory; 0: no limit.
     """
     config = model.config
-    network, tokens, slots = _grid(model, size, frames, max_frames)
+    network = inference_size(
+        *size, max_long_edge=config.inference.max_long_edge, align_corners=config.model.align_corners
+    )
+    tokens = math.prod(-(-n // 16) for n in network)  # of each frame
     groups = group_count(objects, config.model.identities)
-    # Old and new arrays coexist while the memory grows.
-    memory = 1.5 * state_needed(model, size, depth, objects, frames, max_frames)
+    written = frames // config.memory.gap + 1 if config.memory.gap else 1
+    slots = 2 ** math.ceil(math.log2(min(written, max_frames or written)))
+    state = 4 * model.module.numbers_kept() * depth * groups * tokens * slots  # memory of past frames
     queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
     scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots
     labels = LABEL_BYTES * math.prod(output) * (groups * config.model.identities + 1)
     parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(model.params))
     pixels = FRAME_BYTES * math.prod(size) + ENCODER_BYTES * math.prod(network)
-    return int(memory + scores + labels + parameters + pixels)
-
-
-def state_needed(model: Model, size: Size, depth: int, objects: int, frames: int, max_frames: int) -> int:
-    """Estimate the size of a saved state, the memory of past frames, in bytes; arguments as in `memory_needed`."""
-    _, tokens, slots = _grid(model, size, frames, max_frames)
-    groups = group_count(objects, model.config.model.identities)
-    return 4 * model.module.numbers_kept() * depth * groups * tokens * slots
-
-
-def _grid(model: Model, size: Size, frames: int, max_frames: int) -> tuple[Size, int, int]:
-    """Return the (h, w) of the network's input, the tokens per frame, and the number of memory slots."""
-    config = model.config
-    network = inference_size(
-        *size, max_long_edge=config.inference.max_long_edge, align_corners=config.model.align_corners
-    )
-    written = frames // config.memory.gap + 1 if config.memory.gap else 1
-    slots = 2 ** math.ceil(math.log2(min(written, max_frames or written)))
-    return network, math.prod(-(-n // 16) for n in network), slots
+    # Old and new arrays coexist while the memory grows.
+    return int(1.5 * state + scores + labels + parameters + pixels), state
 
 
 def memory_free() -> int | None:
@@ -122,7 +108,7 @@ def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_
 
 
 def disk_warning(folder: Path, size: Size, frames: int, overlay: bool, exports: int, state: int) -> str | None:
-    """Return a warning if the results do not fit on the disk of `folder`, else None. `state` is from `state_needed`."""
+    """Return a warning if results and saved states, of `state` bytes each, do not fit on the disk of `folder`."""
     each = MASK_BYTES + OVERLAY_BYTES * overlay + (JPEG_BYTES + MASK_BYTES) * exports
     # A new state is written before the previous one is deleted.
     needed, free = int(each * math.prod(size) * frames) + 2 * state, shutil.disk_usage(folder).free

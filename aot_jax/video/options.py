@@ -1,5 +1,6 @@
 """Options of a run of `track.py`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,9 @@ class TrackOptions:
     """Options of a run; see `track.py --help` for details."""
 
     network: NetworkChoice
-    video: tuple[str, ...]  # one file, folder or glob, or several images
-    masks: tuple[str, ...] = ()  # files or folders
-    boxes: tuple[str, ...] = ()  # "x0,y0,x1,y1" in pixels
+    video: Sequence[str]  # one file, folder or glob, or several images
+    masks: Sequence[str] = ()  # files or folders
+    boxes: Sequence[str] = ()  # "x0,y0,x1,y1" in pixels
     mask_frame: int | None = None  # frame of the single mask or of the boxes; None: by name, else the first
     backward: bool = True  # also track frames before the first mask
     depth: int | None = None  # number of LSTT layers; None: all
@@ -29,7 +30,7 @@ class TrackOptions:
     max_frames: int = 50  # most frames in the long-term memory; 0: no limit
     output: str | None = None  # folder; None: results/track/NAME
     output_height: int | None = None  # height of the masks in pixels; None: that of the frames
-    exports: tuple[str, ...] = ()  # names of export formats
+    exports: Sequence[str] = ()  # names of export formats
     overlay: bool = True  # write overlay.mp4
     fps: float | None = None  # frames a second of images; None: 24
     resume: bool = False  # continue the run in the output folder

@@ -21,7 +21,7 @@ from aot_jax.io.sources import Source, read_ahead
 from aot_jax.io.video_reader import VideoReader
 from aot_jax.io.video_writer import VideoWriter
 from aot_jax.preprocess import resize_nearest
-from aot_jax.video.exports import open_export
+from aot_jax.video.exports import EXPORTS
 from aot_jax.video.results import mask_path
 
 UNEVEN = 1.5  # largest ratio of longest to shortest frame interval of a constant rate
@@ -72,15 +72,15 @@ def render(
     try:
         with ExitStack() as stack:
             writer = stack.enter_context(_writer(source, folder, warn)) if overlay else None
-            sinks = [stack.enter_context(open_export(name, folder, source, ids)) for name in exports]
+            writes = [stack.enter_context(EXPORTS[name](folder, source, ids)) for name in exports]
             bar = stack.enter_context(
                 tqdm(total=source.expected, unit="frame", desc="overlay", disable=quiet, dynamic_ncols=True)
             )
             before = None
             for frame in read_ahead(source.frames()):
                 labels = read_mask(mask_path(folder, source, frame.index))
-                for sink in sinks:
-                    sink.add(replace(frame, pixels=_at_size_of(labels, frame.pixels)), labels)
+                for write in writes:
+                    write(replace(frame, pixels=_at_size_of(labels, frame.pixels)), labels)
                 if writer is not None:
                     large = np.asarray(resize_nearest(labels, frame.pixels.shape[:2]))
                     writer.write(draw_overlay(frame.pixels, large, void=None), frame.time, frame.duration)

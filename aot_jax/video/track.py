@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -58,37 +59,35 @@ def track(
         MaskWriter() as writer,
         tqdm(total=source.expected, unit="frame", desc=source.name, disable=quiet, dynamic_ncols=True) as bar,
     ):
-        walk = _Walk(tracker, source, prompts, run, writer, bar, save_every, stopped, warn)
+        walk = _Walk(tracker, source, prompts, run, writer, bar, save_every, stopped, warn, source.count is not None)
         if read_progress(run).stage == "forward":
             if not walk.stage("forward"):
                 return False
             save_progress(run, "backward")
         if read_progress(run).stage == "backward":
-            if prompts.first and not (walk.stage("backward") if backward else walk.leave_empty()):
+            if prompts.first and not backward:
+                walk.leave_empty()
+            elif prompts.first and not walk.stage("backward"):
                 return False
             save_progress(run, "done")
     return True
 
 
+@dataclass
 class _Walk:
     """Tracks the frames in one direction after the other, for `track`."""
 
-    def __init__(
-        self,
-        tracker: Tracker,
-        source: Source,
-        prompts: Prompts,
-        run: Run,
-        writer: MaskWriter,
-        bar: tqdm,
-        save_every: int,
-        stopped: Callable[[], bool],
-        warn: Callable[[str], None],
-    ) -> None:
-        self.tracker, self.source, self.prompts, self.run = tracker, source, prompts, run
-        self.counted = source.count is not None
-        self.halted = False
-        self.writer, self.bar, self.save_every, self.stopped, self.warn = writer, bar, save_every, stopped, warn
+    tracker: Tracker
+    source: Source
+    prompts: Prompts
+    run: Run
+    writer: MaskWriter
+    bar: tqdm
+    save_every: int
+    stopped: Callable[[], bool]
+    warn: Callable[[str], None]
+    counted: bool  # the source knew its number of frames before it was read
+    halted: bool = False
 
     def stage(self, name: str) -> bool:
         """Track in one direction; return False if stopped."""
@@ -132,14 +131,13 @@ class _Walk:
                 self.bar.update()
         return last, self.halted or count == self.save_every
 
-    def leave_empty(self) -> bool:
+    def leave_empty(self) -> None:
         """Write empty masks for the frames before the first mask."""
         empty = np.zeros_like(self.prompts.at(self.prompts.first))
         for index in range(self.prompts.first):
             self.writer.write(mask_path(self.run.folder, self.source, index), empty)
             self.bar.update()
         self.writer.flush()
-        return True
 
     def _frames(self, stage: str, after: int | None) -> Iterator[Frame]:
         """Iterate over the frames of a stage after frame number `after`; None: all of them."""

@@ -49,7 +49,6 @@ def test_frames_without_a_mask_are_not_stored_for_own_videos(sets):
 
 def test_static_images_are_named_by_set(sets):
     assert [video["name"] for video in sets["static"].videos][:2] == ["drawn/clip0_0", "drawn/clip0_6"]
-    assert {video["group"] for video in sets["static"].videos} == {"drawn"}
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aot_jax.io.files import atomic_write, beside, clear_remains
+from aot_jax.io.files import atomic_write, beside, clear_remains, expand
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -56,6 +56,17 @@ def test_only_what_a_killed_run_left_is_cleared(tmp_path):
     assert len(list(tmp_path.iterdir())) == 6
     clear_remains(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".notes.tmp", ".profile", "00000.png", "a.tmp"]
+
+
+def test_a_glob_takes_no_hidden_file_and_works_in_a_folder_named_with_brackets(tmp_path, monkeypatch):
+    folder = tmp_path / "[take 2]"
+    folder.mkdir()
+    for name in ("1.jpg", "._1.jpg", "2.png"):  # macOS writes the second
+        (folder / name).write_bytes(b"")
+    monkeypatch.chdir(folder)
+    assert expand("*.jpg") == [folder / "1.jpg"]
+    assert expand(folder / "1.jpg") == [folder / "1.jpg"]
+    assert expand(tmp_path / "*" / "*.png") == [folder / "2.png"]
 
 
 ROOT = Path(__file__).resolve().parents[2]

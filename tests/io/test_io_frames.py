@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aot_jax.io.frames import MAX_PIXELS, FrameError, list_frames, read_frame, write_jpeg
+from aot_jax.io.frames import FrameError, list_frames, read_frame, write_jpeg
+from aot_jax.io.images import MAX_PIXELS
 
 
 def touch(folder, *names):

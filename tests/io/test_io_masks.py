@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aot_jax.io import masks
-from aot_jax.io.masks import DAVIS_PALETTE, MaskError, binarise, is_binary_0_255, read_mask, write_mask
+from aot_jax.io.masks import DAVIS_PALETTE, MaskError, binarise, read_mask, write_mask
 
 
 def save(folder, pixels, mode=None, name="mask.png", **options):
@@ -263,6 +263,3 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 def test_binary_helpers():
     assert binarise(np.array([[0, 3, 255]])).tolist() == [[0, 1, 1]]
-    assert is_binary_0_255(np.array([0, 255]))
-    assert not is_binary_0_255(np.array([0, 0]))
-    assert not is_binary_0_255(np.array([0, 1, 255]))

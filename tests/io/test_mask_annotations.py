@@ -11,10 +11,9 @@ from drawn import SIZE, boxes, one
 from PIL import Image
 
 from aot_jax import read_masks
-from aot_jax.io.mask_sets.shapes import decode_runs, fill
 from aot_jax.io.masks import MaskError
 from aot_jax.io.sources import open_source
-from aot_jax.video.exports import open_export
+from aot_jax.video.exports import EXPORTS
 
 BOX = np.s_[10:30, 20:50]  # rows, columns
 CORNERS = [[20, 10], [50, 10], [50, 30], [20, 30]]
@@ -214,18 +213,14 @@ def test_yolo_with_names_of_classes(tmp_path, frames, file, text):
 def test_exports_are_read_back(tmp_path, frames, name, ids):
     source, shown = open_source([frames]), [boxes(3), boxes(3, 12), boxes(0, 12), boxes(0, 12, 3)]
     shown = [np.where(np.isin(labels, ids), labels, 0) for labels in shown]
-    with open_export(name, tmp_path / "out", source, ids) as export:
+    with EXPORTS[name](tmp_path / "out", source, ids) as write:
         for frame, labels in zip(source.frames(), shown, strict=True):
-            export.add(frame, labels)
+            write(frame, labels)
     there = {"coco": "coco.json", "davis": "DAVIS"}.get(name, name)
     masks = read_masks(tmp_path / "out" / there, source)
     assert masks.ids == ids
     for t, labels in enumerate(shown):
         np.testing.assert_array_equal(masks.get(t, np.zeros_like(labels)), labels)  # COCO lists no empty frame
-
-
-def polygon(*points):
-    return [float(value) for point in points for value in point]
 
 
 @pytest.mark.parametrize(
@@ -256,20 +251,6 @@ def test_broken_annotations_are_one_line(tmp_path, frames, data, finding):
     with pytest.raises(MaskError, match=rf"^{re.escape(str(path))}.*{finding}") as error:
         read_masks(path, frames)
     assert "\n" not in str(error.value)
-
-
-def test_fill_takes_pixels_whose_centre_is_inside():
-    triangle = np.array([[0, 0], [4, 0], [0, 4]])
-    assert fill([triangle], (4, 4)).astype(int).tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    ring = [np.array([[-9, -9], [9, -9], [9, 9], [-9, 9]]), np.array([[1, 1], [2, 1], [2, 2]])]
-    assert fill(ring, (3, 5)).all()
-
-
-def test_runs_of_other_lengths_are_refused():
-    assert decode_runs([1, 2, 3], (2, 3)).astype(int).tolist() == [[0, 1, 0], [1, 0, 0]]
-    for counts in ([1, 2], [7, -1], ["6"], [6.0], "0"):
-        with pytest.raises(ValueError, match="run lengths"):
-            decode_runs(counts, (2, 3))
 
 
 def test_objects_that_others_cover_are_told(tmp_path, frames):

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from aot_jax.io.datasets import DataError
-from aot_jax.io.frames import MAX_PIXELS, FrameError, read_frame
+from aot_jax.io.frames import FrameError, read_frame
+from aot_jax.io.images import MAX_PIXELS
 from aot_jax.io.mask_sets import read_masks
 from aot_jax.io.masks import MaskError, read_mask
 from aot_jax.io.sources import open_source
@@ -83,7 +84,7 @@ def gif(width, height):
 @pytest.mark.parametrize("side", [15_000, 65_535])
 def test_a_video_may_not_claim_more_than_the_bound(tmp_path, side):
     (tmp_path / "bomb.gif").write_bytes(gif(side, side))
-    with pytest.raises(FrameError, match=r"bomb\.gif: (its frames of 15000x15000 are more|holds no frame)"):
+    with pytest.raises(FrameError, match=r"bomb\.gif: (15000x15000 is more|holds no frame)"):
         VideoReader(tmp_path / "bomb.gif")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from aot_jax.io.masks import MaskError, read_mask, write_mask
 from aot_jax.io.sources import open_source
 from aot_jax.runs import Run, RunError
-from aot_jax.video.exports import EXPORTS, open_export
+from aot_jax.video.exports import EXPORTS
 from aot_jax.video.prompts import read_prompts
 from aot_jax.video.results import RESULTS, Progress, read_progress, save_progress
 from aot_jax.video.track import track
@@ -223,9 +223,9 @@ def test_an_overwritten_run_leaves_nothing_but_what_others_put_there(tmp_path):
 @pytest.mark.parametrize("name", EXPORTS)
 def test_an_overwritten_run_leaves_no_export(name, video, tmp_path):
     out = tmp_path / "out"
-    with Run(out, {}, resume=True, results=RESULTS), open_export(name, out, video, (1,)) as export:
+    with Run(out, {}, resume=True, results=RESULTS), EXPORTS[name](out, video, (1,)) as write:
         for frame in video.frames():
-            export.add(frame, np.ones(frame.pixels.shape[:2], np.int32))
+            write(frame, np.ones(frame.pixels.shape[:2], np.int32))
 
     def files():
         return {path.name for path in out.rglob("*") if path.is_file()} - {"progress.json", ".lock"}

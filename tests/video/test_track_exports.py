@@ -21,7 +21,7 @@ from aot_jax.io.frames import read_frame
 from aot_jax.io.masks import read_mask
 from aot_jax.io.sources import ImageSource
 from aot_jax.io.video_reader import VideoReader
-from aot_jax.video.exports import EXPORTS, open_export
+from aot_jax.video.exports import EXPORTS
 from aot_jax.video.exports.polygons import outlines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,9 +100,9 @@ def exported(tmp_path):
         Image.fromarray(clips.picture(i, *SIZE)).save(frames / f"f{i}.png")
     source = ImageSource(sorted(frames.iterdir()), "clip")
     for name in EXPORTS:
-        with open_export(name, tmp_path / "out", source, IDS) as sink:
+        with EXPORTS[name](tmp_path / "out", source, IDS) as write:
             for frame, labels in zip(source.frames(), masks, strict=True):
-                sink.add(frame, labels)
+                write(frame, labels)
     return tmp_path / "out", masks
 
 
@@ -162,9 +162,9 @@ def test_a_shorter_video_leaves_nothing_of_a_longer_one(tmp_path):
             Image.fromarray(clips.picture(i, *SIZE)).save(frames / f"f{i}.png")
         source = ImageSource(sorted(frames.iterdir()), frames.name)
         for name in EXPORTS:
-            with open_export(name, tmp_path / "out", source, IDS) as sink:
+            with EXPORTS[name](tmp_path / "out", source, IDS) as write:
                 for frame in source.frames():
-                    sink.add(frame, np.ones(SIZE, np.int32) * 2)
+                    write(frame, np.ones(SIZE, np.int32) * 2)
     written = [path for path in (tmp_path / "out").rglob("f*") if path.is_file()]
     assert sorted({path.stem for path in written}) == ["f0", "f1"]
     assert len(written) == 16  # yolo 4, DAVIS 4, mattes 4, binary 4
@@ -177,8 +177,8 @@ def test_an_export_that_fails_leaves_no_half_json(tmp_path):
     source = ImageSource([tmp_path / "f0.png"], "s")
 
     def fail():
-        with open_export("coco", tmp_path / "out", source, (1,)) as sink:
-            sink.add(next(source.frames()), np.ones(SIZE, np.int32))
+        with EXPORTS["coco"](tmp_path / "out", source, (1,)) as write:
+            write(next(source.frames()), np.ones(SIZE, np.int32))
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -188,9 +188,9 @@ def test_an_export_that_fails_leaves_no_half_json(tmp_path):
 
 def test_frames_of_a_video_that_coco_names_are_there(tmp_path):
     source = VideoReader(clips.write_clip(tmp_path / "a.mp4", 3, SIZE))
-    with open_export("coco", tmp_path / "out", source, (1,)) as sink:
+    with EXPORTS["coco"](tmp_path / "out", source, (1,)) as write:
         for frame in source.frames():
-            sink.add(frame, np.ones(SIZE, np.int32))
+            write(frame, np.ones(SIZE, np.int32))
     images = json.loads((tmp_path / "out" / "coco.json").read_text())["images"]
     assert [clips.number_of(read_frame(tmp_path / "out" / image["file_name"])) for image in images] == [0, 1, 2]
 
@@ -241,12 +241,12 @@ def test_cutouts_have_alpha(exported, name, decoder):
 NAMED_BY_HAND = """
 from pathlib import Path
 from aot_jax.io.sources import open_source
-from aot_jax.video.exports import EXPORTS, open_export
+from aot_jax.video.exports import EXPORTS
 source = open_source([next(Path("here").iterdir())])
 for name in EXPORTS.keys() - {"mattes", "prores"}:
-    with open_export(name, Path("out"), source, (1,)) as export:
+    with EXPORTS[name](Path("out"), source, (1,)) as write:
         for frame in source.frames():
-            export.add(frame, (frame.pixels[..., 0] > 999).astype(int))
+            write(frame, (frame.pixels[..., 0] > 999).astype(int))
 """
 
 
@@ -268,8 +268,8 @@ def test_an_export_is_replaced_whole(tmp_path, monkeypatch):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "old.png")
     monkeypatch.setattr(Image.Image, "save", lambda self, path, *_, **__: (Path(path).write_bytes(b"half"), 1 / 0))
     for name in ("binary", "davis", "mattes", "yolo"):
-        with pytest.raises(ZeroDivisionError), open_export(name, tmp_path / "out", source, (1,)) as export:
-            export.add(next(source.frames()), np.ones((4, 4), np.int32))
+        with pytest.raises(ZeroDivisionError), EXPORTS[name](tmp_path / "out", source, (1,)) as write:
+            write(next(source.frames()), np.ones((4, 4), np.int32))
     left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert left == ["0.txt"]  # YOLO's labels, before its image
 

@@ -22,30 +22,6 @@ from aot_jax.io.datasets.listing import (
 )
 from aot_jax.io.datasets.meta_json import lvos, seen_categories, youtube_vos
 
-__all__ = [
-    "LAYOUTS",
-    "DataError",
-    "Dataset",
-    "FramePair",
-    "ListedObject",
-    "Video",
-    "data_root",
-    "davis",
-    "detect",
-    "find",
-    "list_folders",
-    "list_masks",
-    "lvos",
-    "mose",
-    "numbering_hint",
-    "own_videos",
-    "read_names",
-    "seen_categories",
-    "static",
-    "vost",
-    "youtube_vos",
-]
-
 # Data sets by their name in a config's data.datasets: (root, split) -> data set.
 LAYOUTS: dict[str, Callable[[Path, str], Dataset]] = {
     "davis16": lambda root, split: davis(root, 2016, split),

@@ -7,7 +7,7 @@ from pathlib import Path
 from aot_jax.io.datasets.folders import davis, own_videos, static
 from aot_jax.io.datasets.listing import DataError, Dataset
 from aot_jax.io.datasets.meta_json import youtube_vos
-from aot_jax.io.frames import FRAME_SUFFIXES, JPEG_OR_PNG, explain_errors, open_image
+from aot_jax.io.images import IMAGE_SUFFIXES, JPEG_OR_PNG, open_image
 
 
 def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Dataset]]:
@@ -55,17 +55,13 @@ def detect(root: Path, kind: str | None = None) -> Iterator[tuple[str, str, Data
 def _look_like_videos(root: Path) -> bool:
     """Tell videos from sets of images: a video's images have one size and names that end in a digit."""
     for folder in sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir()):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         if any(not path.stem[-1:].isdigit() for path in files):
             return False
         sizes = set()
         for path in files[:: max(1, len(files) // 8)]:
-            with (
-                contextlib.suppress(DataError),
-                explain_errors(path, DataError),
-                path.open("rb") as stream,
-            ):
-                sizes.add(open_image(stream, path, JPEG_OR_PNG, DataError)[0].size)
+            with contextlib.suppress(DataError), open_image(path, JPEG_OR_PNG, DataError) as (image, _):
+                sizes.add(image.size)
         if len(sizes) > 1:
             return False
     return True

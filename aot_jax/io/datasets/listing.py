@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aot_jax.errors import ReportedError
-from aot_jax.io.frames import FRAME_SUFFIXES, FrameError, list_frames, order_frames
-from aot_jax.io.mask_sets.files import DRAWN as MASK_SUFFIXES
+from aot_jax.io.frames import FrameError, list_frames, order_frames
+from aot_jax.io.images import IMAGE_SUFFIXES
+from aot_jax.io.mask_sets.files import LOSSLESS
 from aot_jax.io.names import is_hidden, is_plain
 
 
@@ -138,7 +139,7 @@ def list_video(
         DataError: two files have the same frame name.
     """
     notes: list[str] = []
-    every = None if only is None and not stills else FRAME_SUFFIXES
+    every = None if only is None and not stills else IMAGE_SUFFIXES
     found, labels = _files(images, every, notes.append), list_masks(masks)
     names = set(found.keys() | labels.keys() if only is None else only)
     if not stills and (hint := numbering_hint(list(found), list(labels), whose="the images")):
@@ -188,14 +189,14 @@ def list_masks(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: two files have the same frame name.
     """
-    return _files(folder, MASK_SUFFIXES) or ({} if list_folders(folder) else _files(folder, FRAME_SUFFIXES))
+    return _files(folder, LOSSLESS) or ({} if list_folders(folder) else _files(folder, IMAGE_SUFFIXES))
 
 
 def _files(
     folder: Path, suffixes: tuple[str, ...] | None, warn: Callable[[str], None] = lambda _: None
 ) -> dict[str, Path]:
     """Return {frame name: file}; empty if there are none. Arguments as in `list_frames`."""
-    endings = suffixes or FRAME_SUFFIXES
+    endings = suffixes or IMAGE_SUFFIXES
     if not folder.is_dir() or not any(path.suffix.lower() in endings for path in folder.iterdir()):
         return {}
     try:

@@ -15,9 +15,9 @@ import yaml
 
 from aot_jax.io.mask_sets.coco import coco_drawings, segment_drawing, video_drawings
 from aot_jax.io.mask_sets.drawings import MAX_SHAPES, NO_OBJECT, Drawing, Shape, stated_size
-from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import fill
 from aot_jax.io.mask_sets.stored import CLEAR, MaskError, read_image
+from aot_jax.io.names import Frames
 from aot_jax.typing import Size
 
 MAX_BYTES = 2**28  # largest file read, in bytes
@@ -83,7 +83,7 @@ def _labelme(data: Mapping[str, Any], path: Path, notes: list[str]) -> Drawing:
         if kind == "mask":
             draw = partial(_paste, str(item["mask"]), points, str(path))
         elif (polygon := _polygon(kind, points)) is not None:
-            draw = partial(_fill_one, polygon)
+            draw = partial(fill, [polygon])
         else:
             skipped[kind] += 1
             continue
@@ -171,10 +171,6 @@ def _class_names(path: Path) -> dict[int, str]:
         except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
             continue
     return {}
-
-
-def _fill_one(polygon: np.ndarray, size: Size) -> np.ndarray:
-    return fill([polygon], size)
 
 
 def _fill_scaled(polygon: np.ndarray, size: Size) -> np.ndarray:

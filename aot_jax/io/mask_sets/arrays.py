@@ -1,6 +1,6 @@
 """Read masks from NumPy files, stacks and animations: a mask, or a layer for each object or frame."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors, open_image, upright
-from aot_jax.io.mask_sets.names import Entry, Frames, frame_count
-from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image, stored_numbers, stored_values
+from aot_jax.io.mask_sets.names import Entry, frame_count
+from aot_jax.io.mask_sets.stored import MaskError, Stored, stored_numbers, stored_values
+from aot_jax.io.names import Frames
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import VOID, Size
 
@@ -52,11 +53,10 @@ def stack_entries(path: Path, frames: Frames | None, notes: list[str]) -> list[E
         MaskError: the file cannot be read, or is not a mask.
     """
     pages: list[Stored] = []
-    with explain_errors(path, MaskError), path.open("rb") as stream:
-        image, head = open_image(stream, path, MASKS, MaskError)
+    with open_image(path, MASKS, MaskError) as (image, head):
         number = count_pictures(image)
         if number == 1:
-            return [Entry(str(path), path.stem, lambda: read_image(path))]
+            return [Entry.of_file(path)]
         if number * image.width * image.height > MAX_PIXELS:
             raise MaskError(f"{path}: its {number} pictures are more than {MAX_PIXELS} pixels; split it")
         for index in range(number):
@@ -89,13 +89,7 @@ def layer_entries(
         MaskError: it is none of these.
     """
     shape = array.shape
-
-    def single(load: Callable[[], Stored]) -> list[Entry]:
-        return [Entry(str(path), path.stem, load)]
-
-    for axis in range(
-        array.ndim - 1, -1, -1
-    ):  # of batches and channels, as in (objects, 1, h, w) or (1, classes, h, w)
+    for axis in reversed(range(array.ndim)):  # axes of batches, as in (objects, 1, h, w) or (1, classes, h, w)
         if array.ndim > 3 and array.shape[axis] == 1:
             array = array.squeeze(axis)
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
@@ -103,12 +97,12 @@ def layer_entries(
     in_colour = array.ndim == 3 and array.dtype == np.uint8 and array.shape[2] in (3, 4) and array.shape[0] > 4
     if in_colour and array.size <= 4 * MAX_PIXELS and array.max() > 1:
         image = Image.fromarray(np.ascontiguousarray(array))
-        return single(lambda: stored_values(image, b"", path))
+        return [Entry.of_file(path, lambda: stored_values(image, b"", path))]
     last = array.shape[:2] == size != array.shape[1:] if size else array.shape[-1] < min(array.shape[:-1], default=0)
     if array.ndim == 3 and last:
         array = np.moveaxis(array, 2, 0)
     if array.ndim == 2 and array.size <= MAX_PIXELS:
-        return single(lambda: stored_numbers(array, path))
+        return [Entry.of_file(path, lambda: stored_numbers(array, path))]
     if array.ndim != 3 or not array.size or array[0].size > MAX_PIXELS:
         raise MaskError(f"{path}: is an array of shape {shape}; a mask is (height, width), or (objects, height, width)")
     if len(array) == frame_count(frames):
@@ -120,7 +114,7 @@ def layer_entries(
         )
     if _starts_with_background(array):
         notes.append(f"{path}: its {len(array)} layers add up to 1: background, then objects 1 to {len(array) - 1}")
-        return single(lambda: Stored(array.argmax(0).astype(np.int32), "ids"))
+        return [Entry.of_file(path, lambda: Stored(array.argmax(0).astype(np.int32), "ids"))]
     notes.append(f"{path}: its {len(array)} layers are taken for objects 1 to {len(array)}, the last on top")
 
     def load() -> Stored:
@@ -131,7 +125,7 @@ def layer_entries(
             cut = cut or stored.cut
         return Stored(labels, "ids", cut=cut)
 
-    return single(load)
+    return [Entry.of_file(path, load)]
 
 
 def _frames_of_video(frames: Frames | None) -> str:

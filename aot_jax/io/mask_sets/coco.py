@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from aot_jax.io.mask_sets.drawings import Drawing, Shape, stated_size
-from aot_jax.io.mask_sets.names import Frames
 from aot_jax.io.mask_sets.shapes import decode_runs, fill
 from aot_jax.io.mask_sets.stored import MaskError
+from aot_jax.io.names import Frames
 from aot_jax.typing import Size
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from aot_jax.io.images import MAX_PIXELS
 from aot_jax.io.mask_sets.names import Entry
 from aot_jax.io.mask_sets.stored import MaskError, Stored
+from aot_jax.io.names import listed
 from aot_jax.typing import VOID, Size
 
 IGNORED = "__ignore__"  # labelme's label of areas that are void
 NO_OBJECT = {"_background_": 0, IGNORED: VOID}  # labelme's labels of areas that are no object, and their ids
 MAX_SHAPES = 100_000  # most shapes of a video
-SHOWN = 8  # most objects listed in a note
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,8 @@ def drawing_entries(drawings: Sequence[Drawing], size: Size | None, notes: list[
     """
     ids, names, are_stated = _number_objects(drawings)
     if names and not are_stated:
-        listed = ", ".join(f"{i} {name}" for i, name in list(names.items())[:SHOWN])
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        notes.append(f"{drawings[0].name}: objects are numbered as drawn: {listed}{more}")
+        objects = listed([f"{i} {name}" for i, name in names.items()])
+        notes.append(f"{drawings[0].name}: objects are numbered as drawn: {objects}")
     told: set[str] = set()
     return [
         Entry(drawing.name, drawing.stem, partial(_draw, drawing, _size_of(drawing, size), ids, names, notes, told))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+import cv2
 import numpy as np
 
 
@@ -24,11 +25,11 @@ class Limits:
     off_line: int  # largest distance of a blend from the line between the two colours it blends
 
 
-DRAWN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours are far apart, unlike consecutive ids
+CLEAN = Limits(4, 24, 8)  # limits for antialiasing without noise: flat colours are far apart, unlike consecutive ids
 NOISY = Limits(32, 64, 24)  # limits for lossy compression
 SAME = 12  # largest distance between two flat colours that count as one
 RARE = 0.02  # largest share of noise far from its flat colour, relative to that colour's pixels
-FEW, FEW_NOISY = 3, 12  # fewest colours at soft edges: if blends number at least half the noise pixels; if fewer
+FEW, FEW_NOISY = 3, 12  # fewest colours at soft edges: with at least half as many blends as noise pixels; with fewer
 FEWEST_PIXELS = 8  # fewest pixels of soft edges
 EXPLAINED = 0.8  # smallest share of non-interior pixels that must be blends or noise
 LEAST_FLAT = 0.3  # smallest share of interior pixels
@@ -48,7 +49,8 @@ def flat_colours(codes: np.ndarray, lossy: bool = False) -> dict[int, int]:
 
     A mask from a `lossy` file may have soft edges of only a few colours.
     """
-    inside = _interior(codes)
+    inside = np.zeros(codes.shape, bool)  # pixels equal to all eight neighbours
+    inside[1:-1, 1:-1] = _equal_pixels(codes) == 9
     if inside.mean() < LEAST_FLAT:
         return {}
     values, counts = np.unique(codes[inside], return_counts=True)
@@ -59,10 +61,10 @@ def flat_colours(codes: np.ndarray, lossy: bool = False) -> dict[int, int]:
     ys, xs = np.nonzero(edge)
     margin = RING + 1
     box = np.s_[max(0, ys.min() - margin) : ys.max() + margin, max(0, xs.min() - margin) : xs.max() + margin]
-    for limits in (DRAWN, NOISY):
+    for limits in (CLEAN, NOISY):
         flat = _merge(values, counts, limits.near)
         plausible = 2 <= len(flat) <= MOST_FLAT and (
-            _are_apart(flat, limits.apart) if limits is DRAWN else _are_noise(values, counts, flat)
+            _are_apart(flat, limits.apart) if limits is CLEAN else _are_noise(values, counts, flat)
         )
         if plausible and _explains(flat, codes[box], edge[box], limits, lossy):
             return flat
@@ -103,7 +105,7 @@ def is_dithered(codes: np.ndarray, counts: Mapping[int, int], runs: np.ndarray) 
     """
     if (runs == 1).sum() < FEWEST_MIXED:
         return False
-    specks = codes[1:-1, 1:-1][_specks(codes)]
+    specks = codes[1:-1, 1:-1][_equal_pixels(codes) == 1]
     if specks.size >= max(FEWEST_SPECKS, FEWEST_OF_ONE * np.unique(specks).size) and (
         specks.size > MOST_SPECKS * (codes.size - max(counts.values()))
     ):
@@ -178,33 +180,18 @@ def _merge(values: np.ndarray, counts: np.ndarray, near: int) -> dict[int, int]:
     return merged
 
 
-def _interior(codes: np.ndarray) -> np.ndarray:
-    """Return (h, w) bool: pixels equal to all eight neighbours."""
-    inside = np.zeros(codes.shape, bool)
-    middle, same = codes[1:-1, 1:-1], inside[1:-1, 1:-1]
-    same[:] = True
-    for dy, dx in np.ndindex(3, 3):
-        same &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] == middle
-    return inside
-
-
-def _specks(codes: np.ndarray) -> np.ndarray:
-    """Return (h - 2, w - 2) bool: pixels inside the border that differ from all eight neighbours."""
+def _equal_pixels(codes: np.ndarray) -> np.ndarray:
+    """Count the pixels of each block of 3x3 that equal its middle one, itself included: (h - 2, w - 2) uint8."""
     middle = codes[1:-1, 1:-1]
-    alone = np.ones(middle.shape, bool)
+    equal = np.zeros(middle.shape, np.uint8)
     for dy, dx in np.ndindex(3, 3):
-        if (dy, dx) != (1, 1):
-            alone &= codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] != middle
-    return alone
+        equal += codes[dy : dy + middle.shape[0], dx : dx + middle.shape[1]] == middle
+    return equal
 
 
 def _dilate(there: np.ndarray, reach: int) -> np.ndarray:
     """Dilate a mask (h, w) bool by a square of 2 `reach` + 1 pixels."""
-    for _ in range(reach):
-        padded = np.pad(there, 1)
-        rows = padded[:-2] | padded[1:-1] | padded[2:]
-        there = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-    return there
+    return cv2.dilate(there.view(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)).view(bool)
 
 
 def _close(codes: np.ndarray, centre: np.ndarray, limit: int) -> np.ndarray:

@@ -9,9 +9,9 @@ from aot_jax.io.mask_sets.stored import MaskError
 from aot_jax.io.names import is_hidden
 from aot_jax.io.series import natural
 
-DRAWN = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".webp")  # suffixes of lossless images
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-KINDS = (DRAWN, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # kinds of masks by priority in a folder
+KINDS = (LOSSLESS, (".npy", ".npz"), (".json",), (".txt",), IMAGE_SUFFIXES)  # kinds of masks by priority in a folder
 # Stems of text files that lie beside masks and hold none.
 NO_MASKS = ("classes", "readme", "notes", "train", "val", "test", "labels", "labelmap", "progress")
 HOLDERS = ("segmentationobject", "annotations", "masks", "labels", "matte")  # names of mask folders; case is ignored
@@ -71,5 +71,5 @@ def _inside(folder: Path) -> list[Path]:
                 return _inside(path)
     if len(folders) == 1:
         return _inside(folders[0])
-    inside = [[path for path in sub.iterdir() if path.suffix.lower() in DRAWN] for sub in sorted(folders)]
+    inside = [[path for path in sub.iterdir() if path.suffix.lower() in LOSSLESS] for sub in sorted(folders)]
     return [path for paths in inside for path in paths] if all(inside) else []  # a folder for each object, or frame

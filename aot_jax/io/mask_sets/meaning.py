@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from aot_jax.io.mask_sets.edges import merge_flat, nearest, snap
-from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, MaskError, Stored
+from aot_jax.io.mask_sets.stored import BLACK, CLEAR, WHITE, WHITE_16, MaskError, Stored
 from aot_jax.io.mask_sets.survey import (
     DAVIS_CODES,
     MAX_LEVELS,
@@ -22,11 +22,11 @@ from aot_jax.io.mask_sets.survey import (
     paint_palettes,
     runs,
 )
+from aot_jax.io.names import listed
 from aot_jax.typing import VOID
 
 MOST_SHADES = 8  # most objects drawn in even steps of grey up to white
 SHADE_TOLERANCE = 4  # largest deviation from an even step, in grey levels
-WHITE_16 = 65535  # white in 16-bit samples
 WIDE = 256  # smallest id next to which 255 is an id instead of void
 PAPER = 0.75  # smallest share of the border that white must cover to be background next to black
 
@@ -132,7 +132,7 @@ def _numbers(surveys: Sequence[Survey]) -> Meaning:
             notes.append("255, the only value besides 0, is taken for object 1, not for void")
     elif {survey.kind for survey in surveys} <= {"grey", "ids"} and _are_shades(objects):
         table |= {level: number for number, level in enumerate(sorted(objects), start=1)}
-        notes.append(f"grey levels {_listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
+        notes.append(f"grey levels {listed(sorted(objects))} are objects 1 to {len(objects)}, white among them")
     elif VOID in objects and (drawn or max(objects) < WIDE):
         table[VOID], void = VOID, VOID
     counts, border = add_up(survey.counts for survey in surveys), add_up(survey.border for survey in surveys)
@@ -202,7 +202,7 @@ def _colours(surveys: Sequence[Survey], soft: bool, known: Mapping[int, int] | N
             table[code] = last
             numbered.append(f"{last} {colour_name(code)}")
     if len(numbered) > 1:
-        notes.append(f"colours are numbered: {_listed(numbered)}")
+        notes.append(f"colours are numbered: {listed(numbered)}")
     colours = table | dict.fromkeys(background, 0)
     void = VOID if VOID in table.values() and max(table.values()) < WIDE and (davis or known) else None
     if void and set(table.values()) == {VOID}:
@@ -236,7 +236,3 @@ def _are_shades(levels: set[int]) -> bool:
     return 2 <= count <= MOST_SHADES and all(
         abs(level - VOID * step / count) <= SHADE_TOLERANCE for step, level in enumerate(sorted(levels), start=1)
     )
-
-
-def _listed(items: Sequence[object]) -> str:
-    return ", ".join(map(str, items[:8])) + (f" and {len(items) - 8} more" if len(items) > 8 else "")

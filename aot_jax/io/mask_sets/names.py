@@ -3,30 +3,15 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from aot_jax.io.mask_sets.stored import MaskError, Stored
-from aot_jax.typing import Size
+from aot_jax.io.mask_sets.numbers import PADDED, number_in, varying_number, varying_numbers
+from aot_jax.io.mask_sets.stored import MaskError, Stored, read_image
+from aot_jax.io.names import Frames, listed
 
 MOST_FRAMES = 10**6  # largest plausible frame number; dates in names are larger
-PADDED = 4  # fewest digits that make a number a frame number, whatever surrounds it
-FRAME_WORDS = {"frame", "frames", "img", "image", "f", "fr", "frm"}
 MASK_WORDS = re.compile(r"(?i)[ _.-]*(?<![a-z])(masks?|seg|segmentation|labels?|gt|annotations?)(?![a-z])[ _.-]*")
-
-
-class Frames(Protocol):
-    """Properties of a video's frames that are needed to place masks; image files also have `paths`."""
-
-    name: str
-    size: Size
-    expected: int | None  # number of frames, known or stated by the file
-
-    def label(self, index: int) -> str:
-        """Return the name of a frame's mask, without suffix."""
-
-    def index_of(self, label: str) -> int | None:
-        """Return the frame number for a mask name; None if it fits no frame."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +23,11 @@ class Entry:
     load: Callable[[], Stored]
     id: int | None = None  # id of its object, if each object has its own mask
     folder: str = ""  # name of its folder, if masks are in several folders
+
+    @classmethod
+    def of_file(cls, path: Path, load: Callable[[], Stored] | None = None) -> "Entry":
+        """Return the mask of a whole file, by default an image."""
+        return cls(str(path), path.stem, load or partial(read_image, path))
 
 
 @dataclass(frozen=True)
@@ -67,13 +57,13 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
         return _on_one_frame(entries, frame, is_single, frames, asked=True)
     entries, notes = _split_objects(entries, frames)
     exact = [_frame_of_name(entry, frames) for entry in entries]
-    if all(index is not None for index in exact):
-        found = [index for index in exact if index is not None]
+    found = [index for index in exact if index is not None]
+    if len(found) == len(entries):
         found, more = _from_zero(entries, found, frames)
         return _by_frame(entries, found, notes + more)
     if len(entries) == 1:
         return _place_single(entries[0], frames)
-    numbers = _varying_number([entry.stem for entry in entries])
+    numbers = varying_number([entry.stem for entry in entries])
     shared = _shared_frame(entries, frames)
     single = all(map(is_single, entries))
     if numbers is not None and (not single or (shared is None and _are_frame_numbers(entries, frames))):
@@ -81,42 +71,20 @@ def place(entries: Sequence[Entry], frames: Frames, frame: int | None, is_single
         guess = f"{entries[0].name}: put on frame {found[0]} by its number, and the others likewise (the first is 0)"
         found, more = _from_zero(entries, found, frames)
         return _by_frame(entries, found, notes + (more or [guess]))
-    if exact.count(None) == len(exact) and single:
+    if not found and single:
         return _on_one_frame(entries, shared or 0, is_single, frames)
     raise _unnamed(entries[exact.index(None)], frames)
-
-
-def number_in(stem: str, prefix: str = "") -> tuple[int, bool] | None:
-    """Return the likely frame number in a name, and whether it is certain; None if there is no number."""
-    if prefix and stem.startswith(prefix):
-        stem = stem[len(prefix) :]
-        if re.fullmatch(r"[^0-9]?0*[0-9]{1,9}[^0-9]*", stem):
-            return int(re.sub("[^0-9]", "", stem)), True
-    groups = [match for match in re.finditer("[0-9]+", stem) if len(match.group().lstrip("0")) < 10]
-    if not groups:
-        return None
-    for match in groups:
-        word = re.search("[a-zA-Z]*$", stem[: match.start()].rstrip(" _.-=#("))
-        if word and word.group().lower() in FRAME_WORDS:
-            return int(match.group()), True
-    padded = [match for match in groups if len(match.group()) >= PADDED]
-    if padded:
-        return int(padded[-1].group()), len(padded) == 1
-    return int(groups[-1].group()), stem.isdecimal()
 
 
 def _place_single(entry: Entry, frames: Frames) -> Placed:
     """Put a single mask on the frame with the number in its name, if that is certain; else on the first frame."""
     found = number_in(entry.stem, frames.name)
-    if found is not None and found[1]:
-        index = _index_of_number(found[0], frames)
-        if index is not None and not _far_out(index, frames):
-            note = (
-                f"{entry.name}: put on frame {index} by its number (the first is 0); --mask_frame N puts it on another"
-            )
-            return Placed({index: [entry]}, (note,))
     if found is None:
         return Placed({0: [entry]})
+    index = _plausible(_index_of_number(found[0], frames), frames) if found[1] else None
+    if index is not None:
+        note = f"{entry.name}: put on frame {index} by its number (the first is 0); --mask_frame N puts it on another"
+        return Placed({index: [entry]}, (note,))
     why = f"no frame has its number, {found[0]}: " if found[1] else ""
     return Placed({0: [entry]}, (f"{entry.name}: {why}put on the first frame, 0; --mask_frame N puts it on another",))
 
@@ -131,11 +99,10 @@ def _on_one_frame(
     are_frames = all(i is not None and entry.stem == frames.label(i) for i, entry in zip(named, entries, strict=False))
     if asked and (are_frames or not all(map(is_single, entries))):
         raise MaskError(f"--mask_frame goes with one mask, but {len(entries)} are given: name each by its frame")
-    numbers = _varying_number([entry.stem for entry in entries])
+    numbers = varying_number([entry.stem for entry in entries])
     ids = numbers if numbers and min(numbers) > 0 and max(numbers) < 255 else list(range(1, len(entries) + 1))
-    listed = ", ".join(f"{Path(entry.name).name} is {i}" for i, entry in zip(ids[:8], entries, strict=False))
-    more = f" and {len(entries) - 8} more" if len(entries) > 8 else ""
-    note = f"{len(entries)} masks are taken for one object each, on frame {index}, the last on top: {listed}{more}"
+    order = listed([f"{Path(entry.name).name} is {i}" for i, entry in zip(ids, entries, strict=True)])
+    note = f"{len(entries)} masks are taken for one object each, on frame {index}, the last on top: {order}"
     return Placed({index: [replace(entry, id=i) for i, entry in zip(ids, entries, strict=True)]}, (note,))
 
 
@@ -146,7 +113,7 @@ def _frame_of_name(entry: Entry, frames: Frames) -> int | None:
         stripped = MASK_WORDS.sub("", entry.stem)
         if stripped != entry.stem and _is_specific(stripped, frames):
             index = frames.index_of(stripped)
-    return None if index is None or _far_out(index, frames) else index
+    return _plausible(index, frames)
 
 
 def _is_specific(stem: str, frames: Frames) -> bool:
@@ -186,7 +153,7 @@ def _split_objects(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry
     """
     pairs = [(entry.folder, entry.stem) for entry in entries]
     if not all(folder for folder, _ in pairs):
-        columns = _varying_numbers([entry.stem for entry in entries])
+        columns = varying_numbers([entry.stem for entry in entries])
         if len(columns) != 2:
             return list(entries), []
         pairs = list(zip(*columns, strict=True))
@@ -203,22 +170,6 @@ def _split_objects(entries: Sequence[Entry], frames: Frames) -> tuple[list[Entry
     return list(entries), []
 
 
-def _varying_numbers(stems: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the numbers that vary between names, each as a tuple of one text per name; empty if other parts differ."""
-    split = [re.split("([0-9]+)", stem.lower()) for stem in stems]  # text, number, text, ..., text
-    if len({tuple(parts[::2]) for parts in split}) != 1:
-        return []
-    return [column for column in zip(*(parts[1::2] for parts in split), strict=True) if len(set(column)) > 1]
-
-
-def _varying_number(stems: Sequence[str]) -> list[int] | None:
-    """Return the number in each name, if the names differ only in it; else None."""
-    columns = _varying_numbers(stems)
-    if len(columns) != 1 or max(len(text.lstrip("0")) for text in columns[0]) > 9:
-        return None
-    return [int(text) for text in columns[0]]
-
-
 def _are_frame_numbers(entries: Sequence[Entry], frames: Frames) -> bool:
     found = [number_in(entry.stem, frames.name) for entry in entries]
     return all(number is not None and number[1] for number in found)
@@ -230,8 +181,7 @@ def _shared_frame(entries: Sequence[Entry], frames: Frames) -> int | None:
     number = found.pop()
     if found or number is None or not number[1]:
         return None
-    index = _index_of_number(number[0], frames)
-    return None if index is None or _far_out(index, frames) else index
+    return _plausible(_index_of_number(number[0], frames), frames)
 
 
 def _indices_of_numbers(entries: Sequence[Entry], numbers: list[int], frames: Frames) -> list[int]:
@@ -254,7 +204,7 @@ def _index_of_number(number: int, frames: Frames) -> int | None:
     paths = getattr(frames, "paths", None)
     if paths is None or len(paths) < 2:
         return number
-    numbers = _varying_number([path.stem for path in paths])
+    numbers = varying_number([path.stem for path in paths])
     if numbers is None or len(numbers) != len(paths):
         return number
     return numbers.index(number) if number in numbers else None
@@ -267,11 +217,12 @@ def _unnamed(entry: Entry, frames: Frames) -> MaskError:
     )
 
 
-def _far_out(index: int, frames: Frames) -> bool:
-    """Tell whether a frame number is impossible, even if the stated number of frames is wrong."""
-    if index > MOST_FRAMES or frames.expected is None:
-        return index > MOST_FRAMES
-    return index > 2 * frames.expected + 100 and index >= (frame_count(frames) or 0)
+def _plausible(index: int | None, frames: Frames) -> int | None:
+    """Return a frame number; None if it is impossible, even if the stated number of frames is wrong."""
+    if index is None or index > MOST_FRAMES:
+        return None
+    far = frames.expected is not None and index > 2 * frames.expected + 100
+    return None if far and index >= (frame_count(frames) or 0) else index
 
 
 def frame_count(frames: Frames | None) -> int | None:

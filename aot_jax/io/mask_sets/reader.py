@@ -12,9 +12,10 @@ from aot_jax.io.mask_sets.arrays import array_entries, stack_entries
 from aot_jax.io.mask_sets.drawings import drawing_entries
 from aot_jax.io.mask_sets.files import list_masks
 from aot_jax.io.mask_sets.meaning import Meaning, are_ids, decide
-from aot_jax.io.mask_sets.names import Entry, Frames, place
-from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size, read_image
+from aot_jax.io.mask_sets.names import Entry, place
+from aot_jax.io.mask_sets.stored import MaskError, Stored, check_size
 from aot_jax.io.mask_sets.survey import DAVIS_CODES, NOT_A_MASK, Survey, survey_mask
+from aot_jax.io.names import Frames
 from aot_jax.typing import Size
 
 Given = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -201,7 +202,7 @@ def read_masks(
         ((1, 2), [[0, 1], [2, 0]], None)
     """
     if isinstance(given, Mapping):
-        named = {str(name): [_entry(Path(path))] for name, path in given.items()}
+        named = {str(name): [Entry.of_file(Path(path))] for name, path in given.items()}
         return Masks(named, _open(frames), size, void, like, keep_going)
     video = _open(frames)
     size = size or (video.size if video else None)
@@ -233,14 +234,10 @@ def _entries(paths: Sequence[Path], frames: Frames | None, size: Size | None, no
         elif path not in drawn and (len(paths) == 1 or path.suffix.lower() in (".tif", ".tiff")):
             entries += stack_entries(path, frames, notes)
         elif path not in drawn:
-            entries.append(replace(_entry(path), folder=path.parent.name if named else ""))
+            entries.append(replace(Entry.of_file(path), folder=path.parent.name if named else ""))
     if not entries:
         raise MaskError(f"{paths[0]}: holds no annotated image; draw the objects to track")
     return entries
-
-
-def _entry(path: Path) -> Entry:
-    return Entry(str(path), path.stem, lambda: read_image(path))
 
 
 def _open(frames: "str | Path | Sequence[str | Path] | Frames | None") -> Frames | None:

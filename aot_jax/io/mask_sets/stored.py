@@ -15,7 +15,7 @@ CLEAR = -1  # value of transparent pixels
 FEW_ALPHAS = 4  # most values of an alpha channel without soft edges, such as that of layers of several opacities
 WHITE_16 = 65535  # white in 16-bit samples
 GREY_16 = 257  # ratio of 16-bit and 8-bit samples of the same grey
-FEW_LEVELS, MAX_IDS = 8, 4096  # most levels of 16-bit masks of ids, or the largest id, if 65535 is among them
+FEW_LEVELS, MAX_IDS = 8, 4096  # most values, or the largest, of 16-bit ids beside 65535; grey levels exceed both
 BLACK, WHITE = 0, 0xFFFFFF
 _CODE = np.array([1 << 16, 1 << 8, 1], np.int32)  # weights that turn (r, g, b) into one number
 _GREY = 0x010101  # factor that turns a grey level into its colour
@@ -99,16 +99,16 @@ def stored_values(image: Image.Image, head: bytes, path: str | Path) -> Stored:
         return _from_palette(image)
     if image.mode == "1" or image.mode.startswith(("I", "F")):
         return stored_numbers(np.asarray(image), path)
-    if image.has_transparency_data and image.mode in ("L", "RGB"):
+    if image.has_transparency_data and image.mode in ("L", "LA", "RGB"):
         image = image.convert("RGBA")
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+    if image.mode not in ("L", "RGB", "RGBA"):
         raise MaskError(f"{path}: images of mode {image.mode} are not read as masks; save it as a palette PNG")
     pixels = np.asarray(image)
-    alpha = pixels[..., -1] if image.mode in ("LA", "RGBA") else None
+    alpha = pixels[..., 3] if image.mode == "RGBA" else None
     if pixels.ndim == 3:
-        pixels = pixels[..., 0] if image.mode == "LA" else pixels[..., :3]
-    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-        pixels = pixels[..., 0]
+        pixels = pixels[..., :3]
+        if (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]
     grey = pixels.ndim == 2
     values = pixels.astype(np.int32) if grey else pixels.astype(np.int32) @ _CODE
     if grey and bits in (2, 4):  # Pillow scales such samples to 0..255; the ids are the stored values
@@ -164,15 +164,7 @@ def _from_palette(image: Image.Image) -> Stored:
     codes = np.array(image.getpalette("RGB") or [0, 0, 0], np.int32).reshape(-1, 3) @ _CODE
     pixels = np.asarray(image)
     values = (pixels[..., 0] if image.mode == "PA" else pixels).astype(np.int32)
-    alpha = pixels[..., 1] if image.mode == "PA" else None
-    transparency = image.info.get("transparency")
-    if alpha is None and transparency is not None:
-        table = np.full(256, 255, np.uint8)
-        if isinstance(transparency, bytes):
-            table[: len(transparency)] = np.frombuffer(transparency, np.uint8)[:256]
-        else:
-            table[int(transparency) % 256] = 0
-        alpha = table[values]
+    alpha = np.asarray(image.convert("RGBA"))[..., 3] if image.has_transparency_data else None
     kind: Kind = "palette"
     if values.max(initial=0) == VOID and codes.size > VOID:
         used = np.unique(values)

@@ -1,43 +1,29 @@
 """Export the masks of a video to formats of other tools, frame by frame."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from aot_jax.io.sources import Source
 from aot_jax.io.video_reader import Frame
-from aot_jax.video.exports.binary import BinaryExport
-from aot_jax.video.exports.coco import CocoExport
-from aot_jax.video.exports.davis import DavisExport
-from aot_jax.video.exports.mattes import MattesExport, ProresExport
-from aot_jax.video.exports.yolo import YoloExport
+from aot_jax.video.exports.binary import export_binary
+from aot_jax.video.exports.coco import export_coco
+from aot_jax.video.exports.davis import export_davis
+from aot_jax.video.exports.mattes import export_mattes, export_prores
+from aot_jax.video.exports.yolo import export_yolo
 
-
-class Export(Protocol):
-    """Context manager that writes one format."""
-
-    def add(self, frame: Frame, labels: np.ndarray) -> None:
-        """Write a frame and its labels (h, w) int32; in order, all of one size."""
-
-    def __enter__(self) -> "Export":
-        """Open the outputs."""
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        """Finish the outputs, unless an exception was raised."""
-
-
-EXPORTS: dict[str, Callable[[Path, Source, tuple[int, ...]], Export]] = {
-    "binary": BinaryExport,
-    "coco": CocoExport,
-    "davis": DavisExport,
-    "mattes": MattesExport,
-    "prores": ProresExport,
-    "yolo": YoloExport,
+# Writers by name of the format: context managers of (results folder, video, ids of all objects). Each yields a function
+# that writes a frame and its labels (h, w) int32, called in order, with labels of one size. Files are completed on
+# leaving, unless an exception was raised.
+EXPORTS: dict[
+    str, Callable[[Path, Source, tuple[int, ...]], AbstractContextManager[Callable[[Frame, np.ndarray], None]]]
+] = {
+    "binary": export_binary,
+    "coco": export_coco,
+    "davis": export_davis,
+    "mattes": export_mattes,
+    "prores": export_prores,
+    "yolo": export_yolo,
 }
-
-
-def open_export(name: str, folder: Path, source: Source, ids: tuple[int, ...]) -> Export:
-    """Return the export `name` of a video to `folder`; `ids` are the ids of all objects."""
-    return EXPORTS[name](folder, source, ids)
