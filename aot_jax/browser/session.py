@@ -58,22 +58,24 @@ class Session:
         self.record = Record(source, folder, settings)
         self.frames = Frames(source)
         self.lock = threading.RLock()
-        saved = self._read()
-        self.token: str = saved.get("token") or secrets.token_urlsafe(24)
-        self.names = {int(item["id"]): str(item["name"]) for item in saved.get("objects", [])}
+        self.token, self.names, kept = self._read() or (secrets.token_urlsafe(24), {}, b"")
         self.status = bytearray(self.frames.count)
-        kept = base64.b64decode(saved.get("status", ""))
         for index in range(min(len(kept), len(self.status))):
             self.status[index] = kept[index] if kept[index] <= LOST else NOTHING
         self._take_up_files()
         self._saved = 0.0
         self.save()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> tuple[str, dict[int, str], bytes] | None:
+        """Read token, names and status from browser.json; None if it is missing or damaged."""
         try:
-            return dict(json.loads((self.folder / "browser.json").read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
+            saved = json.loads((self.folder / "browser.json").read_text("utf-8"))
+            names = {int(item["id"]): str(item["name"]) for item in saved["objects"]}
+            if not saved["token"] or not all(0 < id_ <= MOST_ID for id_ in names):
+                return None
+            return str(saved["token"]), names, base64.b64decode(saved["status"])
+        except (OSError, LookupError, TypeError, ValueError):
+            return None
 
     def _take_up_files(self) -> None:
         """Update the status of frames from mask files that another command or a killed server left."""

@@ -65,6 +65,26 @@ def test_a_full_disk_is_shown_on_the_page(client, session, monkeypatch):
         assert socket.receive_json()["objects"] == [{"id": 1, "name": "bear"}]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"objects": 3}',
+        '{"token": "t", "objects": [{"id": 1}], "status": ""}',
+        '{"token": "t", "objects": [{"id": 65536, "name": ""}], "status": ""}',
+        '{"token": "", "objects": [], "status": ""}',
+    ],
+)
+def test_a_damaged_state_is_begun_anew(session, content):
+    session.add_ids([7])
+    session.give(2, 7 * box().astype(np.int32))
+    (session.folder / "browser.json").write_text(content)
+    again = Session(session.source, session.folder)
+    assert len(again.token) > 20
+    assert (list(again.names), again.status[2]) == ([7], GIVEN)
+
+
 def test_an_emptied_mask_is_none(client, session):
     session.add_ids([1])
     put(client, session, 2, box())
