@@ -36,7 +36,7 @@ def _davis_palette() -> np.ndarray:
 
 DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
-# Type of the values: "ids" have no colours, "drawn" ones are exact, without soft edges; "grey" has 8 bits.
+# Type of the values: "ids" have no colours; "drawn" are ids of shapes, whose edges are never soft; "grey" has 8 bits.
 Kind = Literal["ids", "drawn", "grey", "palette", "colour"]
 
 
