@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
-from ml_collections.config_dict import FieldReference
 
 from aot_jax.errors import ReportedError
 from aot_jax.models.aot import BLOCKS
@@ -102,17 +102,14 @@ def override(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
     return config
 
 
-def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+def fields(config: ConfigDict) -> dict[str, Any]:
     """Flatten a config into dotted names.
 
     Example:
         >>> fields(ConfigDict({"model": {"depth": 3}, "seed": 0}))
         {'model.depth': 3, 'seed': 0}
     """
-    flat: dict[str, Any] = {}
-    for name in config:
-        value = config.get_ref(name).get() if isinstance(config.get(name), FieldReference) else config[name]
-        flat |= fields(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else {f"{prefix}{name}": value}
+    flat: dict[str, Any] = flatten_dict(config.to_dict(), sep=".")
     return flat
 
 

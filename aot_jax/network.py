@@ -15,7 +15,7 @@ from aot_jax.checkpoint import CheckpointError, find_params, read_description, r
 from aot_jax.config import CONFIGS, ConfigError, check_model, fields, load_config, override
 from aot_jax.io.names import is_plain
 from aot_jax.models.aot import AOT
-from aot_jax.settings import fields_for
+from aot_jax.settings import differences, fields_for
 from aot_jax.typing import Array, Params
 from aot_jax.weights import SHIPPED
 
@@ -117,16 +117,12 @@ def load_params(path: str | Path, config: ConfigDict) -> Params:
     """
     path = find_params(path)
     saved = read_description(path)["config"]
-    theirs = fields_for(saved, "weights")  # an older checkpoint may lack fields; then only shapes are checked
-    different = [
-        f"  {name}: {theirs[name]!r} in the checkpoint, {value!r} in the config"
-        for name, value in fields_for(config, "weights").items()
-        if theirs.get(name, value) != value
-    ]
-    if different:
+    theirs, ours = (fields_for(one, "weights") for one in (saved, config))
+    # An older checkpoint may lack fields; then only shapes are checked.
+    if different := differences({name: theirs.get(name, value) for name, value in ours.items()}, ours):
         raise CheckpointError(
-            f"{path} holds weights of {saved.get('name')}, another network than {config.name}:\n"
-            + "\n".join(different)
+            f"{path} holds weights of {saved.get('name')}, another network than {config.name}:\n  "
+            + "\n  ".join(different)
             + "\nuse the config that fits it, or another checkpoint"
         )
     return read_params(path, param_shapes(make_model(config)))

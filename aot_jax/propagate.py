@@ -25,8 +25,7 @@ UNUSED = -1e10  # logit of an unused identity
 
 def encode(model: AOT, params: Params, images: Array, keys: Array | None = None) -> Features:
     """Encode images (b, h, w, 3); see `AOT.encode`."""
-    features: Any = model.apply({"params": params}, images, keys, method="encode")
-    return features
+    return _apply(model, params, "encode", images, keys)
 
 
 def step(
@@ -61,16 +60,11 @@ def step(
         Logits (b, h, w, M + 1) at 4x, in the order of objects, background first; with `every_depth`
         (l, b, h, w, M + 1). Then what each layer keeps of the frame, before identities are attached.
     """
-    variables = {"params": params}
     features = frame if isinstance(frame, Features) else encode(model, params, frame)
-    identity: Any = None
-    layers: Any = None
-    outputs: Any
-    frame_kv: Any
-    logits: Any
+    identity = layers = None
     if mask is not None:
         batch = mask.shape[0]
-        identity = model.apply(variables, mask, permutation, depth, detach_identity, method="identify")
+        identity = _apply(model, params, "identify", mask, permutation, depth, detach_identity)
     else:
         assert memory is not None, "a frame without mask needs a memory"
         batch = memory.batch
@@ -79,8 +73,8 @@ def step(
     projected = features.projected
     if keys is not None:  # each sample drops its own paths, so samples no longer share the image
         projected = jnp.broadcast_to(projected, (batch, *projected.shape[1:]))
-    outputs, frame_kv = model.apply(variables, projected, layers, identity, depth, keys, method="propagate")
-    logits = model.apply(variables, features, outputs, every_depth, method="decode")
+    outputs, frame_kv = _apply(model, params, "propagate", projected, layers, identity, depth, keys)
+    logits = _apply(model, params, "decode", features, outputs, every_depth)
     if permutation is not None:
         unpermute = jax.vmap(unpermute_logits, (0, None)) if every_depth else unpermute_logits
         logits = unpermute(logits, permutation)
@@ -147,8 +141,7 @@ def attach(
     detach_identity: Array | bool = False,
 ) -> tuple[Any, ...]:
     """Attach the identities of a mask (b, h, w) to a frame; see `AOT.attach`."""
-    frame: Any = model.apply({"params": params}, frame_kv, mask, permutation, detach_identity, method="attach")
-    return frame
+    return _apply(model, params, "attach", frame_kv, mask, permutation, detach_identity)
 
 
 def mask_unused(logits: Array, used: Array) -> Array:
@@ -165,3 +158,7 @@ def mask_unused(logits: Array, used: Array) -> Array:
     if used.ndim == 1:
         used = jnp.arange(logits.shape[-1]) <= used[:, None]
     return jnp.where(used[:, None, None], logits, jnp.asarray(UNUSED, logits.dtype))
+
+
+def _apply(model: AOT, params: Params, method: str, *args: Any) -> Any:
+    return model.apply({"params": params}, *args, method=method)

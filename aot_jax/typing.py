@@ -3,7 +3,7 @@
 ====== =====================================================================================
 letter axis
 ====== =====================================================================================
-b      batch; while tracking, the groups of ten objects
+b      batch; while tracking, the groups of ten objects, which the tracker calls g
 t      time
 h w    height, width of a grid, whose stride is stated: 4x, 8x, 16x
 c      channels

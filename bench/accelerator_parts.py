@@ -25,13 +25,12 @@ from aot_jax.training.state import make_state
 from aot_jax.training.step import place, split
 from bench import train as training
 from bench.accelerator import PEERS, ROOT, TRAINED, Part, Sizes
-from bench.form_cases import cases_of_forms
+from bench.forms import DTYPES, forms, time_program
 from bench.inference import measure_peer
 from bench.measure import BenchError, machine
-from bench.video import BenchVideo, generate_video, time_copies, track_copies
+from bench.video import BenchVideo, generate_video, time_copies, time_video, track_copies
 
-DTYPES = ("bfloat16", "float32")
-REPEATS = 20  # timed runs of a program, for the median
+__all__ = ["forms", "memory", "parity", "peer", "speed", "train", "versions"]
 
 
 class NoRulers:
@@ -51,16 +50,6 @@ def draw_model(name: str, dtype: str, *overrides: str) -> Model:
         return around + 0.02 * random.standard_normal(x.shape, np.float32)
 
     return Model(module, jax.device_put(jax.tree_util.tree_map_with_path(draw, param_shapes(module))), config)
-
-
-def time_program(run: Callable[..., Any], *operands: Any) -> dict[str, float]:
-    """Return the median time of a program, `ms`, until its result is ready."""
-    seconds = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        jax.block_until_ready(run(*operands))
-        seconds.append(time.perf_counter() - start)
-    return {"ms": 1e3 * statistics.median(seconds[1:])}
 
 
 def versions(part: Part) -> None:
@@ -116,11 +105,7 @@ def time_together(trackers: list[Tracker], video: BenchVideo) -> dict[str, float
 
 def time_steps(tracker: Tracker, video: BenchVideo) -> dict[str, float]:
     """Return the frames a second of `Tracker.step`."""
-    seconds = []
-    for t, frame in enumerate(video.frames):
-        start = time.perf_counter()
-        tracker.step(frame, video.mask if t == 0 else None)
-        seconds.append(time.perf_counter() - start)
+    seconds, _ = time_video(tracker, video, NoRulers())
     return {"frames_per_second": 1 / statistics.median(seconds)}
 
 
@@ -235,47 +220,3 @@ def parity(part: Part) -> None:
     names = [{"case": path.stem, "dtype": dtype, "precision": level} for dtype, level in kinds for path in paths]
     for _ in part.compile(compare, names):
         pass
-
-
-def gradients(form: Callable) -> Callable:
-    """Return a function for the gradients of the sum of a form's squares.
-
-    Those of the plain sum are partly constant, and XLA would compute that part while it compiles.
-    """
-
-    def run(*operands: Any) -> Any:
-        every = tuple(range(len(operands)))
-        return jax.grad(lambda *x: jnp.square(form(*x).astype(jnp.float32)).sum(), every)(*operands)
-
-    return run
-
-
-def forms(part: Part) -> None:
-    """Record the time of each form and of its alternative, forward and with gradients."""
-    for dtype, kind in itertools.product(DTYPES, ("forward", "gradients")):
-        time_forms(part, dtype, kind)
-
-
-def time_forms(part: Part, dtype: str, kind: str) -> None:
-    """Record the times of all forms in a dtype, forward or with gradients."""
-    named_forms = {
-        f"{name} {i}": (name, form, operands)
-        for i, (name, form, operands) in enumerate(cases_of_forms(part.sizes.frame, dtype))
-    }
-    cases = [
-        {"form": form, "dtype": dtype, "kind": kind, "form_of": platform}
-        for form, platform in itertools.product(named_forms, ("gpu", "cpu"))
-    ]
-
-    def trace(case: dict) -> Any:
-        name, form, operands = named_forms[case["form"]]
-        run = gradients(form) if kind == "gradients" else form
-        with ops_forms.choose(**{name: case["form_of"]}):
-            return jax.jit(lambda *x: run(*x)).trace(*operands)
-
-    traced = list(part.compile(trace, cases, workers=1))  # the choice holds for all threads
-    programs = {id(case): program for case, program in traced}
-    for case, program in part.compile(lambda x: programs[id(x)].lower().compile(), [case for case, _ in traced]):
-        if part.left < 0:
-            return
-        part.measure(case, time_program, program, *named_forms[case["form"]][2])

@@ -76,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.browser", make_parser(), measure_page, argv)
+    return run(make_parser(), measure_page, argv)
 
 
 def measure_page(args: argparse.Namespace, overrides: list[str]) -> dict:

@@ -50,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for data that cannot be used."""
-    return run("bench.data", make_parser(), measure_data, argv)
+    return run(make_parser(), measure_data, argv)
 
 
 def measure_data(arguments: argparse.Namespace, overrides: list[str]) -> dict:

@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.growth", make_parser(), measure_growth, argv)
+    return run(make_parser(), measure_growth, argv)
 
 
 def measure_growth(args: argparse.Namespace, overrides: list[str]) -> dict:

@@ -2,11 +2,7 @@
 
     python -m bench.inference --config configs/aott.py --height 480 --width 854 --frames 30
 
-There is one table for each depth and number of objects. `step` is `Tracker.step`, the median of the video's frames. The
-other rows are its parts, each compiled and timed separately with the memory of the frame in the middle of the video:
-`input` uploads, resizes and normalises a frame; `segment` is `propagate` and `decode` as one program; `output` fetches
-the labels and maps them to the user's ids. GFLOP counts every iteration of the loops. The floor is GFLOP divided by the
-rate of matrix products measured in this run.
+README.md explains the rows and columns of its tables.
 """
 
 import argparse
@@ -61,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.inference", make_parser(), measure_inference, argv)
+    return run(make_parser(), measure_inference, argv)
 
 
 def measure_inference(args: argparse.Namespace, overrides: list[str]) -> dict:

@@ -56,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.long_video", make_parser(), measure_long, argv)
+    return run(make_parser(), measure_long, argv)
 
 
 def measure_long(args: argparse.Namespace, overrides: list[str]) -> dict:

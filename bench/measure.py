@@ -128,7 +128,6 @@ def numbers(text: str) -> list[int]:
 
 
 def run(
-    name: str,
     parser: argparse.ArgumentParser,
     measure: Callable[[argparse.Namespace, list[str]], dict[str, Any]],
     argv: list[str] | None,
@@ -136,8 +135,7 @@ def run(
     """Run a benchmark's command; returns the exit code, 2 for unusable input.
 
     Args:
-        name: name of the program.
-        parser: parser of its flags; `--json FILE` is added.
+        parser: parser of its flags, whose `prog` is how it is started; `--json FILE` is added.
         measure: takes flags and overrides of config fields, prints results and returns them for JSON. If they have an
             "error", it is printed at the end, and the exit code is 2.
         argv: arguments; None: those of the process.
@@ -148,7 +146,7 @@ def run(
     try:
         figures = measure(args, overrides)
         if args.json is not None:
-            command = shlex.join(["python", "-m", name, *(sys.argv[1:] if argv is None else argv)])
+            command = shlex.join([*parser.prog.split(), *(sys.argv[1:] if argv is None else argv)])
             args.json.write_text(json.dumps({"machine": machine(), "command": command, **figures}, indent=1) + "\n")
     except (ReportedError, OSError) as error:
         figures = {"error": error}

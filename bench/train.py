@@ -68,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code, 2 for input that cannot be used."""
-    return run("bench.train", make_parser(), measure_train, argv)
+    return run(make_parser(), measure_train, argv)
 
 
 def measure_train(args: argparse.Namespace, overrides: list[str]) -> dict:

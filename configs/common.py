@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
 
 def _model() -> ConfigDict:
     model = ConfigDict()
-    model.encoder = "mobilenet_v2"  # mobilenet_v2, resnet50 or swin_b (paper, section 5)
+    model.encoder = "mobilenet_v2"  # mobilenet_v2, resnet50, swin_b (paper, section 5), or small (quick start)
     model.block = "v1"  # LSTT block: v1 (section 4.2), v2 (section 4.3) or gpm, DeAOT's (DeAOT paper, section 3)
     model.depth = 3  # L, number of LSTT layers; a scalable model also runs at 1 .. L (Table 2d)
     model.scalable = False  # S-LSTT: one decoder input layer for each depth, every depth trained (section 4.3)

@@ -61,19 +61,11 @@ def get_config(stage=None):
         config.data.max_gap.davis = 6
         config.data.max_gap.videos = 4
     if stage == "moving":
-        config.data.datasets = (
-            ("static", 1, "static_240"),
-            ("davis16", 100, "davis_train_288"),
-            ("videos", 60, "videos_240"),
-        )
+        config.data.datasets = _mixture(davis=100, videos=60)
         config.train.steps = 2_200
         config.train.learning_rate = 4e-4
     elif stage == "longer":
-        config.data.datasets = (
-            ("static", 1, "static_240"),
-            ("davis16", 200, "davis_train_288"),
-            ("videos", 60, "videos_240"),
-        )
+        config.data.datasets = _mixture(davis=200, videos=60)
         config.data.moving.speed = (0.0, 0.12)
         config.train.steps = 1_900
         config.train.learning_rate = 3e-4
@@ -81,11 +73,7 @@ def get_config(stage=None):
         config.train.hard_mining = 0.1
         config.train.predicted_masks = 0.25
     elif stage is None:
-        config.data.datasets = (
-            ("static", 1, "static_240"),
-            ("davis16", 600, "davis_train_288"),
-            ("videos", 110, "videos_240"),
-        )
+        config.data.datasets = _mixture(davis=600, videos=110)
         config.data.augmentation = "v1"
         config.train.steps = 450
         config.train.learning_rate = 1.5e-4
@@ -93,3 +81,8 @@ def get_config(stage=None):
         config.train.hard_mining = 0.01
         config.train.predicted_masks = 0.0
     return config
+
+
+def _mixture(davis: int, videos: int):
+    """Return `data.datasets` with moving clips of every image, and this many clips of each real video."""
+    return ("static", 1, "static_240"), ("davis16", davis, "davis_train_288"), ("videos", videos, "videos_240")

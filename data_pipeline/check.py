@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, Dataset, Video, detect
+from aot_jax.io.names import listed
 from aot_jax.start import reports_errors, run
 from data_pipeline.frames import ReadResult, read_videos
 from data_pipeline.sequences import object_pixels, why_left_out
@@ -72,7 +73,7 @@ def check(title: str, dataset: str, source: Dataset, progress: bool = True) -> F
             else:
                 found.usable += 1
             if ids and ids[-1] != len(ids) and not still:
-                problems.append(f"ids with gaps: {_some(ids)} (fine for training)")
+                problems.append(f"ids with gaps: {listed(ids, 5)} (fine for training)")
             found.problems += [f"{video.name}: {problem}" for problem in problems]
     return found
 
@@ -91,12 +92,8 @@ def _read(video: Video, frames: Iterator[ReadResult], kind: str, bar: tqdm) -> t
             counts.append(frame.objects)
     for what, names in missing.items():
         note = " (fine: they are not trained on)" if kind == "videos" and what.startswith("frame") else ""
-        problems += [f"{len(names)} {what}{note}: {_some(names)}"] if names else []
+        problems += [f"{len(names)} {what}{note}: {listed(names, 5)}"] if names else []
     return counts, problems
-
-
-def _some(values: list) -> str:
-    return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -68,8 +68,8 @@ def test_another_network_is_refused_by_field(saved):
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{saved} holds weights of aost, another network than aost:"
     assert sorted(lines[1:-1]) == [
-        "  model.depth: 1 in the checkpoint, 2 in the config",
-        "  model.identities: 10 in the checkpoint, 4 in the config",
+        "  model.depth: 1 there, 2 now",
+        "  model.identities: 10 there, 4 now",
     ]
 
 

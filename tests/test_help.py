@@ -70,6 +70,7 @@ def test_help_is_complete_and_its_example_can_be_run(command, monkeypatch):
             action.dest
             for action in parser._actions
             if action.default not in (None, False, [], "", argparse.SUPPRESS)
+            and action.const is not False  # --no_...
             and "default" not in (action.help % {**vars(action), "prog": parser.prog})
         ]
         assert unsaid == []

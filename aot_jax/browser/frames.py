@@ -1,7 +1,7 @@
 """Random access to the frames of a video, as JPEGs, without holding the video in memory."""
 
+import functools
 import threading
-from collections import OrderedDict
 from collections.abc import Generator, Iterator
 
 import cv2
@@ -24,6 +24,8 @@ class Frames:
 
     Args:
         source: the video.
+
+    Attributes: `jpeg(index)` returns a frame as a JPEG, of the cache if it is there; it raises as `pixels` does.
     """
 
     def __init__(self, source: Source) -> None:
@@ -36,7 +38,7 @@ class Frames:
         self._lock = threading.Lock()
         self._reading: Iterator[Frame] | None = None
         self._next = 0  # number of the frame that `_reading` yields next
-        self._jpegs: OrderedDict[int, bytes] = OrderedDict()
+        self.jpeg = functools.lru_cache(KEPT)(self._encode)
 
     @property
     def count(self) -> int:
@@ -45,27 +47,12 @@ class Frames:
             return len(self._index)
         return self._source.count or self._source.expected or 1
 
-    def jpeg(self, index: int) -> bytes:
-        """Return a frame as a JPEG.
+    def pixels(self, index: int) -> np.ndarray:
+        """Return a frame, (h, w, 3) uint8 RGB.
 
         Raises:
             FrameError: there is no such frame, or it cannot be read.
         """
-        with self._lock:
-            if index in self._jpegs:
-                self._jpegs.move_to_end(index)
-                return self._jpegs[index]
-            pixels = self._pixels(index)
-        colours = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        _, data = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        with self._lock:
-            self._jpegs[index] = data.tobytes()
-            while len(self._jpegs) > KEPT:
-                self._jpegs.popitem(last=False)
-            return self._jpegs[index]
-
-    def pixels(self, index: int) -> np.ndarray:
-        """Return a frame, (h, w, 3) uint8 RGB; raises as `jpeg` does."""
         with self._lock:
             return self._pixels(index)
 
@@ -83,6 +70,11 @@ class Frames:
         if start >= len(self._index):
             return iter(())
         return self._video.seek(start, self._index, container)
+
+    def _encode(self, index: int) -> bytes:
+        colours = cv2.cvtColor(self.pixels(index), cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        return data.tobytes()
 
     def _pixels(self, index: int) -> np.ndarray:
         if self._index is not None and not 0 <= index < len(self._index):

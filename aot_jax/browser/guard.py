@@ -1,4 +1,7 @@
-"""Refuse requests without the token, with a Host header or origin of another machine or page, or malformed ones."""
+"""Refuse requests without the token, with a Host header or origin of another machine or page, or malformed ones.
+
+Every answer gets the headers that protect the page.
+"""
 
 import contextlib
 import ipaddress
@@ -6,9 +9,10 @@ import secrets
 import socket
 from collections.abc import Iterator
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from aot_jax.browser.session import SessionError
@@ -25,7 +29,7 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that refuses unauthorised requests.
+    """ASGI middleware that refuses unauthorised requests, and adds `HEADERS` to every answer.
 
     Args:
         app: application that answers authorised requests.
@@ -44,16 +48,18 @@ class Guard:
         self._hosts = LOOPBACK | {name.lower() for name in own}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        reason = self._refusal(scope)
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        reason = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
         if reason is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_guarded)
         elif scope["type"] == "websocket":
             await WebSocket(scope, receive, send).close(code=1008)
         else:
-            await PlainTextResponse(reason, status_code=403, headers=HEADERS)(scope, receive, send)
+            await PlainTextResponse(reason, status_code=403)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

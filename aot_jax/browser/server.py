@@ -6,11 +6,12 @@ number; no path from the page reaches the file system.
 
 import asyncio
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,28 +24,16 @@ from starlette.types import ASGIApp
 
 from aot_jax.browser.connection import Connection
 from aot_jax.browser.cutout import cut_out
-from aot_jax.browser.guard import HEADERS, MALFORMED, Guard, parsing
+from aot_jax.browser.files import FORMATS, export, load_files
+from aot_jax.browser.guard import MALFORMED, Guard, parsing
 from aot_jax.browser.session import Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.errors import ReportedError
 
 MOST_BYTES = 64 << 20  # largest body of a request, in bytes
-PAGE = (
-    *(
-        "main.js",
-        "api.js",
-        "controls.js",
-        "drop.js",
-        "frames.js",
-        "keys.js",
-        "mask.js",
-        "objects.js",
-        "panel.js",
-        "timeline.js",
-    ),
-    *("tools.js", "view.js", "style.css", "icon.svg"),
-)
-TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+FILES = files("aot_jax.browser").joinpath("page")
+TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}  # media types by suffix
+PAGE = [file.name for file in FILES.iterdir() if file.name.rpartition(".")[2] in TYPES]  # files that index.html loads
 EXPECTED = (ReportedError, OSError)  # errors shown on the page
 
 
@@ -56,10 +45,8 @@ class Server:
         tracking: its tracker.
         start: frame to show first.
         network: description of the network, for the page's header.
-        formats: names of export formats.
-        load: reads mask files (name, content) for a frame; returns labels by frame, and notes.
-        export: writes formats to the results folder and, if asked, a zip; returns a message and the zip's path.
         host: name or address that the server listens on.
+        warn: called with each warning about an export.
     """
 
     def __init__(
@@ -69,51 +56,36 @@ class Server:
         *,
         start: int,
         network: str,
-        formats: list[str],
-        load: Callable[[int, list[tuple[str, bytes]]], tuple[dict[int, np.ndarray], list[str]]],
-        export: Callable[[list[str], bool], tuple[str, Any]],
         host: str,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.session, self.tracking = session, tracking
-        self._start, self._network, self._formats, self._load, self._export = start, network, formats, load, export
-        self._zip: Any = None
+        self._start, self._network, self._warn = start, network, warn
+        self._zip: Path | None = None
         self._connection = Connection(self._act)
         session.say = self._connection.say
         base = f"/{session.token}"
         routes = [
             Route("/", self._index),
             *(Route(f"{base}/{name}", self._asset) for name in PAGE),
-            Route(f"{base}/frame/{{index:int}}", self._answer(self._frame)),
-            Route(f"{base}/mask/{{index:int}}", self._answer(self._mask), methods=["GET", "PUT"]),
-            Route(f"{base}/cut/{{index:int}}", self._answer(self._cut), methods=["POST"]),
-            Route(f"{base}/load/{{index:int}}", self._answer(self._load_files), methods=["POST"]),
-            Route(f"{base}/export", self._answer(self._write), methods=["POST"]),
-            Route(f"{base}/zip", self._answer(self._send_zip)),
+            Route(f"{base}/frame/{{index:int}}", self._frame),
+            Route(f"{base}/mask/{{index:int}}", self._mask, methods=["GET", "PUT"]),
+            Route(f"{base}/cut/{{index:int}}", self._cut, methods=["POST"]),
+            Route(f"{base}/load/{{index:int}}", self._load_files, methods=["POST"]),
+            Route(f"{base}/export", self._write, methods=["POST"]),
+            Route(f"{base}/zip", self._send_zip),
             WebSocketRoute(f"{base}/ws", self._connection.talk),
         ]
-        self.app: ASGIApp = Guard(Starlette(routes=routes), session.token, host)
+        app = Starlette(routes=routes, exception_handlers=dict.fromkeys(EXPECTED, _explain))
+        self.app: ASGIApp = Guard(app, session.token, host)
 
     async def _index(self, request: Request) -> Response:
-        text = files("aot_jax.browser").joinpath("page/index.html").read_text("utf-8")
-        return Response(text.replace("{base}", f"/{self.session.token}/"), media_type="text/html", headers=HEADERS)
+        text = FILES.joinpath("index.html").read_text("utf-8")
+        return Response(text.replace("{base}", f"/{self.session.token}/"), media_type="text/html")
 
     async def _asset(self, request: Request) -> Response:
         name = request.url.path.rpartition("/")[2]  # one of PAGE, from which the routes are made
-        data = files("aot_jax.browser").joinpath("page", name).read_bytes()
-        return Response(data, media_type=TYPES[name.rpartition(".")[2]], headers=HEADERS)
-
-    def _answer(self, handle: Callable) -> Callable:
-        """Wrap a handler to return expected errors as text with status 400."""
-
-        async def answer(request: Request) -> Response:
-            try:
-                response: Response = await handle(request)
-            except EXPECTED as error:
-                response = PlainTextResponse(str(error), status_code=400)
-            response.headers.update(HEADERS)
-            return response
-
-        return answer
+        return Response(FILES.joinpath(name).read_bytes(), media_type=TYPES[name.rpartition(".")[2]])
 
     async def _frame(self, request: Request) -> Response:
         index = self.session.check(request.path_params["index"])
@@ -136,7 +108,7 @@ class Server:
             if corners := query.get("box"):
                 x0, y0, x1, y1 = (int(part) for part in corners.split(","))
                 box = x0, y0, x1, y1
-        places = (await self._places(request)).reshape(self.session.source.size)
+        places = await self._places(request)
 
         def work() -> np.ndarray:
             pixels = self.session.frames.pixels(index)
@@ -153,13 +125,11 @@ class Server:
         body = await self._body(request)
         if not about or any(size < 0 for _, size in about) or sum(size for _, size in about) != len(body):
             raise SessionError("the files did not arrive completely; drop them again")
-        given, at = [], 0
-        for name, size in about:
-            given.append((name, body[at : at + size]))
-            at += size
+        stream = io.BytesIO(body)
+        given = [(name, stream.read(size)) for name, size in about]
 
         def work() -> list[str]:
-            masks, notes = self._load(index, given)
+            masks, notes = load_files(self.session.source, index, given)
             for frame, labels in masks.items():
                 self.session.add_ids(np.unique(labels).tolist())
                 self.session.give(self.session.check(frame), labels)
@@ -173,8 +143,8 @@ class Server:
         body = await self._body(request)
         with parsing():
             asked = json.loads(body)
-            formats, zipped = [name for name in self._formats if name in asked["formats"]], bool(asked["zip"])
-        text, self._zip = await run_in_threadpool(self._export, formats, zipped)
+            formats, zipped = [name for name in FORMATS if name in asked["formats"]], bool(asked["zip"])
+        text, self._zip = await run_in_threadpool(export, self.session, formats, zipped, self._warn)
         file = {"file": "zip", "name": self._zip.name} if self._zip else {}
         return JSONResponse({"text": text, **file})
 
@@ -193,7 +163,7 @@ class Server:
         return b"".join(parts)
 
     async def _places(self, request: Request) -> np.ndarray:
-        """Return the mask (h * w,) uint8 in a request's body, which is gzip-compressed.
+        """Return the mask (h, w) uint8 in a request's body, which is gzip-compressed.
 
         Raises:
             SessionError: it cannot be decompressed, or has another size than the frame.
@@ -206,13 +176,17 @@ class Server:
             raise SessionError(f"a mask that cannot be unpacked ({error})") from error
         if len(data) != height * width:
             raise SessionError(f"a mask of {len(data)} pixels does not fit frames of {width}x{height}; reload the page")
-        return np.frombuffer(data, np.uint8)
+        return np.frombuffer(data, np.uint8).reshape(height, width)
 
     def _act(self, message: dict[str, Any]) -> None:
-        """Do what a message of the page asks for; an error is shown there."""
+        """Do what a message of the page asks for."""
+        self._attempt(self._do, message)
+
+    def _attempt(self, work: Callable, *args: Any) -> None:
+        """Call a function; an error is shown on the page."""
         try:
-            self._do(message)
-        except (SessionError, *MALFORMED) as error:
+            work(*args)
+        except (*EXPECTED, *MALFORMED) as error:
             self.session.notice(str(error))
 
     def _do(self, message: dict[str, Any]) -> None:
@@ -235,14 +209,7 @@ class Server:
         elif kind == "add":
             session.add_ids([int(message["id"])])
         elif kind == "remove":
-            asyncio.get_running_loop().run_in_executor(None, self._remove, int(message["id"]))
-
-    def _remove(self, id_: int) -> None:
-        """Remove an object from every mask; an error is shown on the page."""
-        try:
-            self.session.remove(id_)
-        except EXPECTED as error:
-            self.session.notice(str(error))
+            asyncio.get_running_loop().run_in_executor(None, self._attempt, session.remove, int(message["id"]))
 
     def state(self) -> dict[str, Any]:
         """Return the message that initialises the page."""
@@ -253,17 +220,22 @@ class Server:
                 "name": session.source.name, "width": width, "height": height,
                 "count": len(session.status), "rate": float(session.source.rate),
             },
-            "objects": [asdict(item) for item in session.objects],
+            "objects": session.objects,
             "status": list(session.status),
             "running": self.tracking.running,
             "depths": self.tracking.depths,
             "depth": self.tracking.depth,
             "fps": self.tracking.fps,
-            "formats": self._formats,
+            "formats": FORMATS,
             "network": self._network,
             "folder": f"Results: {session.folder}",
             "start": self._start,
         }  # fmt: skip
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    """Return an expected error as text with status 400."""
+    return PlainTextResponse(str(error), status_code=400)
 
 
 def _packed(places: np.ndarray) -> Response:

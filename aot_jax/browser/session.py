@@ -11,7 +11,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,11 @@ from aot_jax.video.results import DRAWN, mask_path
 NOTHING, TRACKED, GIVEN, CORRECTED, LOST = range(5)  # status of a frame, also used by timeline.js
 MOST_OBJECTS = 255  # most objects; the page uses one byte per pixel, 0 for background
 MOST_ID = 65535  # largest id of a mask file
-STRIP = 1 << 20  # approximate number of pixels of a mask converted at once
 SAVE_EVERY = 2.0  # shortest time between writes of browser.json while tracking, in seconds
 
 
 class SessionError(RunError):
     """A request of the page cannot be fulfilled; the message is shown there."""
-
-
-@dataclass(frozen=True)
-class Object:
-    """One object in the page's list."""
-
-    id: int  # id in mask files, 1 .. MOST_ID
-    name: str = ""
 
 
 class Session:
@@ -53,7 +43,8 @@ class Session:
         folder: results folder; it exists.
         settings: settings of the run, as for `Record`.
 
-    Attributes: `say` is called with each message for the page, a JSON object with a field "type".
+    Attributes: `names` of the objects by id, 1 .. MOST_ID, in the order of the page's list; `status` of each frame;
+    `say` is called with each message for the page, a JSON object with a field "type".
     """
 
     def __init__(
@@ -67,38 +58,45 @@ class Session:
         self.record = Record(source, folder, settings)
         self.frames = Frames(source)
         self.lock = threading.RLock()
-        saved = self._read()
-        self.token: str = saved.get("token") or secrets.token_urlsafe(24)
-        self.objects = [Object(int(item["id"]), str(item["name"])) for item in saved.get("objects", [])]
+        self.token, self.names, kept = self._read() or (secrets.token_urlsafe(24), {}, b"")
         self.status = bytearray(self.frames.count)
-        kept = base64.b64decode(saved.get("status", ""))
         for index in range(min(len(kept), len(self.status))):
             self.status[index] = kept[index] if kept[index] <= LOST else NOTHING
         self._take_up_files()
         self._saved = 0.0
         self.save()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> tuple[str, dict[int, str], bytes] | None:
+        """Read token, names and status from browser.json; None if it is missing or damaged."""
         try:
-            return dict(json.loads((self.folder / "browser.json").read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
+            saved = json.loads((self.folder / "browser.json").read_text("utf-8"))
+            names = {int(item["id"]): str(item["name"]) for item in saved["objects"]}
+            if not saved["token"] or not all(0 < id_ <= MOST_ID for id_ in names):
+                return None
+            return str(saved["token"]), names, base64.b64decode(saved["status"])
+        except (OSError, LookupError, TypeError, ValueError):
+            return None
 
     def _take_up_files(self) -> None:
         """Update the status of frames from mask files that another command or a killed server left."""
-        for name, kind in (("masks", TRACKED), (DRAWN, GIVEN)):
-            for path in (self.folder / name).glob("*.png"):
-                index = self.source.index_of(path.stem)
-                if index is not None and index < len(self.status) and self.status[index] in (NOTHING, TRACKED):
-                    self.status[index] = kind if self.status[index] == NOTHING or kind == GIVEN else TRACKED
-        present = {self.source.index_of(path.stem) for path in (self.folder / "masks").glob("*.png")}
+        masks, given = (
+            {self.source.index_of(path.stem) for path in (self.folder / name).glob("*.png")}
+            for name in ("masks", DRAWN)
+        )
         for index, kind in enumerate(self.status):
-            if kind and index not in present and not self.given_path(index).exists():
-                self.status[index] = NOTHING
-        if not self.objects:
+            found = GIVEN if index in given else TRACKED if index in masks else NOTHING
+            if found == NOTHING or kind in (NOTHING, TRACKED):
+                self.status[index] = found
+        if not self.names:
             first = next((i for i, kind in enumerate(self.status) if kind), None)
             if first is not None:
                 self.add_ids(np.unique(self.labels(first)).tolist())
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """Return the page's list of objects, as JSON."""
+        with self.lock:
+            return [{"id": id_, "name": name} for id_, name in self.names.items()]
 
     def save(self, now: bool = True) -> None:
         """Write browser.json; with `now` False, at most every `SAVE_EVERY` seconds."""
@@ -108,7 +106,7 @@ class Session:
             self._saved = time.monotonic()
             content = {
                 "token": self.token,
-                "objects": [asdict(item) for item in self.objects],
+                "objects": self.objects,
                 "status": base64.b64encode(self.status).decode(),
             }
             with atomic_write(self.folder / "browser.json") as temporary:
@@ -146,25 +144,23 @@ class Session:
         """Return the mask of a frame for the page: (h, w) uint8 positions in the object list, from 1; 0 background."""
         labels = self.labels(index)
         with self.lock:
-            self.add_ids(sorted({id_ for rows in _strips(labels) for id_ in object_ids(rows)}))
-            ids = np.array([0, *(item.id for item in self.objects)])
+            self.add_ids(object_ids(labels))
+            ids = np.array([0, *self.names])
         table = np.zeros(MOST_ID + 1, np.uint8)
         table[ids] = np.arange(len(ids))
         return table[labels]
 
     def to_ids(self, places: np.ndarray) -> np.ndarray:
-        """Convert a mask of the page, positions in the object list, to ids (h, w) int32.
+        """Convert a mask of the page, (h, w) positions in the object list, to ids (h, w) int32.
 
         Raises:
-            SessionError: the size is not that of the video, or a position is not in the list.
+            SessionError: a position is not in the list.
         """
-        if places.size != self.source.size[0] * self.source.size[1]:
-            raise SessionError(f"a mask of {places.size} pixels does not fit frames of {self.source.size}")
         with self.lock:
-            ids = np.array([0, *(item.id for item in self.objects)], np.int32)
+            ids = np.array([0, *self.names], np.int32)
         if places.max(initial=0) >= len(ids):
             raise SessionError("a mask with an object that is not in the list; reload the page")
-        return ids[places].reshape(self.source.size)
+        return ids[places]
 
     def give(self, index: int, labels: np.ndarray) -> None:
         """Store a given mask (h, w) of ids for a frame; an empty mask removes the frame's masks."""
@@ -227,18 +223,18 @@ class Session:
         if wrong := [i for i in ids if not 0 <= i <= MOST_ID]:
             raise SessionError(f"an object has the id {wrong[0]}, and mask files hold 1 to {MOST_ID}: renumber it")
         with self.lock:
-            known = {item.id for item in self.objects}
-            new = [Object(i) for i in ids if i and i not in known]
-            if len(known) + len(new) > MOST_OBJECTS:
+            new = {i: "" for i in ids if i and i not in self.names}
+            if len(self.names) + len(new) > MOST_OBJECTS:
                 raise SessionError(f"more than {MOST_OBJECTS} objects, which is what the page draws; use track.py")
             if new:
-                self.objects += new
-                self.say({"type": "objects", "objects": [asdict(item) for item in self.objects]})
+                self.names |= new
+                self.say({"type": "objects", "objects": self.objects})
 
     def rename(self, id_: int, name: str) -> None:
         """Name an object."""
         with self.lock:
-            self.objects = [Object(item.id, name.strip()[:60]) if item.id == id_ else item for item in self.objects]
+            if id_ in self.names:
+                self.names[id_] = name.strip()[:60]
             self.save()
 
     def remove(self, id_: int) -> None:
@@ -248,29 +244,23 @@ class Session:
             SessionError: there is no such object.
         """
         with self.lock:
-            if id_ not in {item.id for item in self.objects}:
+            if id_ not in self.names:
                 raise SessionError(f"there is no object {id_}")
             self.record.drop()
-            self.objects = [item for item in self.objects if item.id != id_]
-            for index, kind in enumerate(self.status):
-                if kind == NOTHING:
-                    continue
-                for path in (self.given_path(index), self.mask_path(index)):
-                    if path.exists():
-                        labels = read_mask(path)
-                        if (labels == id_).any():
-                            labels = np.where(labels == id_, 0, labels)
-                            if labels.any() or path.parent.name == "masks":
-                                write_mask(path, labels)
-                            else:
-                                path.unlink()
-                if kind in (GIVEN, CORRECTED) and not self.given_path(index).exists():
+            del self.names[id_]
+            masked = [index for index, kind in enumerate(self.status) if kind != NOTHING]
+            paths = [path(index) for index in masked for path in (self.given_path, self.mask_path)]
+            for path in filter(Path.exists, paths):
+                labels = read_mask(path)
+                if (labels == id_).any():
+                    labels = np.where(labels == id_, 0, labels)
+                    if labels.any() or path.parent.name == "masks":
+                        write_mask(path, labels)
+                    else:
+                        path.unlink()
+            for index in self.given():
+                if not self.given_path(index).exists():
                     self.status[index] = TRACKED
             self.save()
-        self.say({"type": "objects", "objects": [asdict(item) for item in self.objects]})
+        self.say({"type": "objects", "objects": self.objects})
         self.say({"type": "status", "status": list(self.status)})
-
-
-def _strips(labels: np.ndarray) -> list[np.ndarray]:
-    """Split a mask into strips of rows, since NumPy's copies of a whole 4K mask take hundreds of MiB."""
-    return np.array_split(labels, max(1, labels.size // STRIP))

@@ -5,13 +5,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from aot_jax.browser.session import NOTHING, Session, SessionError
 from aot_jax.errors import ReportedError
 from aot_jax.io.masks import object_ids
 from aot_jax.io.sources import read_ahead
-from aot_jax.io.video_reader import Frame
 from aot_jax.tracker.checks import TrackError
 from aot_jax.tracker.depth import Pace
 from aot_jax.tracker.tracker import Tracker
@@ -146,24 +145,25 @@ class Tracking:
         started, speed, done = time.perf_counter(), 0.0, 0
         last, first = begin, begin + step * resumed
         total = (len(session.status) - first if step > 0 else first + 1) or 1
-        for frame in read_ahead(self._frames(first, way)):
+        frames = session.frames.from_frame(first) if step > 0 else session.source.backward(first + 1)
+        for frame in read_ahead(frames):
             if self._stop.is_set():
                 break
             if frame.index >= len(session.status):  # more frames than the file states
                 session.set_count(frame.index + 1)
-            last = frame.index
+            last, pace = frame.index, self._pace  # which the page may change at any time
             given_mask = session.labels(last) if last == begin or last in given else None
             if given_mask is not None and given_mask.any():
                 # The given mask is complete: objects that it lacks are absent in this frame.
                 tracker.step(frame.pixels, given_mask, replace=True)
                 known.update(object_ids(given_mask))
             else:
-                labels = tracker.step(frame.pixels, depth=self._depth_now())
+                labels = tracker.step(frame.pixels, depth=self.depth if pace is None else pace.depth)
                 session.track(last, labels, lost=not known.issubset(object_ids(labels)))
             now = time.perf_counter()
             seconds, started, done = now - started, now, done + 1
-            if self._pace is not None and given_mask is None:
-                self._pace.measured(seconds)
+            if pace is not None and given_mask is None:
+                pace.measured(seconds)
             speed = 1 / seconds if done < 3 else speed + SMOOTHING * (1 / seconds - speed)
             left = max(0, total - done) / max(speed, 1e-6)
             session.say({"type": "frame", "index": last, "status": session.status[last], "speed": speed, "left": left})
@@ -223,9 +223,3 @@ class Tracking:
         """Return the number of the first given frame, or else of the first with a mask."""
         status, given = self.session.status, self.session.given()
         return given[0] if given else next((i for i, kind in enumerate(status) if kind != NOTHING), 0)
-
-    def _depth_now(self) -> int:
-        return self.depth if self._pace is None else self._pace.depth
-
-    def _frames(self, begin: int, way: str) -> Iterator[Frame]:
-        return self.session.frames.from_frame(begin) if way == "forward" else self.session.source.backward(begin + 1)

@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("video", nargs="+", metavar="VIDEO", help=video)
     what = parser.add_argument_group("what to track")
     mask = "masks of the objects: images, .npy, COCO, labelme or YOLO files, or a folder, named by frame"
-    what.add_argument("--mask", dest="masks", nargs="+", default=(), metavar="MASK", help=mask)
+    what.add_argument("--mask", dest="masks", nargs="+", default=[], metavar="MASK", help=mask)
     box = "a filled box as a mask, in pixels; may be repeated"
     what.add_argument("--box", dest="boxes", action="append", default=[], metavar="X0,Y0,X1,Y1", help=box)
     what.add_argument(

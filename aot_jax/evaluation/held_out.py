@@ -62,8 +62,7 @@ def score_depths(model: Model, split: Split, folder: Path) -> dict[int, Summary]
 def score_model(model: Model, split: Split, folder: Path) -> dict[str, float]:
     """Score a network at its full depth and, if it is scalable, at each smaller depth: {metric: value}."""
     summaries = score_depths(model, split, folder)
-    full = summaries[max(summaries)]
-    figures = {"J&F": full.JF, "J": full.J, "F": full.F}
+    figures = summaries[max(summaries)].figures
     if len(summaries) > 1:
         figures |= {f"J&F/depth{depth}": summary.JF for depth, summary in summaries.items()}
     return figures
@@ -107,14 +106,6 @@ def compare_with_baseline(model: Model, split: Split, folder: Path) -> dict[str,
     return rows | {f"depth {depth}": row for depth, row in score_depths(model, split, folder).items()}
 
 
-def format_comparison(rows: dict[str, Summary], split: Split) -> str:
-    """Format the rows of `compare_with_baseline` for a terminal."""
-    objects = next(iter(rows.values())).objects
-    lines = [f"{split.name}: {len(split.sequences)} videos, {objects} objects", f"{'':<18}    J&F      J      F"]
-    lines += [f"{name:<18} {row.JF:.4f} {row.J:.4f} {row.F:.4f}" for name, row in rows.items()]
-    return "\n".join(lines)
-
-
 def report_run(model: Model, split: Split, run: Path) -> str:
     """Score a finished run at every depth, next to the baseline, and draw a video; return a text to print.
 
@@ -122,10 +113,13 @@ def report_run(model: Model, split: Split, run: Path) -> str:
     """
     folder = run / "evaluation"
     rows = compare_with_baseline(model, split, folder)
-    figures = {name: {"J&F": row.JF, "J": row.J, "F": row.F} for name, row in rows.items()}
-    write_json(run / "scores.json", {"split": split.name, "scores": figures})
+    scores = {name: row.figures for name, row in rows.items()}
+    write_json(run / "scores.json", {"split": split.name, "scores": scores})
     draw_video(split, folder / f"depth{depths_of(model.config)[-1]}", run / "tracked.mp4")
-    return f"{format_comparison(rows, split)}\nscores: {run / 'scores.json'}\nvideo: {run / 'tracked.mp4'}"
+    lines = [f"{split.name}: {len(split.sequences)} videos, {rows[BASELINE].objects} objects"]
+    lines += [f"{'':<18}    J&F      J      F"]
+    lines += [f"{name:<18} {row.JF:.4f} {row.J:.4f} {row.F:.4f}" for name, row in rows.items()]
+    return "\n".join([*lines, f"scores: {run / 'scores.json'}", f"video: {run / 'tracked.mp4'}"])
 
 
 def draw_video(split: Split, masks: Path, path: Path, scale: int = 2, fps: float = 10) -> None:

@@ -58,17 +58,19 @@ def seen_and_unseen(split: Split, scores: Scores) -> dict[str, Summary]:
     return {part: summarise(group) for part, group in parts.items() if group}
 
 
-def overall(parts: Mapping[str, Summary]) -> float | None:
-    """Return YouTube-VOS' G, the mean of J and F of seen and unseen categories; None unless both are there."""
-    return (parts["seen"].JF + parts["unseen"].JF) / 2 if len(parts) == 2 else None
+def own_figures(split: Split, scores: Scores) -> dict[str, float]:
+    """Return the figures that only some benchmarks have.
 
-
-def last_quarter(split: Split, scores: Scores) -> float | None:
-    """Return VOST's J_tr, the mean J of the last quarter of each object's scored frames; None for other splits."""
-    if split.name != "vost" or not scores:
-        return None
-    late = [score.J[len(score.J) * 3 // 4 :].mean() for objects in scores.values() for score in objects.values()]
-    return float(sum(late) / len(late))
+    YouTube-VOS' G is the mean of J and F of seen and unseen categories; VOST's J_tr the mean J of the last quarter of
+    each object's scored frames.
+    """
+    figures, parts = {}, seen_and_unseen(split, scores)
+    if len(parts) == 2:
+        figures["G"] = (parts["seen"].JF + parts["unseen"].JF) / 2
+    if split.name == "vost" and scores:
+        late = [score.J[len(score.J) * 3 // 4 :].mean() for objects in scores.values() for score in objects.values()]
+        figures["J_tr"] = float(sum(late) / len(late))
+    return figures
 
 
 def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
@@ -76,10 +78,7 @@ def format_scores(split: Split, scores: Scores, timings: Timings) -> str:
     lines = [format_table(scores, timings)]
     parts = seen_and_unseen(split, scores)
     lines += [f"{part} categories: {summary}, {summary.objects} objects" for part, summary in parts.items()]
-    if (G := overall(parts)) is not None:
-        lines.append(f"G {G:.4f}")
-    if (J_tr := last_quarter(split, scores)) is not None:
-        lines.append(f"J_tr {J_tr:.4f}")
+    lines += [f"{name} {figure:.4f}" for name, figure in own_figures(split, scores).items()]
     return "\n".join(lines)
 
 
@@ -114,13 +113,9 @@ def write_results(
     if scores:
         write_csv(output / "scores.csv", scores, timings)
         summary, parts = summarise(scores), seen_and_unseen(split, scores)
-        content |= {"J&F": summary.JF, "J": summary.J, "F": summary.F, "objects": summary.objects}
-        content["scored_frames"] = frames
+        content |= {**summary.figures, "objects": summary.objects, "scored_frames": frames}
         content |= {part: {"J": mean.J, "F": mean.F, "objects": mean.objects} for part, mean in parts.items()}
-        if (G := overall(parts)) is not None:
-            content["G"] = G
-        if (J_tr := last_quarter(split, scores)) is not None:
-            content["J_tr"] = J_tr
+        content |= own_figures(split, scores)
         content["sequences"] = {
             name: {str(i): {"J": score.J_mean, "F": score.F_mean} for i, score in objects.items()}
             for name, objects in scores.items()

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from aot_jax.io.datasets import DataError, list_masks
 from aot_jax.io.frames import what_is_in
-from aot_jax.io.mask_sets import Masks, read_masks
+from aot_jax.io.mask_sets import read_masks
+from aot_jax.io.mask_sets.stored import check_size
 from aot_jax.io.masks import MaskError, object_ids
 from aot_jax.metrics import MetricsError, ObjectScore, Scores, score_frame
 from aot_jax.start.cores import available_cores
@@ -119,7 +120,8 @@ def _score_video(video: VideoPair) -> VideoScores:
             if ids and stem not in found:
                 missing.append(stem)
             elif ids:
-                labels = _read_like(found, stem, true.shape)
+                labels = found[stem]
+                check_size(labels.shape, true.shape, found.file_of(stem))
                 for i, pair in zip(ids, score_frame(true, labels, ids, video.binary), strict=True):
                     figures.setdefault(i, []).append(pair)
                 result.frames += 1
@@ -173,16 +175,6 @@ def _ids_to_score(video: VideoPair, stem: str, present: set[int], known: set[int
     if video.sparse and present - known and not present & known:
         return []  # a mask drawn only to add objects
     return sorted(known)
-
-
-def _read_like(found: Masks, stem: str, size: tuple[int, ...]) -> np.ndarray:
-    labels = found[stem]
-    if labels.shape != size:
-        raise MaskError(
-            f"{found.file_of(stem)}: the mask is {labels.shape[1]}x{labels.shape[0]}, but {size[1]}x{size[0]} (width x "
-            "height) is needed; resize it with nearest neighbour or give the mask that belongs to this image"
-        )
-    return labels
 
 
 def join_scores(results: list[VideoScores], problems: list[str], warnings: list[str]) -> SetScores:

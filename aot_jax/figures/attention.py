@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange
 from flax import linen as nn
-from jax import lax
 
 from aot_jax import propagate
 from aot_jax.figures.page import FigureError, hide_axes, make_page, show_frame
 from aot_jax.io.masks import DAVIS_PALETTE, object_ids
 from aot_jax.memory import EMPTY, Memory
 from aot_jax.models.aot import AOT
-from aot_jax.models.attention import LongTermAttention
+from aot_jax.models.attention import LongTermAttention, split_heads
 from aot_jax.models.local_attention import ShortTermAttention
 from aot_jax.network import Model
-from aot_jax.ops.attention import attend
-from aot_jax.ops.local_attention import FORMS
+from aot_jax.ops.patches import embed_patches
 from aot_jax.preprocess import normalise, resize_cubic, resize_nearest
 from aot_jax.tracker.objects import Slots, split_groups
 from aot_jax.tracker.options import make_options
@@ -78,22 +75,10 @@ def carry(call: Call, values: Array, with_relative: bool = False) -> Array:
     Returns:
         (b, n, h, w, e).
     """
-    if call.term == "long":
-        height, width = call.q.shape[2:4]
-        valid = None if call.valid is None else jnp.repeat(call.valid, height * width, axis=1)
-        flat = "b n k h w d -> b n (k h w) d"
-        q = rearrange(call.q, "b n h w d -> b n (h w) d")
-        y = attend(q, rearrange(call.keys, flat), rearrange(values, flat), valid)
-        return rearrange(y, "b n (h w) e -> b n h w e", h=height)
-    relative = relative_v = None
-    if call.module.relative_position:
-        kernel = call.params["relative_k"].astype(call.q.dtype)
-        bias = call.params["relative_k_bias"].astype(call.q.dtype)
-        relative = jnp.einsum("bnhwd,nod->bnhwo", call.q, kernel) + bias[:, None, None]
-        if with_relative and call.module.relative_values:
-            relative_v = call.params["relative_v"].astype(call.q.dtype)
-    attend_locally: Callable[..., Array] = FORMS[call.module.form]
-    return attend_locally(call.q, call.keys, values, relative, relative_v, call.valid, call.module.window)
+    changes = {"project": False} | ({} if call.term == "long" or with_relative else {"relative_values": False})
+    attention = call.module.clone(**changes)
+    y = attention.apply({"params": call.params}, call.q, call.keys, values, call.valid)
+    return split_heads(y, call.q.shape[1])
 
 
 def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
@@ -117,14 +102,10 @@ def record(run: Callable[[], Any]) -> tuple[Any, list[list[Call]]]:
 
 
 def patch_shares(masks: Array, identities: int, align_corners: bool) -> Array:
-    """Return the share of each id 0 .. M in each 16x cell's patch: (..., h, w) to (..., h / 16, w / 16, M + 1).
-
-    The patch is the one that the identity bank reads.
-    """
-    size, pad = (17, 8) if align_corners else (16, 0)
-    hot = jax.nn.one_hot(masks.reshape(-1, *masks.shape[-2:]), identities + 1)
-    padding = [(0, 0), (pad, pad), (pad, pad), (0, 0)]
-    area = lax.reduce_window(hot, 0.0, lax.add, (1, size, size, 1), (1, 16, 16, 1), padding)
+    """Return the share of each id 0 .. M in each patch of the identity bank: (..., h, w) to (..., h', w', M + 1)."""
+    size = 17 if align_corners else 16
+    count = jnp.broadcast_to(jnp.eye(identities + 1), (size, size, identities + 1, identities + 1))
+    area = embed_patches(masks.reshape(-1, *masks.shape[-2:]), count)
     shares = area / area.sum(axis=-1, keepdims=True)
     return shares.reshape(*masks.shape[:-2], *shares.shape[1:])
 

@@ -45,7 +45,7 @@ def read_mask(path: str | Path, size: Size | None = None) -> np.ndarray:
         aot_jax.io.mask_sets.stored.MaskError: drawn.png: the mask is 2x2, but 854x480 (width x height) is needed; ...
     """
     stored = read_image(path, kinds=PNG)
-    check_size(stored, size, path)
+    check_size(stored.size, size, path)
     survey = survey_mask(stored, str(path))
     if survey.flat:
         raise MaskError(f"{path}: {len(survey.counts)} values, and edges that are blends: it {NOT_A_MASK}")

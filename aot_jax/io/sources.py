@@ -21,6 +21,7 @@ from aot_jax.typing import Size
 T = TypeVar("T")
 AHEAD = 4  # frames decoded ahead
 IMAGE_RATE = Fraction(24)  # default rate of images in frames a second, as in DAVIS
+MIN_RATE = 0.001  # smallest rate of images, in frames a second
 
 
 class Source(Frames, Protocol):
@@ -127,8 +128,8 @@ def open_source(
         >>> video.count, video.size, [frame.index for frame in video.frames(start=1)]
         (3, (4, 6), [1, 2])
     """
-    if rate is not None and not 0 < rate < math.inf:
-        raise FrameError(f"the frame rate is {rate}; give a positive one")
+    if rate is not None and not MIN_RATE <= rate < math.inf:
+        raise FrameError(f"the frame rate is {rate}; give one of at least {MIN_RATE}")
     of_images = IMAGE_RATE if rate is None else Fraction(rate).limit_denominator(1001)
     source = _open(list(map(str, given)), of_images, warn, {Path(path).absolute() for path in no_frames})
     if rate is not None and source.rate != of_images:

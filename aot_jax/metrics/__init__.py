@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from aot_jax.errors import ReportedError
@@ -61,6 +62,11 @@ class Summary:
         """Mean of J and F."""
         return (self.J + self.F) / 2
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The means by name."""
+        return {"J&F": self.JF, "J": self.J, "F": self.F}
+
     def __str__(self) -> str:
         return f"J&F {self.JF:.4f}  J {self.J:.4f}  F {self.F:.4f}"
 
@@ -105,13 +111,13 @@ def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray
         0.0
     """
     truth, prediction = _object_masks(truth, prediction, void)
-    truth_boundary, prediction_boundary = _boundary(truth), _boundary(prediction)
-    truth_points, prediction_points = np.nonzero(truth_boundary), np.nonzero(prediction_boundary)
-    if not truth_points[0].size or not prediction_points[0].size:
-        return float(truth_points[0].size == prediction_points[0].size)
+    true, found = _boundary(truth), _boundary(prediction)
+    if not true.any() or not found.any():
+        return float(true.any() == found.any())
+    x, y, width, height = cv2.boundingRect((true | found).view(np.uint8))
+    true, found = (boundary[y : y + height, x : x + width] for boundary in (true, found))
     radius = math.ceil(TOLERANCE * math.hypot(*truth.shape))
-    precision = _near(prediction_points, truth_boundary, truth_points, radius).mean()
-    recall = _near(truth_points, prediction_boundary, prediction_points, radius).mean()
+    precision, recall = _dilate(true, radius)[found].mean(), _dilate(found, radius)[true].mean()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
@@ -215,25 +221,8 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
     return boundary
 
 
-def _near(
-    points: tuple[np.ndarray, ...],
-    boundary: np.ndarray,
-    boundary_points: tuple[np.ndarray, ...],
-    radius: int,
-) -> np.ndarray:
-    """Tell for each point (y, x) whether a disk around it contains a boundary pixel: (n,) bool.
-
-    Equivalent to dilating the boundary by the disk, but evaluated at the points only: each row of the disk is the
-    difference of two cumulative counts along that row of the boundary.
-    """
-    (top, bottom), (left, right) = ((axis.min(), axis.max() + 1) for axis in boundary_points)
-    # The last row stays 0: rows outside are mapped to it.
-    counts = np.zeros((bottom - top + 1, right - left + 1), np.int32)
-    np.cumsum(boundary[top:bottom, left:right], axis=1, out=counts[:-1, 1:])
-    dy = np.arange(-radius, radius + 1)
-    half = np.array([math.isqrt(radius**2 - d**2) for d in dy.tolist()])
-    y = points[0][:, None] + dy - top
-    y[(y < 0) | (y > bottom - top)] = bottom - top
-    x = points[1][:, None] - left
-    start, stop = np.clip(x - half, 0, right - left), np.clip(x + half + 1, 0, right - left)
-    return (counts[y, stop] > counts[y, start]).any(1)
+def _dilate(boundary: np.ndarray, radius: int) -> np.ndarray:
+    """Return (h, w) bool: pixels within `radius` of a boundary pixel."""
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    disk = (y**2 + x**2 <= radius**2).astype(np.uint8)
+    return cv2.dilate(boundary.view(np.uint8), disk).astype(bool)

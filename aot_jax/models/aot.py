@@ -63,7 +63,7 @@ class AOT(nn.Module):
         """Encode images.
 
         Args:
-            images: (b, h, w, 3) RGB, ImageNet-normalised; h and w are 16 n + 1 (16 n for Swin).
+            images: (b, h, w, 3) RGB, ImageNet-normalised; h and w are 16 n + 1, or 16 n without `align_corners`.
             keys: (b,) random keys of drop path while training, else None.
 
         Raises:

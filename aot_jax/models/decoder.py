@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from aot_jax.models.layers import Conv, GroupNorm, Linear
-from aot_jax.models.pyramid import ConvUp, Weights, add_shared
+from aot_jax.models.pyramid import ConvUp, add_shared
 from aot_jax.typing import Array
 
 
@@ -65,8 +65,8 @@ class Decoder(nn.Module):
         self.conv_8x = ConvUpNorm(half, self.align_corners, dtype=self.dtype)
         self.conv_4x = ConvUpNorm(half, self.align_corners, dtype=self.dtype)
         self.adapter_16x = Linear(self.channels, gain=self.shortcut_gain, dtype=self.dtype)
-        self.adapter_8x = Weights(self.channels, gain=self.shortcut_gain)
-        self.adapter_4x = Weights(half, gain=self.shortcut_gain)
+        self.adapter_8x = Linear(self.channels, gain=self.shortcut_gain)
+        self.adapter_4x = Linear(half, gain=self.shortcut_gain)
         self.conv_out = Linear(self.identities + 1, dtype=self.dtype)
 
     def __call__(
@@ -91,8 +91,8 @@ class Decoder(nn.Module):
 
         x4, x8, x16 = shortcuts
         x = jax.nn.relu(self.conv_16x(add_shared(x, self.adapter_16x(x16))))
-        x = jax.nn.relu(self.conv_8x(x, x8, self.adapter_8x(x8.shape[-1])))
-        x = jax.nn.relu(self.conv_4x(x, x4, self.adapter_4x(x4.shape[-1])))
+        x = jax.nn.relu(self.conv_8x(x, x8, self.adapter_8x.weights(x8.shape[-1])))
+        x = jax.nn.relu(self.conv_4x(x, x4, self.adapter_4x.weights(x4.shape[-1])))
         logits = self.conv_out(x).astype(jnp.float32)
         return logits.reshape(len(depths), batch, *logits.shape[1:]) if every_depth else logits
 

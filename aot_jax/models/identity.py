@@ -52,7 +52,7 @@ class IdentityBank(nn.Module):
             permutation: (b, M) integers: object i takes bank identity permutation[i - 1] + 1; None: identity i.
 
         Returns:
-            (b, h / 16, w / 16, c) at the LSTT's grid.
+            (b, h', w', c) at the LSTT's grid; h' is h / 16, rounded up.
         """
         size = 1
         if self.patch_wise:

@@ -7,6 +7,7 @@ Initial values follow the release: kaiming normal (fan-out) in encoders, Xavier 
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,18 +49,20 @@ class Linear(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        fan_in = x.shape[-1]
+    def weights(self, fan_in: int) -> tuple[Array, Any]:
+        """Return the kernel (fan_in, features) and the bias (features,), if any, for a product made elsewhere."""
         xavier = nn.initializers.variance_scaling(self.gain**2, "fan_avg", "uniform")
         kernel_init = fan_out_normal(self.features) if self.encoder else xavier
         kernel = self.param("kernel", kernel_init, (fan_in, self.features))
+        bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
+        return kernel, self.param("bias", bias_init, (self.features,)) if self.use_bias else None
+
+    def __call__(self, x: Array) -> Array:
+        kernel, bias = self.weights(x.shape[-1])
         # One matrix product: XLA's CPU backend takes six times as long to differentiate x of more axes.
-        y = x.astype(self.dtype).reshape(-1, fan_in) @ kernel.astype(self.dtype)
+        y = x.astype(self.dtype).reshape(-1, x.shape[-1]) @ kernel.astype(self.dtype)
         y = y.reshape(*x.shape[:-1], self.features)
-        if self.use_bias:
-            bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
-            y = y + self.param("bias", bias_init, (self.features,)).astype(self.dtype)
-        return y
+        return y if bias is None else y + bias.astype(self.dtype)
 
 
 class Conv(nn.Module):

@@ -69,20 +69,6 @@ class ConvUp(nn.Module):
         return by_platform("pyramid", *operands, cpu=cpu, gpu=at_once) + bias.astype(self.dtype)
 
 
-class Weights(nn.Module):
-    """Kernel and bias of a linear layer that is applied elsewhere; initialised as in `Linear`."""
-
-    features: int
-    gain: float = 1.0  # gain of the initial kernel
-
-    @nn.compact
-    def __call__(self, fan_in: int) -> tuple[Array, Array]:
-        """Return the kernel (fan_in, features) and the bias (features,)."""
-        xavier = nn.initializers.variance_scaling(self.gain**2, "fan_avg", "uniform")
-        kernel = self.param("kernel", xavier, (fan_in, self.features))
-        return kernel, self.param("bias", bias_uniform(fan_in), (self.features,))
-
-
 def conv_doubled(x: Array, kernel: Array, align_corners: bool) -> Array:
     """Compute same_conv(resize_bilinear(x, twice its size), kernel) with a quarter of the multiplications.
 

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,11 @@ from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
 
-def convolve(x: Array, kernel: Array, stride: int, dilation: int, pad: int) -> Array:
-    """Convolve a map (b, h, w, c) with a kernel (k, k, c, f), with `pad` zeros on each side: (b, h', w', f)."""
+def convolve(x: Array, kernel: Array, stride: int, dilation: int, pad: int, **options: Any) -> Array:
+    """Convolve a map (b, h, w, c) with a kernel (k, k, c, f), with `pad` zeros on each side: (b, h', w', f).
+
+    `options` are further arguments of `lax.conv_general_dilated`.
+    """
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -21,6 +25,7 @@ def convolve(x: Array, kernel: Array, stride: int, dilation: int, pad: int) -> A
         padding=[(pad, pad), (pad, pad)],
         rhs_dilation=(dilation, dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        **options,
     )
 
 
@@ -86,17 +91,8 @@ def depthwise_conv(x: Array, kernel: Array, stride: int = 1, dilation: int = 1) 
 
 def _grouped(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     pad = dilation * (kernel.shape[0] - 1) // 2
-    y = lax.conv_general_dilated(
-        x.astype(jnp.float32),
-        kernel[:, :, None],
-        (stride, stride),
-        [(pad, pad), (pad, pad)],
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-        precision=lax.Precision.HIGHEST,
-    )
-    return y.astype(x.dtype)
+    options = {"feature_group_count": x.shape[-1], "precision": lax.Precision.HIGHEST}
+    return convolve(x.astype(jnp.float32), kernel[:, :, None], stride, dilation, pad, **options).astype(x.dtype)
 
 
 def _shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
@@ -125,9 +121,7 @@ def _depthwise_forward(x: Array, kernel: Array, stride: int, dilation: int) -> t
 
 def _depthwise_backward(stride: int, dilation: int, saved: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     x, kernel = saved
-
-    def by_taps(x: Array, kernel: Array, grad: Array) -> tuple[Array, Array]:
-        return _shifted_gradients(x, kernel, grad, stride, dilation)
+    by_taps = functools.partial(_shifted_gradients, stride=stride, dilation=dilation)
 
     def by_transposition(x: Array, kernel: Array, grad: Array) -> tuple[Array, Array]:
         return jax.vjp(lambda x, kernel: _grouped(x, kernel, stride, dilation), x, kernel)[1](grad)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from aot_jax.ops.convolution import convolve
 from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
@@ -30,13 +31,7 @@ def embed_patches(mask: Array, kernel: Array) -> Array:
 
 def _by_convolution(mask: Array, kernel: Array) -> Array:
     pad = kernel.shape[0] // 2 if kernel.shape[0] % 2 else 0
-    return lax.conv_general_dilated(
-        jax.nn.one_hot(mask, kernel.shape[2], dtype=kernel.dtype),
-        kernel,
-        (STRIDE, STRIDE),
-        [(pad, pad), (pad, pad)],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    return convolve(jax.nn.one_hot(mask, kernel.shape[2], dtype=kernel.dtype), kernel, STRIDE, 1, pad)
 
 
 @jax.custom_vjp

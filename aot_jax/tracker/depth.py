@@ -1,5 +1,7 @@
 """Choose the depth of a scalable network at run time, to hold a frame rate."""
 
+from aot_jax.tracker.checks import TrackError
+
 SMOOTHING = 0.2  # weight of the newest frame in the average time
 TOO_SLOW = 1.05  # ratio of average to allowed time above which depth is reduced by one layer
 ROOM = 0.85  # ratio of expected to allowed time below which one layer is added
@@ -14,12 +16,12 @@ class Pace:
         depth: the largest depth, and the initial one.
 
     Raises:
-        ValueError: if fps is not positive.
+        TrackError: if fps is not positive.
     """
 
     def __init__(self, fps: float, depth: int) -> None:
         if not fps > 0:
-            raise ValueError(f"target_fps is {fps}; it is above 0, as in 25")
+            raise TrackError(f"target_fps is {fps}; it is above 0, as in 25")
         self._allowed = 1 / fps  # seconds a frame
         self._deepest = depth
         self.depth = depth

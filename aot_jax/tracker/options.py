@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from aot_jax.network import Model
+from aot_jax.preprocess import inference_size
 from aot_jax.tracker.checks import TrackError
-from aot_jax.tracker.stream import open_stream
+from aot_jax.tracker.programs import View
+from aot_jax.tracker.stream import Stream
 from aot_jax.tracker.tta import Streams
 from aot_jax.typing import Size
 
@@ -25,21 +27,19 @@ class TrackerOptions:
 
     def open_streams(self, model: Model, size: Size) -> Streams:
         """Return the streams of a video whose frames have this size."""
-        return tuple(
-            open_stream(
-                model,
-                size,
-                output_size(size, self.output_height),
-                depth=self.depth,
-                gap=self.gap,
-                max_frames=self.max_frames,
-                scale=scale,
-                flip=flip,
+        output = output_size(size, self.output_height)
+
+        def view(scale: float, flip: bool) -> View:
+            seen = inference_size(
+                *size,
                 max_long_edge=self.max_long_edge,
                 max_short_edge=self.max_short_edge,
+                scale=scale,
+                align_corners=model.config.model.align_corners,
             )
-            for scale, flip in self.augmentations
-        )
+            return View(seen, output, flip)
+
+        return tuple(Stream(model, view(*pair), self.depth, self.gap, self.max_frames) for pair in self.augmentations)
 
     def check_depth(self, depth: int | None, scalable: bool) -> None:
         """Raise TrackError unless a frame may run at a depth; None: the tracker's own."""

@@ -19,6 +19,7 @@ import numpy as np
 from aot_jax.io.files import atomic_write
 from aot_jax.network import Model
 from aot_jax.propagate import begin, encode, step
+from aot_jax.settings import differences
 from aot_jax.tracker.checks import TrackError
 from aot_jax.tracker.objects import Slots
 from aot_jax.tracker.options import TrackerOptions
@@ -50,10 +51,8 @@ def read_state(path: str | Path, model: Model, options: TrackerOptions) -> tuple
         TrackError: if the file is not such a state, or is damaged; the message names the file and the fault.
     """
     with _opened(Path(path)) as (meta, arrays):
-        saved, now = meta["settings"], _settings(model, options)
-        wrong = [f"{key} was {saved.get(key)!r}, is {now[key]!r}" for key in now if saved.get(key) != now[key]]
-        if wrong:
-            raise TrackError(f"{path} is the state of another tracker: {'; '.join(wrong)}")
+        if different := differences(meta["settings"], _settings(model, options)):
+            raise TrackError(f"{path} is the state of another tracker: {'; '.join(different)}")
         height, width, _ = arrays["0/latest/frame"].shape
         slots = Slots(model.config.model.identities).restore(meta["slots"])
         streams = options.open_streams(model, (height, width))

@@ -13,7 +13,6 @@ from flax import struct
 from aot_jax.memory import Memory, drop_predicted, shrink
 from aot_jax.models.aot import AOT, Features
 from aot_jax.network import Model
-from aot_jax.preprocess import inference_size
 from aot_jax.tracker import programs
 from aot_jax.tracker.programs import Padded, View
 from aot_jax.typing import Array, ArrayLike, Params, Size
@@ -165,40 +164,3 @@ class Stream:
     def last_kept(self, reference: int, latest: int) -> int:
         """Return the latest frame in long-term memory: each gap-th after the last reference is kept."""
         return latest - (latest - reference) % self.gap if self.gap else reference
-
-
-def open_stream(
-    model: Model,
-    frame_size: Size,
-    output_size: Size,
-    *,
-    depth: int,
-    gap: int,
-    max_frames: int,
-    scale: float = 1.0,
-    flip: bool = False,
-    max_long_edge: float = 0,
-    max_short_edge: float = 0,
-) -> Stream:
-    """Return the stream of a video.
-
-    Args:
-        model: network and parameters.
-        frame_size: size of the video's frames, in pixels.
-        output_size: size of the labels, in pixels.
-        depth: see `Stream`.
-        gap: see `Stream`.
-        max_frames: see `Stream`.
-        scale: scale factor of the input.
-        flip: mirror the frames.
-        max_long_edge: limit of the input's long edge in pixels, before scaling; 0: no limit.
-        max_short_edge: limit of the input's short edge in pixels, before scaling; 0: no limit.
-    """
-    size = inference_size(
-        *frame_size,
-        max_long_edge=max_long_edge,
-        max_short_edge=max_short_edge,
-        scale=scale,
-        align_corners=model.module.config.align_corners,
-    )
-    return Stream(model, View(size, output_size, flip), depth, gap, max_frames)

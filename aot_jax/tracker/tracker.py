@@ -98,10 +98,7 @@ class Tracker:
         self.slots = Slots(self.model.config.model.identities)
         self.streams: Streams = ()
         self.states: States = ()
-        try:
-            self._pace = None if self.target_fps is None else Pace(self.target_fps, self.depth)
-        except ValueError as error:
-            raise TrackError(str(error)) from None
+        self._pace = None if self.target_fps is None else Pace(self.target_fps, self.depth)
 
     @property
     def ids(self) -> list[int]:

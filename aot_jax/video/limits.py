@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -25,10 +24,8 @@ MANY_FRAMES = 10_000  # number of frames assumed if the video states no length
 MASK_BYTES, OVERLAY_BYTES, JPEG_BYTES = 0.02, 0.1, 0.7  # approximate bytes per pixel on disk
 
 
-def warnings(
-    model: Model, depth: int, source: Source, objects: int, options: TrackOptions, folder: Path
-) -> Iterator[str]:
-    """Yield warnings about memory and disk space for a run.
+def warnings(model: Model, depth: int, source: Source, objects: int, options: TrackOptions, folder: Path) -> list[str]:
+    """Return warnings about memory and disk space for a run.
 
     Args:
         model: network.
@@ -41,12 +38,9 @@ def warnings(
     output = output_size(source.size, options.output_height)
     frames = source.expected or MANY_FRAMES
     needed, state = memory_needed(model, source.size, output, depth, objects, frames, options.max_frames)
-    for message in (
-        memory_warning(needed, memory_free(), source.size, output, options.max_frames),
-        disk_warning(folder, source.size, frames, options.overlay, len(options.exports), state),
-    ):
-        if message:
-            yield message
+    memory = memory_warning(needed, memory_free(), source.size, output, options.max_frames)
+    disk = disk_warning(folder, source.size, frames, options.overlay, len(options.exports), state)
+    return [message for message in (memory, disk) if message]
 
 
 def memory_needed(

@@ -12,8 +12,9 @@ import pytest
 
 from aot_jax.ops.forms import NAMES, by_platform
 from bench import accelerator, accelerator_parts
+from bench import forms as form_times
 from bench.accelerator import SHARES, TINY, Part, run_part
-from bench.form_cases import cases_of_forms
+from bench.forms import cases_of_forms
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -151,7 +152,7 @@ def test_a_form_that_cannot_be_traced_does_not_stop_the_others(part, tmp_path, m
         operands = [np.ones(2, np.float32)]
         yield "windows", lambda x: by_platform("windows", x, cpu=lambda x: -x, gpu=lambda x: x * x), operands
 
-    monkeypatch.setattr(accelerator_parts, "cases_of_forms", cases)
+    monkeypatch.setattr(form_times, "cases_of_forms", cases)
     accelerator_parts.forms(part)
     failed = [row["form"] for row in rows(tmp_path) if "error" in row]
     timed = [(row["form"], row["kind"], row["form_of"]) for row in rows(tmp_path) if "ms" in row]
@@ -163,7 +164,7 @@ def test_a_form_that_cannot_be_traced_does_not_stop_the_others(part, tmp_path, m
 
 def test_gradients_depend_on_the_operands_even_of_a_linear_form():
     for x in (1.0, 2.0):
-        np.testing.assert_allclose(accelerator_parts.gradients(lambda x: 3 * x)(np.float32(x)), [18 * x])
+        np.testing.assert_allclose(form_times.gradients(lambda x: 3 * x)(np.float32(x)), [18 * x])
 
 
 def test_the_script_runs_a_part_as_a_process(tmp_path):

@@ -126,7 +126,9 @@ def test_tables_and_json(tmp_path):
     assert table.splitlines() == ["what       ms", "one      12.3", "three       -", "all    12,346"]
     path = tmp_path / "out.json"
     flags = ["--json", str(path)]
-    assert measure.run("bench.x", argparse.ArgumentParser(), lambda args, overrides: {"figure": 1.5}, flags) == 0
+    assert (
+        measure.run(argparse.ArgumentParser("python -m bench.x"), lambda args, overrides: {"figure": 1.5}, flags) == 0
+    )
     written = json.loads(path.read_text())
     assert written["command"] == f"python -m bench.x --json {path}"
     assert written["figure"] == 1.5

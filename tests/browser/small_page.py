@@ -6,7 +6,6 @@ import numpy as np
 import tiny
 
 from aot_jax import Tracker
-from aot_jax.browser.command import export, load_files
 from aot_jax.browser.tracking import Tracking
 
 H, W, FRAMES = 33, 49, 6
@@ -17,16 +16,7 @@ def make_server(session, host="127.0.0.1"):
     from aot_jax.browser.server import Server  # needs starlette
 
     tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
-    return Server(
-        session,
-        tracking,
-        start=0,
-        network="tiny",
-        formats=["davis"],
-        load=lambda index, files: load_files(session.source, index, files),
-        export=lambda formats, packed: export(session, formats, packed, lambda _: None),
-        host=host,
-    )
+    return Server(session, tracking, start=0, network="tiny", host=host)
 
 
 def at(session, path):

@@ -9,7 +9,7 @@ from PIL import Image
 from small_page import FRAMES, H, W, box
 
 pytest.importorskip("starlette")
-from aot_jax.browser.command import load_files
+from aot_jax.browser.files import load_files
 from aot_jax.browser.session import SessionError
 from aot_jax.io.masks import write_mask
 

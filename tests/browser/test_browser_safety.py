@@ -85,6 +85,7 @@ def test_the_page_loads_nothing_from_elsewhere(client, session):
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert answer.headers["referrer-policy"] == "no-referrer"
+    assert client.get(at(session, "frame/x")).headers["x-content-type-options"] == "nosniff"
     files = [client.get(at(session, name)) for name in PAGE]
     assert {file.status_code for file in files} == {200}
     for text in (answer.text, *(file.text for file in files)):
@@ -135,7 +136,7 @@ def test_a_dropped_mask_file_is_read_strictly(client, session, tmp_path):
     about = json.dumps([["../../m.png", len(data)]])
     answer = client.post(at(session, "load/1"), params={"files": about}, content=data, headers=ORIGIN)
     assert answer.status_code == 200, answer.text
-    assert [item.id for item in session.objects] == [4]
+    assert list(session.names) == [4]
     assert np.array_equal(session.labels(1), 4 * box())
     about = json.dumps([["m.png", 9]])
     answer = client.post(at(session, "load/1"), params={"files": about}, content=b"not a PNG", headers=ORIGIN)

@@ -1,5 +1,6 @@
 """The page's server without a browser: masks, objects, runs and exports."""
 
+import errno
 import re
 
 import numpy as np
@@ -9,7 +10,8 @@ from small_page import FRAMES, ORIGIN, H, W, at, box, put, ws
 
 pytest.importorskip("starlette")
 from aot_jax import Tracker
-from aot_jax.browser.command import export, open_page
+from aot_jax.browser.command import open_page
+from aot_jax.browser.files import export
 from aot_jax.browser.session import CORRECTED, GIVEN, LOST, NOTHING, TRACKED, Session, SessionError
 from aot_jax.browser.tracking import Tracking
 from aot_jax.io.masks import read_mask, write_mask
@@ -40,13 +42,47 @@ def test_a_mask_is_sent_as_positions_in_the_list(session):
     places = session.places(2)
     assert places.dtype == np.uint8
     np.testing.assert_array_equal(places, 2 * (labels == 65535) + 3 * (labels == 3))
-    np.testing.assert_array_equal(session.to_ids(places.ravel()), labels)
+    np.testing.assert_array_equal(session.to_ids(places), labels)
 
 
 @pytest.mark.parametrize("id_", [-1, 65536])
 def test_an_id_that_no_mask_file_holds_is_refused(session, id_):
     with pytest.raises(SessionError, match=f"has the id {id_}, and mask files hold 1 to 65535"):
         session.add_ids([id_])
+
+
+def test_a_full_disk_is_shown_on_the_page(client, session, monkeypatch):
+    session.add_ids([1])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(session, "save", full)
+    with client.websocket_connect(ws(session, "a"), headers=ORIGIN) as socket:
+        socket.send_json({"type": "rename", "id": 1, "name": "bear"})
+        assert "No space left on device" in socket.receive_json()["text"]
+        socket.send_json({"type": "hello"})
+        assert socket.receive_json()["objects"] == [{"id": 1, "name": "bear"}]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"objects": 3}',
+        '{"token": "t", "objects": [{"id": 1}], "status": ""}',
+        '{"token": "t", "objects": [{"id": 65536, "name": ""}], "status": ""}',
+        '{"token": "", "objects": [], "status": ""}',
+    ],
+)
+def test_a_damaged_state_is_begun_anew(session, content):
+    session.add_ids([7])
+    session.give(2, 7 * box().astype(np.int32))
+    (session.folder / "browser.json").write_text(content)
+    again = Session(session.source, session.folder)
+    assert len(again.token) > 20
+    assert (list(again.names), again.status[2]) == ([7], GIVEN)
 
 
 def test_an_emptied_mask_is_none(client, session):
@@ -106,7 +142,7 @@ def test_a_removed_object_is_in_no_mask(session):
     session.give(0, labels)
     session.track(1, labels, lost=False)
     session.remove(1)
-    assert [item.id for item in session.objects] == [2]
+    assert list(session.names) == [2]
     for index in (0, 1):
         assert np.unique(session.labels(index)).tolist() == [0, 2]
 

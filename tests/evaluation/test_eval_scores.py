@@ -1,6 +1,7 @@
 """Which videos, objects and frames are scored; reading and writing in parallel with the tracker."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from aot_jax import read_masks
 from aot_jax.evaluation.benchmark import Outcome
 from aot_jax.evaluation.ground_truth import score_folders, score_split
-from aot_jax.evaluation.report import format_table, overall, seen_and_unseen
+from aot_jax.evaluation.report import format_table, own_figures, seen_and_unseen
 from aot_jax.evaluation.run import run_split
 from aot_jax.evaluation.score import SetScores, VideoPair, score_videos
 from aot_jax.evaluation.segment import GivenMasks
@@ -84,13 +85,14 @@ def test_seen_and_unseen_are_averaged_apart(masks):
     scores = {"a": score_sequence(truths, found), "b": score_sequence(truths, truths)}
     things = {1: ListedObject(STEMS, "dog"), 4: ListedObject(STEMS, "ghost")}
     sequences = tuple(SplitVideo(name, (), {}, things) for name in "ab")
-    parts = seen_and_unseen(Split("x", sequences, None, seen=frozenset({"dog"})), scores)
+    split = Split("x", sequences, None, seen=frozenset({"dog"}))
+    parts = seen_and_unseen(split, scores)
     for part, i in (("seen", 1), ("unseen", 4)):
         assert parts[part] == summarise({name: {i: scores[name][i]} for name in "ab"})
-    assert overall(parts) == pytest.approx(np.mean([parts[p].J + parts[p].F for p in parts]) / 2)
-    everything = seen_and_unseen(Split("x", sequences, None, seen=frozenset({"dog", "ghost"})), scores)
-    assert set(everything) == {"seen"}
-    assert overall(everything) is None
+    assert own_figures(split, scores) == {"G": pytest.approx(np.mean([parts[p].J + parts[p].F for p in parts]) / 2)}
+    split = replace(split, seen=frozenset({"dog", "ghost"}))
+    assert set(seen_and_unseen(split, scores)) == {"seen"}
+    assert own_figures(split, scores) == {}
 
 
 def test_frames_with_ground_truth_are_scored_where_others_have_none(tmp_path):

@@ -58,10 +58,10 @@ def test_states_that_do_not_fit(model, tmp_path):
     begin(tracker, (3, 4), 2)
     tracker.save_state(path)
     want = tracker.step(FRAMES[2])
-    with pytest.raises(TrackError, match=r"is the state of another tracker: gap was 2, is 5"):
+    with pytest.raises(TrackError, match=r"is the state of another tracker: gap: 2 there, 5 now"):
         Tracker(model, gap=5).load_state(path)
     other = replace(model, params=jax.tree.map(lambda x: x + 1, model.params))
-    with pytest.raises(TrackError, match=r"is the state of another tracker: weights was '\w{8}', is '\w{8}'"):
+    with pytest.raises(TrackError, match=r"is the state of another tracker: weights: '\w{8}' there, '\w{8}' now"):
         Tracker(other, gap=2).load_state(path)
     whole = path.read_bytes()
     for name, content in {"half": whole[: len(whole) // 2], "empty": b"", "other": b"PK nothing"}.items():

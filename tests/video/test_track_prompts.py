@@ -237,8 +237,8 @@ def test_folders_globs_and_lists_of_images(tmp_path):
     ):
         with pytest.raises(FrameError, match=finding):
             open_source(given)
-    for rate in (0, -1, float("inf"), float("nan")):
-        with pytest.raises(FrameError, match="give a positive one"):
+    for rate in (0, -1, 1e-4, float("inf"), float("nan")):
+        with pytest.raises(FrameError, match=r"give one of at least 0\.001"):
             open_source([tmp_path], rate=rate)
 
 

@@ -52,7 +52,6 @@ export class Link {
   constructor(receive, changed) {
     this.receive = receive;
     this.changed = changed;
-    this.closed = false;
     this.open();
   }
 

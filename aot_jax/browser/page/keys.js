@@ -28,7 +28,7 @@ export function keyOf(event) {
 export function list(target) {
   target.replaceChildren(...KEYS.flatMap(([key, what]) => {
     const term = document.createElement("dt"), meaning = document.createElement("dd");
-    for (const part of key.split("+").filter(Boolean).length ? key.split(/(?<=.)\+/) : [key]) {
+    for (const part of key.split(/(?<=.)\+/)) { // "+" itself stays whole
       const cap = document.createElement("kbd");
       cap.textContent = SHOWN[part] ?? (part.length === 1 ? part.toUpperCase() : part);
       term.append(cap, " ");

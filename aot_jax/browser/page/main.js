@@ -20,7 +20,6 @@ let frame = 0, wanted = 0, shown = -1, busy = false, running = false, playing = 
 const frames = new Frames((picture) => picture === view.frame);
 
 const objects = new Objects($("objects"), {
-  choose: (place) => { if (view) { view.chosen = place; view.tintAll(); } },
   rename: (id, name) => link.send({ type: "rename", id, name }),
   remove: (id, name) => { if (confirm(`Remove ${name} from the whole video?`)) link.send({ type: "remove", id }); },
 });
@@ -160,10 +159,7 @@ async function cutOut(box) {
   const place = objects.chosen, index = frame;
   if (!objects.items.length || !editable()) return;
   const chosen = await attempt(() => api.cut(index, place, box, mask.data));
-  if (!chosen || index !== frame) return;
-  mask.begin();
-  view.tint(mask.replace(place, chosen));
-  if (mask.commit()) save();
+  if (chosen && index === frame) tools.edit((mask) => mask.replace(place, chosen));
 }
 
 // Load mask files: [{path, file}], or a promise of them.
@@ -211,12 +207,7 @@ function undo() { if (editable()) changed(mask.undo()); }
 function redo() { if (editable()) changed(mask.redo()); }
 function changed(rect) { if (rect) { view.tint(rect); save(); } }
 
-function erase() {
-  if (!editable()) return;
-  mask.begin();
-  view.tint(mask.replace(objects.chosen, null));
-  if (mask.commit()) save();
-}
+function erase() { if (editable()) tools.edit((mask) => mask.replace(objects.chosen, null)); }
 
 function setOpacity(value) { view.opacity = value; view.draw(); }
 function fade(by) { $("opacity").value = Number($("opacity").value) + by; setOpacity($("opacity").value / 100); }
@@ -260,7 +251,7 @@ connect({
   chooseObject: (place) => objects.choose(place),
   chooseTool: choose,
   opacity: setOpacity,
-  jump: (by) => seek(Math.max(0, Math.min(video.count - 1, frame + by))),
+  jump: (by) => seek(frame + by),
   depth: (depth) => link.send({ type: "depth", depth }),
   fps: (fps) => link.send({ type: "fps", fps }),
 });

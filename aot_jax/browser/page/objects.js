@@ -17,12 +17,10 @@ export function ink(background) {
 export class Objects {
   constructor(list, act) {
     this.list = list;
-    this.act = act; // {choose(place), rename(id, name), remove(id)}
+    this.act = act; // {rename(id, name), remove(id, name)}
     this.items = [];
     this.chosen = 1;
   }
-
-  get current() { return this.items[this.chosen - 1]; }
 
   set(items) {
     this.items = items;
@@ -34,21 +32,18 @@ export class Objects {
     if (place < 1 || place > this.items.length) return;
     this.chosen = place;
     this.render();
-    this.act.choose(place);
   }
 
   render() {
     const typing = this.list.contains(document.activeElement) && document.activeElement.dataset.id;
     this.list.replaceChildren(...this.items.map((item, i) => {
       const row = document.createElement("li");
-      row.className = i + 1 === this.chosen ? "chosen" : "";
       const swatch = document.createElement("button");
       swatch.type = "button";
       swatch.className = "swatch";
       swatch.style.background = `rgb(${colour(i + 1).join(" ")})`;
       swatch.style.color = ink(colour(i + 1));
       swatch.textContent = item.id;
-      swatch.setAttribute("aria-pressed", i + 1 === this.chosen);
       swatch.setAttribute("aria-label", `Draw object ${item.id}${item.name ? `, ${item.name}` : ""}`);
       swatch.title = i < 9 ? `Draw this object (${i + 1})` : "Draw this object";
       swatch.onclick = () => this.choose(i + 1);
@@ -59,7 +54,7 @@ export class Objects {
       name.placeholder = `object ${item.id}`;
       name.dataset.id = item.id;
       name.setAttribute("aria-label", `Name of object ${item.id}`);
-      name.onfocus = () => { if (this.chosen !== i + 1) { this.chosen = i + 1; this.act.choose(i + 1); this.mark(); } };
+      name.onfocus = () => { this.chosen = i + 1; this.mark(); };
       name.onchange = () => this.act.rename(item.id, name.value);
       const remove = document.createElement("button");
       remove.type = "button";
@@ -70,9 +65,11 @@ export class Objects {
       row.append(swatch, name, remove);
       return row;
     }));
+    this.mark();
     if (typing) this.list.querySelector(`input[data-id="${typing}"]`)?.focus();
   }
 
+  // Show which object is chosen.
   mark() {
     [...this.list.children].forEach((row, i) => {
       row.className = i + 1 === this.chosen ? "chosen" : "";

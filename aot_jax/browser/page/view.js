@@ -13,7 +13,6 @@ export class View {
     this.colour = colour; // position in the list -> [r, g, b]
     this.frame = null;
     this.opacity = 0.5;
-    this.chosen = 1;
     this.scale = 1;
     this.left = this.top = 0; // upper left corner of the frame, in canvas pixels
     this.fitted = true;

@@ -10,7 +10,7 @@ from PIL import Image
 from aot_jax.io.images import MASKS, MAX_PIXELS, count_pictures, explain_errors, open_image, upright
 from aot_jax.io.mask_sets.names import Entry, frame_count
 from aot_jax.io.mask_sets.stored import MaskError, Stored, stored_numbers, stored_values
-from aot_jax.io.names import Frames
+from aot_jax.io.names import Frames, listed
 from aot_jax.io.npz import read_npz
 from aot_jax.typing import VOID, Size
 
@@ -27,7 +27,7 @@ def array_entries(path: Path, frames: Frames | None, size: Size | None, notes: l
         if path.suffix.lower() == ".npz":
             arrays = read_npz(path)
             if len(arrays) != 1:
-                raise MaskError(f"{path}: holds {len(arrays)} arrays, {', '.join(list(arrays)[:5])}; save one as .npy")
+                raise MaskError(f"{path}: holds {len(arrays)} arrays, {listed(list(arrays), 5)}; save one as .npy")
             array = next(iter(arrays.values()))
         else:
             array = _load(path)

@@ -150,7 +150,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     def _load(self, entry: Entry) -> Stored:
         stored = entry.load()
-        check_size(stored, self._size, entry.name)
+        check_size(stored.size, self._size, entry.name)
         return stored
 
     def _name_of_set(self) -> str:

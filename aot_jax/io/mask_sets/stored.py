@@ -36,7 +36,7 @@ def _davis_palette() -> np.ndarray:
 
 DAVIS_PALETTE = _davis_palette()  # (256, 3) uint8
 
-# Type of the values: "ids" have no colours, "drawn" ones are exact, without soft edges; "grey" has 8 bits.
+# Type of the values: "ids" have no colours; "drawn" are ids of shapes, whose edges are never soft; "grey" has 8 bits.
 Kind = Literal["ids", "drawn", "grey", "palette", "colour"]
 
 
@@ -145,14 +145,14 @@ def stored_numbers(array: np.ndarray, path: str | Path) -> Stored:
     return Stored(values, "ids", cut=cut)
 
 
-def check_size(stored: Stored, size: Size | None, name: str | Path) -> None:
-    """Check that a mask has the size (h, w); None accepts any.
+def check_size(found: Size, size: Size | None, name: str | Path) -> None:
+    """Check that the size (h, w) of a mask is the one wanted; None accepts any.
 
     Raises:
         MaskError: it has another size; the message states both.
     """
-    if size is not None and stored.size != tuple(size):
-        (h, w), (height, width) = stored.size, size
+    if size is not None and found != tuple(size):
+        (h, w), (height, width) = found, size
         remedy = "resize it with nearest neighbour or give the mask that belongs to this image"
         if (w, h) == (height, width):
             remedy = "it lies on its side: turn it as viewers show the frames, or draw it on upright frames"
