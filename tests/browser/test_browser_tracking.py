@@ -11,6 +11,12 @@ from aot_jax.browser.session import CORRECTED, GIVEN, LOST, NOTHING, TRACKED, Se
 from aot_jax.browser.tracking import Tracking
 
 
+@pytest.fixture
+def tracking(session):
+    """Runs of a tracker with a small network."""
+    return Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
+
+
 class Vanishing:
     """Tracker without a network, whose object is lost from the third frame on; `depths` are those of its steps."""
 
@@ -62,10 +68,9 @@ def test_a_rate_out_of_range_is_refused(session, fps):
         Tracking(session, Vanishing, [1, 2, 3]).set_rate(fps)
 
 
-def test_tracking_writes_every_frame_and_keeps_what_was_given(session):
+def test_tracking_writes_every_frame_and_keeps_what_was_given(session, tracking):
     session.add_ids([1])
     session.give(2, box().astype(np.int32))
-    tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
     tracking.start("both", 0)
     tracking.wait()
     assert [session.mask_path(i).exists() for i in range(FRAMES)] == [True] * FRAMES
@@ -73,10 +78,9 @@ def test_tracking_writes_every_frame_and_keeps_what_was_given(session):
     assert np.array_equal(session.labels(2), box())
 
 
-def test_a_correction_tracks_only_what_follows(session):
+def test_a_correction_tracks_only_what_follows(session, tracking):
     session.add_ids([1])
     session.give(0, box().astype(np.int32))
-    tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
     tracking.start("forward", 0)
     tracking.wait()
     before = [session.mask_path(i).stat().st_mtime_ns for i in range(FRAMES)]
@@ -88,10 +92,9 @@ def test_a_correction_tracks_only_what_follows(session):
     assert session.status[3] == CORRECTED
 
 
-def test_a_run_stops_and_goes_on_and_its_depth_may_change(session):
+def test_a_run_stops_and_goes_on_and_its_depth_may_change(session, tracking):
     session.add_ids([1])
     session.give(0, box().astype(np.int32))
-    tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
 
     def stop_at_two(message):
         if message.get("index") == 2 and "speed" in message:
@@ -115,7 +118,6 @@ def test_a_chosen_depth_ends_the_wish_for_a_rate(server):
     assert (server.state()["depth"], server.state()["fps"]) == (2, 0)
 
 
-def test_without_a_mask_there_is_nothing_to_track(session):
-    tracking = Tracking(session, lambda: Tracker(tiny.load("aost")), [1, 2, 3])
+def test_without_a_mask_there_is_nothing_to_track(tracking):
     with pytest.raises(SessionError, match="mask"):
         tracking.start("both", 0)
