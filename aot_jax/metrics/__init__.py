@@ -117,7 +117,7 @@ def boundary_measure(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray
     x, y, width, height = cv2.boundingRect((true | found).view(np.uint8))
     true, found = (boundary[y : y + height, x : x + width] for boundary in (true, found))
     radius = math.ceil(TOLERANCE * math.hypot(*truth.shape))
-    precision, recall = _dilate(true, radius)[found].mean(), _dilate(found, radius)[true].mean()
+    precision, recall = _near(true, radius)[found].mean(), _near(found, radius)[true].mean()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
@@ -221,8 +221,6 @@ def _boundary(mask: np.ndarray) -> np.ndarray:
     return boundary
 
 
-def _dilate(boundary: np.ndarray, radius: int) -> np.ndarray:
+def _near(boundary: np.ndarray, radius: int) -> np.ndarray:
     """Return (h, w) bool: pixels within `radius` of a boundary pixel."""
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disk = (y**2 + x**2 <= radius**2).astype(np.uint8)
-    return cv2.dilate(boundary.view(np.uint8), disk).astype(bool)
+    return cv2.distanceTransform((~boundary).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
