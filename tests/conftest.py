@@ -18,6 +18,7 @@ import jax
 import pytest
 import tiny
 from jax.experimental.compilation_cache import compilation_cache
+from xdist.scheduler import LoadFileScheduling
 
 from aot_jax.start.compiled import free_programs
 from aot_jax.training import optim
@@ -26,11 +27,25 @@ jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
 
 
 LONGEST = ("test_train_end_to_end.py", "test_parity.py", "test_train_step.py")  # files that run first
+SPLIT = ("test_parity.py",)  # files whose tests may run in different processes
 
 
 def pytest_collection_modifyitems(items):
-    """Run slow tests first, so that no process is left alone with one at the end."""
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.name not in LONGEST))
+    """Run files with slow tests first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path not in slow))
+
+
+class FileByFile(LoadFileScheduling):
+    """Keep the tests of a file in one process, as some continue from the one before, and many share fixtures."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return nodeid if file.endswith(SPLIT) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return FileByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
