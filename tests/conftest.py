@@ -67,6 +67,15 @@ def freed_programs():
     free_programs(share=0.3)
 
 
+@pytest.fixture
+def optimized():
+    """Compile with all optimizations, for a test that would run longer than it compiles."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(autouse=True)
 def no_shipped_weights(monkeypatch, tmp_path):
     """Hide the weights that ship, so that no test depends on them."""

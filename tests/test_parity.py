@@ -35,9 +35,15 @@ AGREEMENT = 0.999  # least share of equal pixels in every frame
 each_folder = pytest.mark.parametrize("folder", parity.FOLDERS, ids=lambda folder: folder.name)
 
 
+# Cases that would run longer than they compile.
+LONG = ("track_aott_44_objects", "track_r50_aotl_480p")
+
+
 def each_case(kind):
     """Parametrise over the cases of one kind; without any, pytest skips the test."""
-    return pytest.mark.parametrize("path", parity.cases(kind), ids=lambda path: path.stem)
+    marks = {stem: pytest.mark.usefixtures("optimized") for stem in LONG}
+    cases = [pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in parity.cases(kind)]
+    return pytest.mark.parametrize("path", cases)
 
 
 def figures_of(folder, name):
@@ -94,21 +100,7 @@ def given_masks(case, folder, frames):
 TIED = {"track_aott_44_objects": 0.97}
 
 
-# Cases that would run longer than they compile.
-LONG = ("track_aott_44_objects", "track_r50_aotl_480p")
-
-
-@pytest.fixture
-def compilation(path):
-    """Compile with all optimizations where that pays."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", before and path.stem not in LONG)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("compilation")
 @each_case("track")
 def test_tracking(path):
     case, figures = parity.load(path)

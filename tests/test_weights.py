@@ -199,6 +199,7 @@ def test_what_ships_is_whole_and_small(shipped):
 @pytest.mark.slow
 @missing
 @pytest.mark.skipif(not (EXAMPLE / "clip.mp4").is_file(), reason="there is no example clip yet")
+@pytest.mark.usefixtures("optimized")
 def test_what_ships_tracks_the_example(shipped):
     frames = [frame.pixels[::2, ::2] for frame in itertools.islice(open_source([EXAMPLE / "clip.mp4"]).frames(), 12)]
     model, mask = load_model(), read_mask(EXAMPLE / "clip.png")[::2, ::2]
