@@ -35,15 +35,9 @@ AGREEMENT = 0.999  # least share of equal pixels in every frame
 each_folder = pytest.mark.parametrize("folder", parity.FOLDERS, ids=lambda folder: folder.name)
 
 
-# Cases that would run longer than they compile.
-LONG = ("track_aott_44_objects", "track_r50_aotl_480p")
-
-
 def each_case(kind):
     """Parametrise over the cases of one kind; without any, pytest skips the test."""
-    marks = {stem: pytest.mark.usefixtures("optimized") for stem in LONG}
-    cases = [pytest.param(path, id=path.stem, marks=marks.get(path.stem, ())) for path in parity.cases(kind)]
-    return pytest.mark.parametrize("path", cases)
+    return pytest.mark.parametrize("path", parity.cases(kind), ids=lambda path: path.stem)
 
 
 def figures_of(folder, name):
@@ -100,7 +94,19 @@ def given_masks(case, folder, frames):
 TIED = {"track_aott_44_objects": 0.97}
 
 
+# Cases that would run longer than they compile.
+LONG = ("track_aott_44_objects", "track_r50_aotl_480p")
+
+
+@pytest.fixture
+def compilation(path, request):
+    """Compile with all optimizations where that pays."""
+    if path.stem in LONG:
+        request.getfixturevalue("optimized")
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("compilation")
 @each_case("track")
 def test_tracking(path):
     case, figures = parity.load(path)

@@ -156,6 +156,7 @@ for fields in {fields!r}:
 """
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes(fields, batches):
     known = [digests(batches[stage]) for stage in ("video", "moving")]
     script = _SCRIPT.format(fields=[fields[stage].to_dict() for stage in ("video", "moving")])

@@ -39,6 +39,7 @@ def layer(model, kept):
     return model.module.apply({"params": model.params}, x, None, None, embedding, kept, method=run)
 
 
+@pytest.mark.slow
 def test_each_branch_and_each_convolution_has_its_own_drops(model):
     count = 2 + 3 * 4 * CHANNELS
     whole = layer(model, jnp.ones((1, count)))

@@ -60,6 +60,7 @@ def test_masks_of_any_integer_type(tracker, dtype):
     np.testing.assert_array_equal(tracker.step(FRAMES[1]), want)
 
 
+@pytest.mark.slow
 def test_tracker_equals_the_recurrence_by_hand(of_each_block):
     tracker = Tracker(of_each_block, gap=2)
     module, params = of_each_block.module, of_each_block.params

@@ -36,6 +36,7 @@ def test_a_removed_object_was_never_there(of_each_block):
     assert set(found) <= {0, 5, 7}
 
 
+@pytest.mark.slow
 def test_removing_frees_the_slot_and_the_group(of_each_block):
     tracker = Tracker(of_each_block, gap=1)
     begin(tracker, range(1, 13), 4)
@@ -93,6 +94,7 @@ def test_depth_by_frame(model):
         always.step(FRAMES[5], depth=2)
 
 
+@pytest.mark.slow
 def test_videos_of_many_sizes_share_the_network(model):
     tracker = Tracker(model, gap=0)
 
