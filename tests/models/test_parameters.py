@@ -93,6 +93,7 @@ def initial(*overrides):
     return {path: np.asarray(leaf) for path, leaf in flatten_dict(params, sep="/").items()}
 
 
+@pytest.mark.slow
 def test_initial_values():
     """Xavier uniform with the release's fans, biases within 1/sqrt(fan-in), an orthogonal bank of gain 17^-2."""
     flat = initial()
@@ -119,6 +120,7 @@ def test_initial_values():
     np.testing.assert_allclose(flat["encoder/conv3/kernel"].std(), math.sqrt(2 / (9 * 32)), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_config_sets_first_gains():
     """Three kinds of tensors start as the fields set; all others start as before."""
     fields = {"model.bank_gain": 1, "model.shortcut_gain": 0.1, "model.locality": 2}

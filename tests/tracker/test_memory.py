@@ -189,6 +189,7 @@ def test_how_much_memory_keeps_is_known_beforehand(model):
         assert sum(x.size for x in jax.tree.leaves(layer)) == model.module.numbers_kept() * 2 * math.prod(GRID)
 
 
+@pytest.mark.slow
 def test_padded_slots_change_nothing(model):
     memory = video(model, 2, 2)
     assert memory.long_valid.all()
@@ -230,6 +231,7 @@ def test_a_group_born_late_sees_only_its_own_frames(name):
         alone = store(model.module, model.params, alone, alone_kv, masks(2, t)[1:], t)
 
 
+@pytest.mark.slow
 def test_scan_equals_frame_by_frame(model):
     frames = [tiny.features(1, *GRID, seed=t) for t in range(1, 5)]
     _, first = start(model.module, model.params, tiny.features(1, *GRID), masks(1), 2)

@@ -57,6 +57,7 @@ def test_removing_frees_the_slot_and_the_group(of_each_block):
     assert tracker.probabilities().shape == (*SIZE, 11)
 
 
+@pytest.mark.slow
 def test_all_objects_may_go(model):
     tracker = Tracker(model, gap=1)
     begin(tracker, (4, 8), 3)
