@@ -7,8 +7,9 @@ os.environ.setdefault(
     "XLA_FLAGS",
     # Seconds until XLA ends a process whose devices wait for each other; the default, 40, is too short if it is busy.
     "--xla_cpu_collective_call_terminate_timeout_seconds=1200"
-    # This halves the time of compilation. Other versions may not know the flag, and an unknown flag ends the process.
-    + " --xla_cpu_use_fusion_emitters=false" * importlib.metadata.version("jaxlib").startswith("0.10."),
+    # These halve the time of compilation. Other versions may not know the flags; an unknown flag ends the process.
+    + " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    * importlib.metadata.version("jaxlib").startswith("0.10."),
 )
 
 # Small networks take longer to compile than to run: compile with few optimizations, also in processes of the tests.

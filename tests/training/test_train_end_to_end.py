@@ -42,7 +42,7 @@ FIELDS = (
     "train.batch_size=2",
     "train.log_every=1",
     "train.picture_every=6",
-    "train.checkpoint_every=2",
+    "train.checkpoint_every=3",
 )
 
 
