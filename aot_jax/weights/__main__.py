@@ -8,6 +8,8 @@ import datetime
 import json
 from pathlib import Path
 
+import jax
+
 from aot_jax.checkpoint import SUFFIX, CheckpointError, find_params, read_description, write_file
 from aot_jax.network import config_of, load_params
 from aot_jax.start import reports_errors, run
@@ -31,6 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--data DAVIS --licence CC-BY-NC-4.0",
     )
     export.add_argument("checkpoint", metavar="DIR", help="training run or folder of weights")
+    average = "average the weights with these, of another run of the same network: half of each"
+    export.add_argument("--average", metavar="PATH", help=average)
     export.add_argument("--output", required=True, type=Path, metavar="FILE", help=f"to write, ending in {SUFFIX}")
     export.add_argument("--data", required=True, metavar="TEXT", help="what the network was trained on")
     export.add_argument("--licence", required=True, metavar="TEXT", help="licences of the data, and what they allow")
@@ -66,7 +70,11 @@ def export(args: argparse.Namespace) -> None:
         "scores": json.dumps(scores),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    write_file(args.output, load_params(found, config), config, source)
+    params = load_params(found, config)
+    if args.average:
+        other = load_params(find_params(args.average), config)
+        params = jax.tree.map(lambda one, two: (one + two) / 2, params, other)
+    write_file(args.output, params, config, source)
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB, and its .sha256")
 
 
