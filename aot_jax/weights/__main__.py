@@ -8,7 +8,7 @@ import datetime
 import json
 from pathlib import Path
 
-import jax
+import optax
 
 from aot_jax.checkpoint import SUFFIX, CheckpointError, find_params, read_description, write_file
 from aot_jax.network import config_of, load_params
@@ -72,8 +72,7 @@ def export(args: argparse.Namespace) -> None:
     }
     params = load_params(found, config)
     if args.average:
-        other = load_params(find_params(args.average), config)
-        params = jax.tree.map(lambda one, two: (one + two) / 2, params, other)
+        params = optax.incremental_update(params, load_params(find_params(args.average), config), 0.5)
     write_file(args.output, params, config, source)
     print(f"wrote {args.output}, {args.output.stat().st_size / 1e6:.1f} MB, and its .sha256")
 
