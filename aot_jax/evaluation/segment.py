@@ -38,7 +38,8 @@ class GivenMasks:
         files = {stem: sequence.masks[stem] for stem in numbers if stem in sequence.masks}
         void = VOID if binary else 0
         self._masks = read_masks(files, void=void, keep_going=True)
-        if sequence.annotated and not self._masks.certain:  # scoring decides from all masks what values mean
+        # Scoring decides from all masks what values mean.
+        if sequence.annotated and not self._masks.are_certain(merged=binary):
             more = {stem: sequence.annotated[stem] for stem in numbers if stem in sequence.annotated}
             self._masks = read_masks(more, void=void, keep_going=True)
         self._given = files.keys()

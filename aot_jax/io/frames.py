@@ -137,7 +137,7 @@ def to_rgb(image: Image.Image, path: str | Path, shift: int = 8) -> np.ndarray:
         grey = np.clip(np.asarray(image).astype(np.int32) >> shift, 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     image.info.pop("transparency", None)  # dropped anyway, but Pillow warns about it
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def write_jpeg(path: str | Path, pixels: np.ndarray) -> None:

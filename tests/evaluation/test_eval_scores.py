@@ -225,3 +225,23 @@ def test_later_masks_decide_what_the_first_means_as_in_scores(tmp_path):
         else:
             np.testing.assert_array_equal(given.at(0), truth["00000"])
         assert given.at(1) is None  # only the first mask is given
+
+
+@pytest.mark.parametrize(("first", "files"), [(255, 1), (7, 3)])  # 255 may be void or the object, 7 one of many greys
+def test_of_masks_of_one_merged_object_only_the_first_is_read(tmp_path, monkeypatch, first, files):
+    for t, value in enumerate((first, 7, 255)):
+        write_jpeg(tmp_path / f"JPEGImages/480p/v/{t:05d}.jpg", np.full((24, 32, 3), 90, np.uint8))
+        path = tmp_path / f"Annotations/480p/v/{t:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(tiny.mask(24, 32, [value]).astype(np.uint8)).save(path)
+    (tmp_path / "ImageSets/2016").mkdir(parents=True)
+    (tmp_path / "ImageSets/2016/val.txt").write_text("v")
+    read = []
+    monkeypatch.setattr(
+        "aot_jax.evaluation.segment.read_masks",
+        lambda files, **options: read.append(set(files)) or read_masks(files, **options),
+    )
+    (sequence,) = load_split("davis16", tmp_path).sequences
+    given = GivenMasks(sequence, binary=True)
+    assert len(set().union(*read)) == files
+    np.testing.assert_array_equal(given.at(0), tiny.mask(24, 32, [1]))

@@ -250,7 +250,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     write_mask(path, np.array([[0, 1]]))
 
-    def fill_the_disk(self, file, *_):
+    def fill_the_disk(self, file, *_, **options):
         Path(file).write_bytes(b"half a fi")
         raise OSError("No space left on device")
 

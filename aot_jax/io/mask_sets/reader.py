@@ -105,14 +105,17 @@ class Masks(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def certain(self) -> bool:
-        """Tell whether more masks cannot change what these mean: all have DAVIS colours, none holds 255 alone."""
-        surveys = self._surveys.values()
+    def are_certain(self, merged: bool = False) -> bool:
+        """Tell whether more masks cannot change what these mean: all have DAVIS colours, none holds 255 alone.
+
+        With `merged`, void and all objects count as one, as in DAVIS 2016, and grey masks of 0 and 255 are certain too.
+        """
         return all(
-            survey.kind == "palette" and all(DAVIS_CODES.get(code) == value for value, code in survey.colours.items())
-            for survey in surveys
-        ) and not any(survey.holds_white_alone() for survey in surveys)
+            merged and survey.kind == "grey"
+            if survey.holds_white_alone()
+            else survey.kind == "palette" and all(DAVIS_CODES.get(code) == i for i, code in survey.colours.items())
+            for survey in self._surveys.values()
+        )
 
     def file_of(self, frame: str | Path | int) -> str:
         """Return the name of a frame's mask for messages: its file, or the first of several."""
