@@ -36,7 +36,7 @@ def build_table(
       sets: the sets, in the mixture's order.
       repeats: how often an epoch visits each video of a set, >= 1.
       max_gap: largest step between sampled frames, in annotated frames, for each kind of set.
-      clips: for video clips: a video needs two annotated frames.
+      clips: for video clips: a video needs two annotated frames, a still image one.
 
     Returns:
       the table, and a line for every video left out, with the reason.

@@ -18,7 +18,7 @@ from aot_jax.tracker.tracker import Tracker
 
 
 class FrameTracker(Protocol):
-    """Interface of `Tracker` that `advance_together` uses; trackers of other classes run alone."""
+    """What evaluation calls of a `Tracker`; trackers of other classes run alone."""
 
     def reset(self) -> None:
         """Forget the video."""

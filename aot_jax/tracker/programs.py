@@ -1,7 +1,8 @@
 """The compiled programs of a frame, `step` and `memorize`: of one video, or of several as one batch (`*_all`).
 
-`step` holds the network and depends on its input size alone, a multiple of 16, so that videos of many sizes share it.
-`memorize` depends on the size of the labels too; it is small.
+`step` runs the network; on the CPU its encoder is a program of its own, `encode`. Both depend on the network's input
+size, 16 n or 16 n + 1, rather than the frame's, so that videos of many sizes share them; `step` is also compiled for
+each depth and capacity of memory. `memorize` depends on the size of the labels too; it is small.
 """
 
 import functools

@@ -27,8 +27,9 @@ from aot_jax.tracker.tta import States, Streams, advance, advance_with_mask, ave
 class Tracker:
     """Segments the objects of one video, frame by frame.
 
-    Objects may have any positive integer ids; groups of ten share a pass of the network. With several `scales`, or
-    `flip`, every augmentation keeps a memory of its own and probabilities are averaged at the frame's size.
+    Objects may have any positive integer ids; groups of `config.model.identities`, usually ten, share a pass of the
+    network. With several `scales`, or `flip`, every augmentation keeps a memory of its own and probabilities are
+    averaged at the frame's size.
 
     Args:
         model: from `load_model`.
@@ -42,7 +43,8 @@ class Tracker:
             is scored at 480); None: the frame's.
         max_objects: most objects; a mask with more ids is refused, as these are rarely intended.
         target_fps: frames a second to hold by running fewer layers where `depth` is too slow: AOST only; None: always
-            `depth`. Frames are timed, except the first at each depth, which waits for compilation.
+            `depth`. Frames without a mask are timed, except the first at each depth, number of groups and capacity of
+            memory, which may wait for compilation.
 
     Attributes: `slots` of the objects; `streams`, one for each augmentation, and their `states`.
 
@@ -84,7 +86,7 @@ class Tracker:
     ) -> None:
         self.model = model
         self._options = make_options(model, depth, gap, max_frames, max_long_edge, scales, flip, output_height)
-        self.depth, self.output_height = self._options.depth, output_height
+        self.depth = self._options.depth
         check_least("max_objects", max_objects, 1)
         self.max_objects = max_objects
         if target_fps is not None and not model.config.model.scalable:
