@@ -1,4 +1,4 @@
-"""The parts of bench/accelerator.py, each a function of the part's name."""
+"""The parts of bench/accelerator.py, each a function with the name of its part."""
 
 import contextlib
 import itertools
@@ -40,9 +40,9 @@ class NoRulers:
         """Do nothing."""
 
 
-def draw_model(name: str, dtype: str, *overrides: str) -> Model:
+def draw_model(name: str, dtype: str) -> Model:
     """Build a network with random weights drawn by NumPy, since drawing them as training does takes long to compile."""
-    config = load_config(name, overrides)
+    config = load_config(name)
     module, random = make_model(config, dtype), np.random.default_rng(0)
 
     def draw(path: tuple, x: jax.ShapeDtypeStruct) -> np.ndarray:

@@ -23,14 +23,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a file
 
-if __name__ == "__main__":  # before anything else is loaded
-    from aot_jax.start import run as run_main
-
 import cv2
 import numpy as np
 
 from aot_jax.io.masks import write_mask
 from aot_jax.io.video_writer import H264, VideoWriter
+from aot_jax.start import run as run_main
 from bench.chromium import (
     CHROMIUM,
     FIRST_FRAME,
@@ -127,12 +125,11 @@ def write_video(folder: Path, picture: BenchVideo, size: Sequence[int], count: i
     """Write a video and the mask of its first frame; returns the arguments that give both to `track.py`."""
     folder.mkdir()
     shape = size[1], size[0]
-    frames = [cv2.resize(frame, shape, interpolation=cv2.INTER_AREA) for frame in picture.frames]
-    order = itertools.cycle([*range(len(frames)), *range(len(frames) - 2, 0, -1)])
+    small = replace(picture, frames=[cv2.resize(x, shape, interpolation=cv2.INTER_AREA) for x in picture.frames])
     encoding = replace(H264, options={**OPTIONS, "g": str(key_every)})
     with VideoWriter(folder / "clip.mp4", RATE, encoding=encoding) as writer:
-        for t in itertools.islice(order, count):
-            writer.write(frames[t])
+        for frame in itertools.islice(itertools.chain(small.frames[:1], small.onward()), count):
+            writer.write(frame)
     mask = cv2.resize(picture.mask, shape, interpolation=cv2.INTER_NEAREST)
     write_mask(folder / "first.png", mask)
     return [str(folder / "clip.mp4"), "--mask", str(folder / "first.png")]
@@ -225,14 +222,14 @@ def format_feel(rows: list[dict]) -> str:
         "one, of Chromium (drawn without a GPU) and, for a seek at rest, the server"
     )
     return (
-        format_table(head, [["bar", None, SEEK, None, STROKE, None], *(list(r.values()) for r in rows)]) + "\n" + text
+        format_table(head, [["limit", None, SEEK, None, STROKE, None], *(list(r.values()) for r in rows)]) + "\n" + text
     )
 
 
 def format_open(rows: list[dict]) -> str:
     """Format the rows of opening and memory; times of the command are relative to the first video's."""
     first = rows[0]
-    table: list[list] = [["bar", None, None, None, OPEN, None, None, MEMORY]]
+    table: list[list] = [["limit", None, None, None, OPEN, None, None, MEMORY]]
     for row in rows:
         server, plain = row.get("server"), row.get("plain")
         size = f"{row['size'][1]}x{row['size'][0]}"

@@ -16,6 +16,7 @@ from aot_jax.ops.convolution import depthwise_conv, same_conv
 from aot_jax.ops.forms import choose
 from aot_jax.ops.local_attention import attend_tiles
 from aot_jax.ops.patches import embed_patches
+from aot_jax.preprocess import inference_size
 from aot_jax.typing import Size
 from bench.accelerator import Part
 
@@ -25,7 +26,7 @@ REPEATS = 20  # timed runs of a program, for the median
 
 def cases_of_forms(frame: Size, dtype: str) -> Iterator[tuple[str, Callable, list]]:
     """Yield each form's name, function and operands, at the sizes that a frame (h, w) has in the network."""
-    height, width = (-(-n // 16) + 1 for n in frame)
+    height, width = (side // 16 + 1 for side in inference_size(*frame))
     random = np.random.default_rng(0)
 
     def draw(*shape: int) -> jax.Array:

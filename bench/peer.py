@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from aot_jax.typing import Size
 from bench.authors import opened
 from bench.rulers import Rulers
+from bench.video import RULER_EVERY
 
 HELP = "the authors' PyTorch code to time beside: an unpacked wheel of deaotpy, its installed package, or a checkout"
 PARTS = ("encode and propagate", "decode", "memorize")  # timed parts of a frame
@@ -49,7 +50,7 @@ def time_tracking(
         with torch.no_grad():
             engine.add_reference_frame(frames[0], labels, obj_nums=[int(mask.max())], frame_step=0)
             for t, frame in enumerate(frames[1:]):
-                if t % 3 == 0:
+                if t % RULER_EVERY == 0:
                     rulers.measure()
                 ticks = [peer.now()]
                 engine.match_propogate_one_frame(frame)  # the authors' spelling
