@@ -92,7 +92,7 @@ def prepare(
     if raw and what:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):  # one process at a time prepares
-            prepared = scan(name, split, what, folder / f"raw-{target.name}", on_bad_file)
+            prepared = scan(name, what, folder / f"raw-{target.name}", on_bad_file)
     else:
         builder = _builder(name, what, data_dir=str(target), on_bad_file=on_bad_file)
         if not Path(builder.data_dir).is_dir():
@@ -128,7 +128,7 @@ def _total(prepared: PreparedSet) -> str:
     whole = f", with them {len(videos)} whole video(s): {', '.join(videos)}" if videos else ""
     return (
         f"{prepared.name}: {len(prepared.left_out) - len(videos)} file(s) left out{whole}. "
-        f"Why each: delete {prepared.folder} and prepare it anew, or python -m data_pipeline.check"
+        f"For the reasons run python -m data_pipeline.check; to prepare it anew, delete {prepared.folder}"
     )
 
 
@@ -180,7 +180,6 @@ def _open(builder: Any, name: str, split: str) -> PreparedSet:
     return PreparedSet(
         name=name,
         kind=metadata["kind"],
-        split=split,
         folder=Path(builder.data_dir),
         files=tuple(Path(path) for path in info.filepaths),
         lengths=tuple(info.shard_lengths),

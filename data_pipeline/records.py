@@ -22,7 +22,6 @@ class PreparedSet:
 
     name: str
     kind: str  # davis, youtube_vos, static, videos or generated
-    split: str
     folder: Path  # folder of the records (`tfds.builder_from_directory` opens it), or of `scan.py`'s index
     files: tuple[Path, ...]  # ArrayRecord files, in record order
     lengths: tuple[int, ...]  # records in each
@@ -68,6 +67,7 @@ class RecordReader:
           DataError: a record cannot be read and `on_bad_file` is "stop", or none of the records can be read.
         """
         found: list[tuple[bytes, bytes] | None] = []
+        failure: DataError | None = None
         for record in records.tolist():
             try:
                 found.append(self._read(record))
@@ -78,12 +78,10 @@ class RecordReader:
                     logging.warning("skipped: %s", error)
                     self._warned.add(record)
                 found.append(None)
+                failure = error
         instead = next((data for data in found if data is not None), None)
         if instead is None:
-            raise DataError(
-                f"none of the records of {self.name(int(records[0]))} and its clip can be read: "
-                "delete its folder, and the set is prepared anew"
-            )
+            raise DataError(f"none of the records of a clip can be read; the last one: {failure}") from failure
         with self._lock:
             self.bytes_read += sum(len(part) for data in found if data is not None for part in data)
         return [instead if data is None else data for data in found]

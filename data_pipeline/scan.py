@@ -16,12 +16,11 @@ from data_pipeline.records import PreparedSet
 from data_pipeline.walk import Walk
 
 
-def scan(name: str, split: str, what: Dataset | Recipe, folder: Path, on_bad_file: str) -> PreparedSet:
+def scan(name: str, what: Dataset | Recipe, folder: Path, on_bad_file: str) -> PreparedSet:
     """Open a set of raw files; check them first if that was not done yet. The caller holds the lock on preparation.
 
     Args:
       name: name of the set.
-      split: split of the set.
       what: the files, or the recipe of procedural videos.
       folder: where masks and the index are stored.
       on_bad_file: "stop" or "skip".
@@ -33,10 +32,10 @@ def scan(name: str, split: str, what: Dataset | Recipe, folder: Path, on_bad_fil
     if isinstance(what, Dataset):
         images = {(video.name, pair.name): pair.image for video in what.videos for pair in video.frames if pair.image}
     try:
-        return _open(name, split, folder, images)
+        return _open(name, folder, images)
     except (OSError, ValueError, LookupError, TypeError):  # the index is missing or damaged
         _write(what, folder, images, on_bad_file)
-    return _open(name, split, folder, images)
+    return _open(name, folder, images)
 
 
 def _write(what: Dataset | Recipe, folder: Path, images: dict[tuple[str, str], Path], on_bad_file: str) -> None:
@@ -55,7 +54,7 @@ def _place(folder: Path, part: str, video: str, frame: str) -> Path:
     return path
 
 
-def _open(name: str, split: str, folder: Path, images: dict[tuple[str, str], Path]) -> PreparedSet:
+def _open(name: str, folder: Path, images: dict[tuple[str, str], Path]) -> PreparedSet:
     found = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     stored = {path.relative_to(folder): path for path in folder.rglob("*.png")}
     raw = []
@@ -67,7 +66,6 @@ def _open(name: str, split: str, folder: Path, images: dict[tuple[str, str], Pat
     return PreparedSet(
         name=name,
         kind=found["kind"],
-        split=split,
         folder=folder,
         files=(),
         lengths=(),

@@ -10,7 +10,7 @@ from aot_jax.io.frames import order_frames
 from aot_jax.metrics import MetricsError
 
 
-def score_split(split: Split, output: Path, workers: int | None = None, progress: bool = True) -> SetScores:
+def score_split(split: Split, output: Path, workers: int | None = None) -> SetScores:
     """Score the masks of a split in the videos that have ground truth.
 
     DAVIS is scored as by its toolkit. With `split.scoring` "objects", an object is scored in the frames after its given
@@ -22,7 +22,6 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
         split: evaluated split.
         output: results folder of the run.
         workers: number of processes; None: one per CPU core; 1: this process only.
-        progress: show a progress bar on a terminal.
 
     Returns:
         The scores, empty if there is no ground truth, with warnings about what was left out.
@@ -49,7 +48,7 @@ def score_split(split: Split, output: Path, workers: int | None = None, progress
         else:
             folder, joining = output / split.folder / name, split.scoring != "davis"
             videos.append(VideoPair(name, stems, truth, folder, sparse, lists, joining, split.binary, "", unscored))
-    results = list(score_videos(videos, workers, progress))
+    results = list(score_videos(videos, workers))
     scored = [result for result in results if result.scores or result.problems]
     without += [result.video.name for result in results if result not in scored]
     warnings = []
@@ -66,7 +65,6 @@ def score_folders(
     prediction: str | Path,
     binary: bool = False,
     workers: int | None = None,
-    progress: bool = True,
     sequences: Sequence[str] | None = None,
 ) -> SetScores:
     """Score folders of masks `VIDEO/FRAME.png`, or the PNGs of a single video, as DAVIS does.
@@ -81,7 +79,6 @@ def score_folders(
         prediction: folder of masks with the same names and sizes.
         binary: as in `metrics.score_frame`.
         workers: number of processes; None: one per CPU core; 1: this process only.
-        progress: show a progress bar on a terminal.
         sequences: names of videos to score; None: all of the ground truth.
 
     Raises:
@@ -104,7 +101,7 @@ def score_folders(
         hint = numbering_hint(list(truth), list(predicted), more=sparse)
         videos.append(VideoPair(name, frames, truth, found, sparse, joining=sparse, binary=binary, hint=hint))
         warnings += [f"{found}: {hint}"] if hint else []
-    results = list(score_videos(videos, workers, progress))
+    results = list(score_videos(videos, workers))
     for result in results:
         if not result.scores and not result.problems:
             result.problems.append(f"{result.video.folder}: {_why_none(result.video)}")

@@ -63,19 +63,18 @@ class VideoScores:
     warnings: list[str] = field(default_factory=list)
 
 
-def score_videos(videos: Sequence[VideoPair], workers: int | None, progress: bool) -> Iterator[VideoScores]:
+def score_videos(videos: Sequence[VideoPair], workers: int | None) -> Iterator[VideoScores]:
     """Yield the scores of each video, in order.
 
     Args:
         videos: videos to score.
         workers: number of processes; None: one per CPU core; 1: this process only.
-        progress: show a progress bar on a terminal.
 
     Raises:
         MetricsError: a worker process died.
     """
     workers = min(workers or available_cores(), max(1, len(videos)))
-    with tqdm(total=len(videos), desc="scoring", unit="video", disable=None if progress else True) as bar:
+    with tqdm(total=len(videos), desc="scoring", unit="video", disable=None) as bar:
         if workers == 1:
             for video in videos:
                 yield _score_video(video)

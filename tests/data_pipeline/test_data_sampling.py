@@ -13,7 +13,7 @@ GAPS = {"davis": 4, "youtube_vos": 2}
 def prepared(name, kind, videos):
     """Return a set without files whose frames hold {id: pixels}."""
     listed = [{"name": f"v{k}", "frames": [str(t) for t in range(len(v))], "objects": v} for k, v in enumerate(videos)]
-    return PreparedSet(name, kind, "train", None, (), (), tuple(listed), ())
+    return PreparedSet(name, kind, None, (), (), tuple(listed), ())
 
 
 def table(*sets, repeats=None, clips=True):

@@ -41,7 +41,7 @@ def masks(tmp_path):
 
 def score_pair(truth, found, **how):
     files = {stem: truth / f"{stem}.png" for stem in STEMS}
-    (result,) = score_videos([VideoPair("video", STEMS, files, found, sparse=False, **how)], workers=1, progress=False)
+    (result,) = score_videos([VideoPair("video", STEMS, files, found, sparse=False, **how)], workers=1)
     assert not result.problems
     return result.scores
 

@@ -34,11 +34,11 @@ def folders(tmp_path):
 
 
 def test_folders_are_scored_alike_here_and_in_other_processes(folders):
-    alone = score_folders(*folders, workers=1, progress=False)
+    alone = score_folders(*folders, workers=1)
     assert list(alone.scores) == ["cow", "dog"]
     assert alone.warnings == ()
     assert alone.scores["cow"][7].J_mean == pytest.approx(2 / 3)
-    together = score_folders(*folders, workers=2, progress=False)
+    together = score_folders(*folders, workers=2)
     assert format_table(together.scores) == format_table(alone.scores)
     assert list(score_folders(*folders, workers=1, sequences=["dog"]).scores) == ["dog"]
     one = score_folders(folders[0] / "cow", folders[1] / "cow")
@@ -210,6 +210,6 @@ def test_black_and_white_jpegs_are_scored_and_told(tmp_path):
             (tmp_path / part / "cow").mkdir(parents=True, exist_ok=True)
             Image.fromarray(labels).save(tmp_path / part / "cow" / f"{t}.{'png' if part == 'truth' else 'JPG'}", "JPEG")
     (tmp_path / "found" / "cover.jpg").write_bytes(b"")
-    scored = score_folders(tmp_path / "truth", tmp_path / "found", workers=1, progress=False)
+    scored = score_folders(tmp_path / "truth", tmp_path / "found", workers=1)
     assert scored.scores["cow"][1].J_mean == 1
     assert any("edges are soft" in warning or "JPEG" in warning for warning in scored.warnings)
