@@ -101,7 +101,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         output = None
     if output is None:
-        print("stopped: finished masks are kept; continue with the same command and --resume", file=sys.stderr)
+        again = "with --resume in place of --overwrite" if args.overwrite else "and --resume"
+        print(f"stopped: finished masks are kept; continue with the same command {again}", file=sys.stderr)
         return 130
     print(f"masks: {output / 'masks'}" + (f"\noverlay: {output / 'overlay.mp4'}" if args.overlay else ""))
     return 0

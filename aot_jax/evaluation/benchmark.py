@@ -159,7 +159,7 @@ def run_and_score(
         write_results(output, split, found.scores, found.frames, timings, settings)
         return Outcome(split, output, found, timings, archive)
 
-    with _explained(output), contextlib.ExitStack() as stack:
+    with _explained(output, overwrite), contextlib.ExitStack() as stack:
         _together(lambda: stack.enter_context(run) if host == 0 else None)
         _together(track)
         return _together(score)
@@ -219,9 +219,9 @@ def _together(work: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def _explained(output: Path) -> Iterator[None]:
+def _explained(output: Path, overwrite: bool) -> Iterator[None]:
     """Turn an interrupt or OSError into an error whose message states the remedy."""
-    goes_on = "the same command continues after"
+    goes_on = f"the same command{', without --overwrite,' if overwrite else ''} continues after"
     try:
         yield
     except KeyboardInterrupt:

@@ -96,7 +96,9 @@ def memory_warning(needed: int, free: int | None, size: Size, output: Size, max_
     have = "" if free is None else f", {free / GIB:.1f} GiB are free"
     ways = [f"--output_height {min(size[0] // 2, 1080)} for smaller masks"] if math.prod(output) >= LARGE else []
     if scarce:
-        ways += ["a smaller --max_long_edge for the network's input", f"--max_frames below {max_frames or 'no limit'}"]
+        ways.append("a smaller --max_long_edge for the network's input")
+        if max_frames != 1:
+            ways.append(f"--max_frames below {max_frames}" if max_frames else "a limit, such as --max_frames 50")
     suggestion = f": consider {', or '.join(ways)}" if ways else ""
     return f"frames of {size[1]}x{size[0]} need about {needed / GIB:.1f} GiB of memory{have}{suggestion}"
 

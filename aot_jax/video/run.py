@@ -67,7 +67,8 @@ def explain(error: OSError) -> str:
     """Return a message for an OSError, with a remedy if the disk is full."""
     if error.errno in DISK_FULL:
         return (
-            f"no space left for results ({error}): finished masks are kept; free some space and continue with --resume"
+            f"no space left for results ({error}): finished masks are kept; free some space and continue with "
+            "--resume, without --overwrite"
         )
     return str(error)
 

@@ -156,8 +156,11 @@ def test_a_killed_process_leaves_nothing_that_resume_does_not_mend(painter, clip
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_keeps_finished_frames_and_resume_goes_on(painter, clip, mask, tmp_path, capsys, number):
+@pytest.mark.parametrize(
+    ("number", "flags", "again"),
+    [(signal.SIGINT, [], "and --resume"), (signal.SIGTERM, ["--overwrite"], "with --resume in place of --overwrite")],
+)
+def test_ctrl_c_keeps_finished_frames_and_resume_goes_on(painter, clip, mask, tmp_path, capsys, number, flags, again):
     out, seen = tmp_path / "out", []
 
     def interrupt_the_third(frame):
@@ -167,9 +170,9 @@ def test_ctrl_c_keeps_finished_frames_and_resume_goes_on(painter, clip, mask, tm
 
     painter.during = staticmethod(interrupt_the_third)
     before = signal.getsignal(number)
-    assert run(clip, out, "--mask", mask, "--random_weights") == 130
+    assert run(clip, out, "--mask", mask, "--random_weights", *flags) == 130
     assert signal.getsignal(number) is before
-    assert "stopped: finished masks are kept; continue with the same command and --resume" in capsys.readouterr().err
+    assert f"stopped: finished masks are kept; continue with the same command {again}\n" in capsys.readouterr().err
     assert len(upright_masks(out)) == 3
     assert not (out / "overlay.mp4").exists()
     assert run(clip, out, "--mask", mask, "--random_weights", "--resume") == 0

@@ -17,7 +17,9 @@ def test_large_frames_are_told_what_they_take():
     assert text.startswith("frames of 3840x2160 need about ")
     assert text.endswith("64.0 GiB are free: consider --output_height 1080 for smaller masks")
     assert limits.memory_warning(small, 64 * limits.GIB, (480, 854), (480, 854), 50) is None
-    assert "--max_frames below 50" in limits.memory_warning(needed, needed // 2, (480, 854), (480, 854), 50)
+    for given, told in ((50, "--max_frames below 50"), (0, "a limit, such as --max_frames 50")):
+        assert told in limits.memory_warning(needed, needed // 2, (480, 854), (480, 854), given)
+    assert "--max_frames" not in limits.memory_warning(needed, needed // 2, (480, 854), (480, 854), 1)
 
 
 def test_a_disk_that_will_not_do_is_told(tmp_path, monkeypatch):
