@@ -79,6 +79,7 @@ def train(
             if start:
                 report.say(f"resumed {run} at step {start}")
             waited = began = 0.0
+            logged = start  # step of the last figures
             for step in range(start, steps):
                 asked = time.perf_counter()
                 batch = next(iterator)
@@ -90,9 +91,9 @@ def train(
                 if done % config.train.log_every == 0 or done == steps:
                     now = jax.device_get(figures)
                     elapsed = time.perf_counter() - began
-                    rate = {"steps_per_second": config.train.log_every / elapsed, "data_wait": waited / elapsed}
+                    rate = {"steps_per_second": (done - logged) / elapsed, "data_wait": waited / elapsed}
                     report.figures(done, now | rate)
-                    waited = began = 0.0
+                    waited, began, logged = 0.0, 0.0, done
                     report.advance(float(now["loss"]), float(now["J"]))
                     if now["skipped_in_a_row"] >= config.train.max_bad_steps:
                         raise TrainError(

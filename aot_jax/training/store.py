@@ -91,7 +91,8 @@ class Store:
             raise
         except Exception as error:
             raise CheckpointError(
-                f"checkpoint {self._folder / str(step)} cannot be read: {error}. Delete it to go on from the one before"
+                f"checkpoint {self._folder / str(step)} cannot be read: {error}. If it is damaged, move it out of "
+                f"{self._folder} to go on from the one before"
             ) from error
 
     def __enter__(self) -> "Store":
