@@ -12,7 +12,7 @@ READING = ("data.root", "data.prepared", "data.workers", "data.prefetch", "data.
 # Config fields for how parameters are drawn and trained and how fast they run; they do not change what they mean.
 TRAINED = (
     *("model.bank_gain", "model.shortcut_gain", "model.locality"),
-    *("model.drop_path", "model.encoder_drop_path", "model.local_attention"),
+    *("model.drop_path", "model.encoder_drop_path", "model.channel_drop", "model.local_attention"),
 )
 INFERENCE = ("model.", "memory.", "inference.", "seed")
 # For each kind of result: prefixes of the config fields that it depends on, and of the exceptions among them.
@@ -25,6 +25,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             *("train.output", "train.log_every", "train.picture_every", "train.checkpoint_every"),
             *("train.keep_checkpoints", "train.keep_every"),
+            *("train.accumulate", "train.rematerialise"),  # to fit into memory
             *("train.evaluate_every", "train.evaluate_on", "train.final_scores"),
             *("init_from", "encoder_weights", "inference.", *READING),
         ),

@@ -14,6 +14,7 @@ from aot_jax.settings import differences, fields_for
     [
         ("weights", "model.depth=2", True),
         ("weights", "model.drop_path=0", False),
+        ("weights", "model.channel_drop=0", False),
         ("weights", "train.steps=7", False),
         ("masks", "memory.gap=7", True),
         ("masks", "inference.max_long_edge=7", True),
@@ -22,6 +23,8 @@ from aot_jax.settings import differences, fields_for
         ("network", "model.drop_path=0", False),
         ("training", "train.learning_rate=1", True),
         ("training", "train.log_every=7", False),
+        ("training", "train.accumulate=2", False),
+        ("training", "train.rematerialise=True", False),
         ("training", "data.workers=7", False),
         ("training", "inference.dtype=bfloat16", False),
     ],
