@@ -243,5 +243,5 @@ def _check_shapes(path: Path, stored: dict[str, Any], target: Params) -> None:
         more = f" and {len(wrong) - MAX_NAMES} more" if len(wrong) > MAX_NAMES else ""
         raise CheckpointError(
             f"the checkpoint {path} lacks, or has in another shape: {', '.join(wrong[:MAX_NAMES])}{more}; "
-            "it was written by another version, or its copy is not whole: convert or train it again"
+            "it was written by another version: convert or train it again; or its copy is not whole: copy it again"
         )

@@ -134,7 +134,9 @@ def check_model(model: ConfigDict) -> None:
         if model.block == "gpm" and model[name] != value:
             raise ConfigError(f"model.{name} is {model[name]}, but block gpm goes with {value} alone")
     if model.share_blocks and not model.scalable:
-        raise ConfigError("model.share_blocks needs model.scalable=True; set both, or neither")
+        raise ConfigError(
+            "model.share_blocks=True needs model.scalable=True: set that too, or model.share_blocks=False"
+        )
 
 
 def check_crop(config: ConfigDict) -> None:

@@ -200,10 +200,11 @@ def find_network(choice: NetworkChoice, default: str = DEFAULT_CONFIG) -> FoundN
     nothing = f"no checkpoint at {places[0]} or {places[1]}"
     if not choice.config and SHIPPED.is_file():
         return FoundNetwork(config_of(SHIPPED, choice.overrides), SHIPPED, f"it ships; {nothing}")
+    given = choice.config or default
     raise CheckpointError(
         f"{nothing}{'' if choice.config else ', and no weights ship with this version'}. Train one (python train.py "
-        f"--config configs/{config.name}.py), convert the authors' (python -m aot_jax.convert FILE.pth --config "
-        f"configs/{config.name}.py), name another with --checkpoint, or try things out with --random_weights"
+        f"--config {given}), convert the authors' (python -m aot_jax.convert FILE.pth --config {given}), name another "
+        "with --checkpoint, or try things out with --random_weights"
     )
 
 

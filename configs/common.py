@@ -49,7 +49,7 @@ def _model() -> ConfigDict:
     model.align_corners = True  # grid convention of input sizes and resizes; false for Swin (release)
     model.drop_path = 0.1  # drop-path rate in the LSTT in training (release)
     model.channel_drop = 0.1  # dropout rate of whole channels after block gpm's depthwise convolutions (release)
-    model.encoder_drop_path = 0.3  # largest drop-path rate in Swin in training (release)
+    model.encoder_drop_path = 0.3  # drop-path rate of the full Swin-B's last block in training (release)
     model.local_attention = "tiles"  # form of short-term attention: tiles (fast) or patches (slow), with equal results
     return model
 

@@ -159,7 +159,7 @@ def test_gated_propagation_has_one_head_and_one_depth(override):
 
 
 def test_block_sharing_needs_a_scalable_model():
-    with pytest.raises(ConfigError, match=r"share_blocks needs model\.scalable=True"):
+    with pytest.raises(ConfigError, match=r"share_blocks=True needs model\.scalable=True"):
         make_model(load_config("aotl", ["model.share_blocks=True"]))
 
 

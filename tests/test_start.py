@@ -138,7 +138,7 @@ def no_device(*_):
     ("error", "says"),
     [
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), "out of memory (RESOURCE_EXHAUSTED: O"),
-        (MemoryError("Unable to allocate 9 bytes"), "out of memory (Unable to allocate 9 bytes): track and evaluate w"),
+        (MemoryError("Unable to allocate 9 bytes"), "out of memory (Unable to allocate 9 bytes): track with a smaller"),
         (
             RuntimeError("INTERNAL: CUDA driver version is insufficient\nat ..."),
             "CUDA does not work here (INTERNAL: CU",

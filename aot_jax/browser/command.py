@@ -26,7 +26,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
     """Serve the page of a video until Ctrl-C.
 
     Args:
-        options: as for a run without a page; masks and boxes are optional.
+        options: as for a run without a page; masks and boxes are optional. `backward`, `exports`, `overlay`, `resume`
+            and `overwrite` have no effect.
         page: address to serve at.
         warn: called with each warning.
 
@@ -51,6 +52,8 @@ def open_page(options: TrackOptions, page: PageOptions, warn: Callable[[str], No
 
     if options.output_height is not None:
         warn(f"--output_height {options.output_height} has no effect here: masks of the page have the frames' size")
+    if options.overwrite:
+        warn(f"--overwrite has no effect here: the page continues what is in {output}; --output names another folder")
     # The page runs a tracker of full depth, and chooses the depth of each frame.
     whole = replace(options, depth=None, target_fps=None, output_height=None)
 

@@ -66,7 +66,9 @@ class Guard:
         host = headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name.lower() not in self._hosts and not (self._open and _is_address(name)):
-            return f"this server does not answer to the name {name!r}; use an address, or give the name with --host"
+            return (
+                f"this server does not answer to {name!r}; use the address that the command printed (docs/browser.md)"
+            )
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             return "this request comes from another page"

@@ -1,7 +1,7 @@
 """State of a video in the browser: objects, given and tracked masks, and the status of each frame.
 
 OUTPUT/masks/FRAME.png   palette PNGs of all frames with a mask, as written by `track.py`
-OUTPUT/given/FRAME.png   masks drawn or loaded, for `track.py --mask OUTPUT/given`
+OUTPUT/given/FRAME.png   masks drawn or loaded
 OUTPUT/browser.json      object names, status of each frame, and the token of the page's address
 """
 

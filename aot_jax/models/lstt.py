@@ -216,7 +216,7 @@ class LSTT(nn.Module):
             x, layer_kv = self.layers[i % len(self.layers)](
                 x,
                 position,
-                None if memory is None or identity is not None else memory[i],
+                None if memory is None else memory[i],
                 None if identity is None else identity[i],
                 None if kept is None else kept[:, i],
             )

@@ -16,25 +16,27 @@ def machine_trouble(error: Exception) -> str | None:
     """
     text = (str(error).splitlines() or [type(error).__name__])[0].strip()
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("aot_jax", "data_pipeline"):
-        return f"{error.name} is not installed: pip install -r requirements.txt, or 'aot-jax[train]'"
+        return f"{error.name} is not installed: pip install -r requirements.txt, or '.[train]' in the repository"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(text)):
         return (
-            f"out of memory ({text}): track and evaluate with a smaller --max_long_edge or --max_frames, train with a "
-            "smaller train.batch_size; see docs/troubleshooting.md"
+            f"out of memory ({text}): track with a smaller --max_long_edge or --max_frames, evaluate with a smaller "
+            "--max_long_edge or --config.memory.max_frames, train with --config.train.rematerialise=True or "
+            "--config.train.accumulate=4; see docs/troubleshooting.md"
         )
     if isinstance(error, RuntimeError | AssertionError) and (reason := _no_device()) is not None:
         wanted = os.environ.get("JAX_PLATFORMS")
         if wanted:
-            extra = "tpu" if "tpu" in wanted else "cuda12"
+            extra = "'jax[tpu]'" if "tpu" in wanted else "'jax[cuda13]' or 'jax[cuda12]'"
             return (
                 f"JAX finds no backend {wanted} on this machine{reason}: unset JAX_PLATFORMS to take what there is, or "
-                f"install it, as in pip install 'jax[{extra}]'"
+                f"install it, as in pip install {extra}"
             )
         return f"JAX finds no device{reason}: JAX_PLATFORMS=cpu runs without one; see docs/troubleshooting.md"
     if isinstance(error, RuntimeError) and CUDA.search(str(error)):
         return (
-            f"CUDA does not work here ({text}): update the driver, or pip install -U 'jax[cuda12]' for libraries that "
-            "fit it, and take other CUDA libraries off LD_LIBRARY_PATH; JAX_PLATFORMS=cpu runs without it"
+            f"CUDA does not work here ({text}): update the driver, or install the one extra that fits, 'jax[cuda13]' "
+            "or 'jax[cuda12]' (docs/troubleshooting.md), and take other CUDA libraries off LD_LIBRARY_PATH; "
+            "JAX_PLATFORMS=cpu runs without it"
         )
     return None
 

@@ -115,7 +115,7 @@ class SwinB(nn.Module):
     """Encode images (b, h, w, 3) into maps of 128 (4x), 256 (8x), 512 (16x) channels, the last one twice."""
 
     dtype: Dtype = jnp.float32
-    drop_path: float = 0.3  # rate of the last block; earlier ones in proportion, 0 in the frozen first stage
+    drop_path: float = 0.3  # rate of the full Swin-B's last block; earlier ones in proportion, 0 in the frozen stage
 
     @nn.compact
     def __call__(self, images: Array, keys: Array | None = None) -> list[Array]:
