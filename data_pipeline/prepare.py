@@ -128,7 +128,7 @@ def _total(prepared: PreparedSet) -> str:
     whole = f", with them {len(videos)} whole video(s): {', '.join(videos)}" if videos else ""
     return (
         f"{prepared.name}: {len(prepared.left_out) - len(videos)} file(s) left out{whole}. "
-        f"For the reasons run python -m data_pipeline.check; to prepare it anew, delete {prepared.folder}"
+        f"python -m data_pipeline.check RAW_FOLDER tells why; to prepare it anew, delete {prepared.folder}"
     )
 
 

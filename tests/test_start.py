@@ -159,18 +159,22 @@ def test_trouble_of_the_machine_has_a_remedy(error, says):
 
 
 @pytest.mark.parametrize(
-    ("platforms", "says"),
+    ("platforms", "says", "remedy"),
     [
-        ("cuda", "JAX finds no backend cuda on this machine: unset JAX_PLATFORMS to take what there is, or install"),
-        (None, "JAX finds no device: JAX_PLATFORMS=cpu runs without one"),
+        ("cuda", "JAX finds no backend cuda on this machine: unset JAX_PLATFORMS", "'jax[cuda13]' or 'jax[cuda12]'"),
+        ("tpu", "JAX finds no backend tpu on this machine: unset JAX_PLATFORMS", "pip install 'jax[tpu]'"),
+        ("rocm", "JAX finds no backend rocm on this machine: unset JAX_PLATFORMS", "or install it"),
+        (None, "JAX finds no device: JAX_PLATFORMS=cpu runs without one", "docs/troubleshooting.md"),
     ],
 )
-def test_an_error_without_a_word_is_explained_by_asking_jax(monkeypatch, platforms, says):
+def test_an_error_without_a_word_is_explained_by_asking_jax(monkeypatch, platforms, says, remedy):
     monkeypatch.setattr(jax, "devices", no_device)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     if platforms:
         monkeypatch.setenv("JAX_PLATFORMS", platforms)
-    assert start.machine_trouble(AssertionError()).startswith(says)
+    found = start.machine_trouble(AssertionError())
+    assert found.startswith(says)
+    assert found.endswith(remedy)
     assert start.machine_trouble(ValueError("a fault")) is None  # not a JAX error: other hosts may still be waiting
 
 

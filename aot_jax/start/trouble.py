@@ -7,6 +7,7 @@ import sys
 OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")  # pattern of JAX's messages
 # Pattern of JAX's messages when driver, libraries and device do not match.
 CUDA = re.compile("CUDA|cuda|cuDNN|CUDNN|cuBLAS|cuSPARSE|cuSOLVER|DNN library|libdevice|PTX|jaxlib version")
+CUDA_EXTRAS = "'jax[cuda13]' or 'jax[cuda12]'"  # packages, of which one fits a driver
 
 
 def machine_trouble(error: Exception) -> str | None:
@@ -26,17 +27,17 @@ def machine_trouble(error: Exception) -> str | None:
     if isinstance(error, RuntimeError | AssertionError) and (reason := _no_device()) is not None:
         wanted = os.environ.get("JAX_PLATFORMS")
         if wanted:
-            extra = "'jax[tpu]'" if "tpu" in wanted else "'jax[cuda13]' or 'jax[cuda12]'"
+            packages = "'jax[tpu]'" if "tpu" in wanted else CUDA_EXTRAS if wanted in ("cuda", "gpu") else ""
             return (
                 f"JAX finds no backend {wanted} on this machine{reason}: unset JAX_PLATFORMS to take what there is, or "
-                f"install it, as in pip install {extra}"
+                f"install it{f', as in pip install {packages}' if packages else ''}"
             )
         return f"JAX finds no device{reason}: JAX_PLATFORMS=cpu runs without one; see docs/troubleshooting.md"
     if isinstance(error, RuntimeError) and CUDA.search(str(error)):
         return (
-            f"CUDA does not work here ({text}): update the driver, or install the one extra that fits, 'jax[cuda13]' "
-            "or 'jax[cuda12]' (docs/troubleshooting.md), and take other CUDA libraries off LD_LIBRARY_PATH; "
-            "JAX_PLATFORMS=cpu runs without it"
+            f"CUDA does not work here ({text}): update the driver, or install the one extra that fits, {CUDA_EXTRAS} "
+            "(docs/troubleshooting.md), and take other CUDA libraries off LD_LIBRARY_PATH; JAX_PLATFORMS=cpu runs "
+            "without it"
         )
     return None
 
