@@ -15,8 +15,9 @@ from jax import lax
 from aot_jax.ops.forms import by_platform, can_fuse
 from aot_jax.typing import Array
 
-QUERY_BLOCK = 128  # queries in a block on the CPU, so that its scores stay in cache
+SCORES = 2**20  # scores computed at once on the CPU, at most about this many, so that they stay in cache
 MASKED = -1e30  # additive mask of a score; finite, so that a fully masked row gives no 0 / 0
+HEADS = "b n ... -> (b n) ..."  # pattern that makes a head of each sample one entry
 TOKENS = "b n t r d -> b n (t r) d"  # pattern that joins the tokens of several frames
 
 
@@ -38,13 +39,13 @@ def attend(q: Array, k: Array, v: Array, valid: Array | None = None) -> Array:
 
 
 def _attend(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
-    scores = jnp.einsum("bnqd,bnkd->bnqk", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
+    scores = jnp.einsum("...qd,...kd->...qk", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
     if bias is not None:
         scores = scores + bias
     # Divided after the product with v, where there are fewer numbers.
     weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     total = weights.sum(axis=-1, keepdims=True)
-    return (jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), v) / total).astype(v.dtype)
+    return (jnp.einsum("...qk,...kd->...qd", weights.astype(v.dtype), v) / total).astype(v.dtype)
 
 
 def attend_fused(
@@ -69,23 +70,31 @@ def attend_fused(
 
 
 def _attend_blocks(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
-    count = q.shape[2]
-    if count <= QUERY_BLOCK:
+    if q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2] <= SCORES:
         return _attend(q, k, v, bias)
-    return _join(lax.map(lambda block: _attend(block, k, v, bias), _cut(q)), count)
+    batch, heads, count, _ = q.shape
+    bias = None if bias is None else jnp.repeat(bias[:, 0], heads, axis=0)
+
+    def attend_head(args: tuple) -> Array:
+        blocks, k, v, bias = args
+        return lax.map(lambda block: _attend(block, k, v, bias), blocks)
+
+    args = _cut(rearrange(q, HEADS), k.shape[2]), rearrange(k, HEADS), rearrange(v, HEADS), bias
+    return _join(lax.map(attend_head, args), batch, count)
 
 
-def _cut(q: Array) -> Array:
-    """Cut queries (b, n, s, d) into blocks (i, b, n, q, d) of at most QUERY_BLOCK queries, zero-padded."""
-    size = min(QUERY_BLOCK, q.shape[2])
-    blocks = -(-q.shape[2] // size)
-    q = jnp.pad(q, ((0, 0), (0, 0), (0, blocks * size - q.shape[2]), (0, 0)))
-    return rearrange(q, "b n (i q) d -> i b n q d", i=blocks)
+def _cut(q: Array, keys: int) -> Array:
+    """Cut each head's queries (n, s, d) into equal blocks (n, i, q, d) of about SCORES scores, zero-padded."""
+    count = q.shape[1]
+    blocks = -(-count * keys // SCORES)
+    size = -(-count // blocks)
+    q = jnp.pad(q, ((0, 0), (0, blocks * size - count), (0, 0)))
+    return rearrange(q, "n (i q) d -> n i q d", i=blocks)
 
 
-def _join(blocks: Array, count: int) -> Array:
-    """Undo `_cut` for `count` queries."""
-    return rearrange(blocks, "i b n q d -> b n (i q) d")[:, :, :count]
+def _join(blocks: Array, batch: int, count: int) -> Array:
+    """Undo `_cut` for `count` queries: (b n, i, q, d) to (b, n, s, d)."""
+    return rearrange(blocks, "(b n) i q d -> b n (i q) d", b=batch)[:, :, :count]
 
 
 def attend_frames(q: Array, k: Array, v: Array, valid: Array | None) -> Array:
@@ -128,37 +137,44 @@ def attend_valid_first(
 
 @jax.custom_vjp
 def _attend_filled(q: Array, k: Array, v: Array, valid: Array) -> Array:
-    """Attend frame by frame, up to the last valid one, with an online softmax."""
-    frames, depth = v.shape[2], v.shape[-1]
+    """Attend head by head and frame by frame, up to the last valid one, with an online softmax."""
+    batch, heads, queries, depth = q.shape
+    frames, tokens = v.shape[2:4]
     count = jnp.where(valid.any(axis=0), jnp.arange(1, frames + 1), 1).max()
-    blocks = _cut(q * q.shape[-1] ** -0.5)
     # s: samples that share queries and keys, hence weights; their values are stacked as channels.
-    share = v.shape[0] // q.shape[0]
-    values = rearrange(v, "(b s) n t r d -> b n t r (s d)", s=share)
-    bias = rearrange(jnp.where(valid, 0.0, MASKED), "(b s) t -> t b 1 1 s 1", s=share)
-    top = jnp.full((*blocks.shape[:-1], share, 1), MASKED, jnp.float32)
+    share = v.shape[0] // batch
+    values = rearrange(v, "(b s) n t r d -> (b n) t r (s d)", s=share)
+    bias = rearrange(jnp.where(valid, 0.0, MASKED), "(b s) t -> b t 1 s 1", s=share)
 
-    def add_frame(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        key, value = (lax.dynamic_index_in_dim(x, t, 2, False) for x in (k, values))
+    def attend_head(args: tuple) -> Array:
+        blocks, keys, values, bias = args
 
-        def add_to_block(args: tuple) -> tuple[Array, Array, Array]:
-            q, top, total, out = args
-            scores = jnp.einsum("bnqd,bnkd->bnqk", q, key, preferred_element_type=jnp.float32)
-            highest = scores.max(axis=-1, keepdims=True)
-            weights = jnp.exp(scores - highest)
-            more = jnp.einsum("bnqk,bnkd->bnqd", weights.astype(v.dtype), value, preferred_element_type=jnp.float32)
-            highest_here = highest[..., None] + bias[t]
-            higher = jnp.maximum(top, highest_here)
-            older, newer = jnp.exp(top - higher), jnp.exp(highest_here - higher)
-            total = total * older + weights.sum(axis=-1)[..., None, None] * newer
-            return higher, total, out * older + rearrange(more, "b n q (s d) -> b n q s d", s=share) * newer
+        def add_frame(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            key, value = keys[t], values[t]
 
-        return lax.map(add_to_block, (blocks, *carry))
+            def add_to_block(args: tuple) -> tuple[Array, Array, Array]:
+                q, top, total, out = args
+                scores = jnp.einsum("qd,kd->qk", q, key, preferred_element_type=jnp.float32)
+                highest = scores.max(axis=-1, keepdims=True)
+                weights = jnp.exp(scores - highest)
+                more = jnp.einsum("qk,kd->qd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+                highest_here = highest[..., None] + bias[t]
+                higher = jnp.maximum(top, highest_here)
+                older, newer = jnp.exp(top - higher), jnp.exp(highest_here - higher)
+                total = total * older + weights.sum(axis=-1)[..., None, None] * newer
+                return higher, total, out * older + rearrange(more, "q (s d) -> q s d", s=share) * newer
 
-    start = (top, jnp.zeros_like(top), jnp.zeros((*top.shape[:-1], depth), jnp.float32))
-    _, total, out = lax.fori_loop(0, count, add_frame, start)
-    out = rearrange(out / total, "i b n q s d -> (b s) n (i q) d")
-    return out[:, :, : q.shape[2]].astype(v.dtype)
+            return lax.map(add_to_block, (blocks, *carry))
+
+        top = jnp.full((*blocks.shape[:-1], share, 1), MASKED, jnp.float32)
+        start = (top, jnp.zeros_like(top), jnp.zeros((*top.shape[:-1], v.shape[-1]), jnp.float32))
+        _, total, out = lax.fori_loop(0, count, add_frame, start)
+        return rearrange(out / total, "i q s d -> i q (s d)")
+
+    blocks = _cut(rearrange(q * depth**-0.5, HEADS), tokens)
+    out = lax.map(attend_head, (blocks, rearrange(k, HEADS), values, jnp.repeat(bias, heads, axis=0)))
+    out = _join(out, batch, queries)
+    return rearrange(out, "b n q (s d) -> (b s) n q d", s=share).astype(v.dtype)
 
 
 def _attend_filled_forward(q: Array, k: Array, v: Array, valid: Array) -> tuple[Array, Callable]:

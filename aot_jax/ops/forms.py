@@ -1,7 +1,7 @@
 """Choice of the form of an operation by the platform that a program is compiled for.
 
 name         CPU                                    GPU and others
-attention    blocks of queries, frame by frame      all scores at once, or fused
+attention    head by head, blocks of queries        all scores at once, or fused
 fused        not used                               cuDNN's attention, where JAX supports it (16 bits)
 windows      rows of tiles one by one               all rows at once
 depthwise    shifted products                       XLA's grouped convolution

@@ -8,7 +8,7 @@ import jax
 
 from aot_jax.io.sources import Source
 from aot_jax.network import Model
-from aot_jax.ops.attention import QUERY_BLOCK
+from aot_jax.ops.attention import SCORES
 from aot_jax.preprocess import inference_size
 from aot_jax.tracker.objects import group_count
 from aot_jax.tracker.options import output_size
@@ -66,13 +66,14 @@ def memory_needed(
     written = frames // config.memory.gap + 1 if config.memory.gap else 1
     slots = 2 ** math.ceil(math.log2(min(written, max_frames or written)))
     state = 4 * model.module.numbers_kept() * depth * groups * tokens * slots  # memory of past frames
-    queries = QUERY_BLOCK if jax.default_backend() == "cpu" else tokens
-    scores = 4 * 2 * groups * config.model.heads * queries * tokens * slots
+    scores = groups * config.model.heads * tokens * tokens * slots
+    if jax.default_backend() == "cpu":
+        scores = min(scores, SCORES)
     labels = LABEL_BYTES * math.prod(output) * (groups * config.model.identities + 1)
     parameters = 4 * sum(leaf.size for leaf in jax.tree.leaves(model.params))
     pixels = FRAME_BYTES * math.prod(size) + ENCODER_BYTES * math.prod(network)
     # Old and new arrays coexist while the memory grows.
-    return int(1.5 * state + scores + labels + parameters + pixels), state
+    return int(1.5 * state + 4 * 2 * scores + labels + parameters + pixels), state
 
 
 def memory_free() -> int | None:

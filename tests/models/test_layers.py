@@ -22,6 +22,7 @@ from aot_jax.models.layers import (
     resize_planes,
     sine_position,
 )
+from aot_jax.ops import attention
 from aot_jax.ops.attention import attend, attend_frames
 from aot_jax.ops.convolution import depthwise_conv, same_conv
 
@@ -228,7 +229,8 @@ def test_same_conv_has_the_gradients_of_the_convolution_it_stands_for(dilation):
 
 
 @pytest.mark.parametrize("cells", [20, 300])
-def test_attention_to_frames_equals_attention_to_their_tokens(cells):
+def test_attention_to_frames_equals_attention_to_their_tokens(cells, monkeypatch):
+    monkeypatch.setattr(attention, "SCORES", 2000)  # several blocks of the 300 queries, none of the 20
     rng = np.random.default_rng(0)
     q, k, v = (jnp.asarray(rng.standard_normal((2, 2, *shape, 4)), jnp.float32) for shape in ((cells,), (3, 7), (3, 7)))
     k = 3 * k  # sharp
@@ -255,7 +257,8 @@ def test_attention_to_frames_equals_attention_to_their_tokens(cells):
     assert np.isfinite(nothing).all()
 
 
-def test_shared_queries_and_keys_weigh_each_samples_values_alike():
+def test_shared_queries_and_keys_weigh_each_samples_values_alike(monkeypatch):
+    monkeypatch.setattr(attention, "SCORES", 500)
     rng = np.random.default_rng(0)
     q, k = (jnp.asarray(rng.standard_normal((1, 2, *shape, 4)), jnp.float32) for shape in ((150,), (3, 7)))
     v = jnp.asarray(rng.standard_normal((3, 2, 3, 7, 9)), jnp.float32)  # wider than keys, as DeAOT's
