@@ -16,7 +16,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jax import lax
 
-from aot_jax.ops.convolution import convolve, depthwise_conv, same_conv
+from aot_jax.ops.convolution import depthwise_conv, same_conv, strided_conv
 from aot_jax.typing import Array
 
 Initializer = Callable[..., Array]
@@ -88,7 +88,7 @@ class Conv(nn.Module):
         if self.stride == 1 and self.padding is None:
             y = same_conv(x, kernel, self.dilation)
         else:
-            y = convolve(x, kernel, self.stride, self.dilation, pad)
+            y = strided_conv(x, kernel, self.stride, self.dilation, pad)
         if self.use_bias:
             bias_init = nn.initializers.zeros if self.encoder else bias_uniform(fan_in)
             y = y + self.param("bias", bias_init, (self.features,)).astype(self.dtype)

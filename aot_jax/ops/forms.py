@@ -5,6 +5,7 @@ attention    head by head, blocks of queries        all scores at once, or fused
 fused        not used                               cuDNN's attention, where JAX supports it (16 bits)
 windows      rows of tiles one by one               all rows at once
 depthwise    shifted products                       XLA's grouped convolution
+image        a 3x3 kernel reads a fourth channel     three channels
 kernels      gradient of a kernel tap by tap        XLA's gradient
 pyramid      taps on the coarse map                 taps on the fine map
 patches      patches of several ids only            all patches, as a convolution
@@ -17,7 +18,7 @@ from typing import Any
 import jax
 from jax import lax
 
-NAMES = ("attention", "fused", "windows", "depthwise", "kernels", "pyramid", "patches")
+NAMES = ("attention", "fused", "windows", "depthwise", "image", "kernels", "pyramid", "patches")
 _chosen: dict[str, str] = {}  # "cpu" or "gpu" by name, overrides the platform
 
 

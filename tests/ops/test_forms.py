@@ -13,7 +13,7 @@ from tiny import normal
 from aot_jax.config import load_config
 from aot_jax.network import make_model, param_shapes
 from aot_jax.ops import attention, forms
-from aot_jax.ops.convolution import depthwise_conv, same_conv
+from aot_jax.ops.convolution import depthwise_conv, same_conv, strided_conv
 from aot_jax.ops.local_attention import attend_tiles
 from aot_jax.propagate import begin, memorize, step
 
@@ -40,6 +40,7 @@ PRESENT = np.array([[True, True], [True, False]])
     [
         ("depthwise", lambda x, taps: depthwise_conv(x, taps, 2, 1), [normal(2, 7, 10, 6), normal(3, 3, 6)]),
         ("depthwise", lambda x, taps: depthwise_conv(x, taps, 1, 2), [normal(2, 8, 5, 6), normal(5, 5, 6)]),
+        ("image", lambda x, kernel: strided_conv(x, kernel, 2, 1, 1), [normal(2, 7, 10, 3), normal(3, 3, 3, 4)]),
         ("kernels", same_conv, [normal(2, 7, 5, 3), normal(3, 3, 3, 4)]),
         ("windows", lambda q, k, v: attend_tiles(q, k, v, None, None, PRESENT, 7), WINDOWED),
         (
