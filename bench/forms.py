@@ -14,7 +14,7 @@ from aot_jax.models.pyramid import ConvUp
 from aot_jax.ops import attention
 from aot_jax.ops.convolution import depthwise_conv, same_conv
 from aot_jax.ops.forms import choose
-from aot_jax.ops.local_attention import attend_tiles
+from aot_jax.ops.local_attention import Relative, attend_tiles
 from aot_jax.ops.patches import embed_patches
 from aot_jax.preprocess import inference_size
 from aot_jax.typing import Size
@@ -37,9 +37,10 @@ def cases_of_forms(frame: Size, dtype: str) -> Iterator[tuple[str, Callable, lis
     frames = [draw(1, 8, 4, cells, 32) for _ in range(2)]
     valid = jnp.array([[True, True, True, False]])
     yield "fused", lambda *x: attention.attend_frames(*x, valid), [draw(1, 8, cells, 32), *frames]
-    present, offsets = jnp.ones((1, 1), bool), draw(1, 8, height, width, 15 * 15)
-    near = [q, draw(1, 8, 1, height, width, 32), draw(1, 8, 1, height, width, 32), offsets]
-    yield "windows", lambda q, k, v, r: attend_tiles(q, k, v, r, None, present, 15), near
+    present, offsets = jnp.ones((1, 1), bool), 15 * 15
+    near = [q, draw(1, 8, 1, height, width, 32), draw(1, 8, 1, height, width, 32)]
+    near += [draw(8, offsets, 32), draw(8, offsets), draw(8, offsets, 32)]
+    yield "windows", lambda q, k, v, *added: attend_tiles(q, k, v, Relative(*added), present, 15), near
     yield "depthwise", depthwise_conv, [draw(1, height, width, 1024), draw(5, 5, 1024).astype(jnp.float32)]
     fine = draw(1, 4 * height, 4 * width, 96)
     yield "depthwise", depthwise_conv, [fine, draw(3, 3, 96).astype(jnp.float32)]

@@ -10,7 +10,7 @@ from flax.typing import Dtype
 
 from aot_jax.models.attention import merge_heads
 from aot_jax.models.layers import Linear, bias_uniform, fans_uniform
-from aot_jax.ops.local_attention import FORMS
+from aot_jax.ops.local_attention import FORMS, Relative
 from aot_jax.typing import Array
 
 
@@ -45,32 +45,30 @@ class ShortTermAttention(nn.Module):
         Returns:
             (b, h, w, c), c = n d of the values.
         """
-        heads, depth, offsets = q.shape[1], q.shape[-1], self.window**2
-        relative = relative_v = None
+        heads, depth, wide, offsets = q.shape[1], q.shape[-1], values.shape[-1], self.window**2
+        relative = None
         if self.relative_position:
             # Fans as in the release, which has a grouped 1x1 convolution and a tensor (heads, depth, offsets).
-            kernel = self.param("relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
+            key = self.param("relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
             bias_init = bias_uniform(depth) if self.locality is None else near_first(self.window, self.locality)
             bias = self.param("relative_k_bias", bias_init, (heads, offsets))
+            value = None
             if self.relative_values:
-                wide = values.shape[-1]
                 init = fans_uniform(wide * offsets, heads * offsets)
-                relative_v = self.param("relative_v", init, (heads, offsets, wide))
-                relative_v = relative_v.astype(self.dtype)
-            # Computed from the unscaled query, as in the release.
-            relative = jnp.einsum("bnhwd,nod->bnhwo", q, kernel.astype(self.dtype))
-            relative = relative + bias.astype(self.dtype)[:, None, None]
+                value = self.param("relative_v", init, (heads, offsets, wide)).astype(self.dtype)
+            relative = Relative(key.astype(self.dtype), bias.astype(self.dtype), value)
         attend = functools.partial(FORMS[self.form], window=self.window)
         batch, shared = values.shape[0], q.shape[0] == keys.shape[0] == 1
         if shared and batch > 1 and keys.shape[2] == 1:
             # All samples have the same attention weights: their values are stacked as channels.
             side_by_side = rearrange(values, "b n t h w d -> 1 n t h w (b d)")
-            wide_v = None if relative_v is None else jnp.tile(relative_v, (1, 1, batch))
-            y = attend(q, keys, side_by_side, relative, wide_v, valid.any(axis=0, keepdims=True))
+            if relative is not None and relative.value is not None:
+                relative = relative._replace(value=jnp.tile(relative.value, (1, 1, batch)))
+            y = attend(q, keys, side_by_side, relative, valid.any(axis=0, keepdims=True))
             y = rearrange(y, "1 n h w (b d) -> b n h w d", b=batch)
         else:
             q, keys = (jnp.broadcast_to(x, (batch, *x.shape[1:])) for x in (q, keys))
-            y = attend(q, keys, values, relative, relative_v, valid)
+            y = attend(q, keys, values, relative, valid)
         y = merge_heads(y)
         return Linear(y.shape[-1], dtype=self.dtype, name="projection")(y) if self.project else y
 

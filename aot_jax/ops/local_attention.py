@@ -3,9 +3,11 @@
 `patches` follows the formula with `jax.lax.conv_general_dilated_patches` and is the reference in tests; in `tiles`
 8 x 8 queries share the keys around them.
 
-    score(q at p, offset o) = q . k(p + o) / sqrt(d) + relative(q)[o]
+    score(q at p, offset o) = q . k(p + o) / sqrt(d) + q . relative_k[o] + bias[o]
     out(p)                  = sum_o softmax(score)[o] (v(p + o) + relative_v[o])
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +21,15 @@ from aot_jax.typing import Array
 TILE = 8  # side of a tile, in queries
 
 
-def attend_patches(
-    q: Array, k: Array, v: Array, relative: Array | None, relative_v: Array | None, valid: Array, window: int
-) -> Array:
+class Relative(NamedTuple):
+    """What relative positions add; o = window ** 2 offsets, row by row from (-window // 2, -window // 2)."""
+
+    key: Array  # (n, o, d), to scores: its product with the query, which is not scaled
+    bias: Array  # (n, o), to scores
+    value: Array | None  # (n, o, e), to values; None: nothing
+
+
+def attend_patches(q: Array, k: Array, v: Array, relative: Relative | None, valid: Array, window: int) -> Array:
     """Attend within windows, copying out each cell's keys and values. Arguments and result as in `attend_tiles`."""
     frames, height, width = k.shape[2:5]
     offsets = window**2
@@ -41,44 +49,40 @@ def attend_patches(
     inside = unfold(jnp.ones((1, 1, frames, height, width, 1)))[..., 0] > 0.5
     scores = jnp.einsum("bnhwd,bnhwtod->bnhwto", q * q.shape[-1] ** -0.5, unfold(k)).astype(jnp.float32)
     if relative is not None:
-        scores = scores + relative[..., None, :]
+        of_offsets = jnp.einsum("bnhwd,nod->bnhwo", q, relative.key) + relative.bias[:, None, None]
+        scores = scores + of_offsets[..., None, :]
     scores = jnp.where(inside & valid[:, None, None, None, :, None], scores, MASKED)
     weights = jax.nn.softmax(rearrange(scores, "b n h w t o -> b n h w (t o)"), axis=-1).astype(v.dtype)
     weights = rearrange(weights, "b n h w (t o) -> b n h w t o", t=frames)
     out = jnp.einsum("bnhwto,bnhwtod->bnhwd", weights, unfold(v))
-    if relative_v is not None:
-        out = out + jnp.einsum("bnhwto,nod->bnhwd", weights, relative_v)
+    if relative is not None and relative.value is not None:
+        out = out + jnp.einsum("bnhwto,nod->bnhwd", weights, relative.value)
     return out
 
 
-def attend_tiles(
-    q: Array, k: Array, v: Array, relative: Array | None, relative_v: Array | None, valid: Array, window: int
-) -> Array:
+def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid: Array, window: int) -> Array:
     """Attend within windows; the queries of a tile share one block of keys and mask those outside their window.
+
+    The keys around a tile are numbered row by row. The offset (u, w) of the query in row i and column j then leads to
+    key (i + u) * side + j + w: to number u * side + w, moved on by i * side + j.
 
     Args:
         q: (b, n, h, w, d) queries.
         k: (b, n, t, h, w, d) keys of the short-term frames.
-        v: (b, n, t, h, w, d) values.
-        relative: (b or 1, n, h, w, o) score of each offset, or None.
-        relative_v: (n, o, d) value of each offset, or None.
+        v: (b, n, t, h, w, e) values.
+        relative: what relative positions add, or None.
         valid: (b, t) bool, frames that count.
-        window: side of the window in cells, odd; o = window ** 2, row by row from (-window // 2, -window // 2).
+        window: side of the window in cells, odd.
 
     Returns:
-        (b, n, h, w, d).
+        (b, n, h, w, e).
     """
-    _, _, frames, height, width, depth = k.shape
+    batch, heads, frames, height, width, depth = k.shape
     radius = window // 2
     side = TILE + 2 * radius
+    keys = side**2
     rows, columns = -(-height // TILE), -(-width // TILE)
     bottom, right = rows * TILE - height, columns * TILE - width
-
-    def tile(x: Array, fill: float = 0.0) -> Array:
-        """Cut (b, n, h, w, ...) into (y, b, n, x, TILE, TILE, ...)."""
-        pads = [(0, 0), (0, 0), (0, bottom), (0, right)] + [(0, 0)] * (x.ndim - 4)
-        x = jnp.pad(x, pads, constant_values=fill)
-        return rearrange(x, "b n (y i) (x j) ... -> y b n x i j ...", i=TILE, j=TILE)
 
     def surround(x: Array, axis: int, count: int) -> Array:
         """Replace an axis by (count, side): the cells of each tile and `radius` more on both sides."""
@@ -93,61 +97,66 @@ def attend_tiles(
         return lax.slice_in_dim(around, start, start + side, axis=axis + 1)
 
     def neighbourhood(x: Array) -> Array:
-        """Cut (b, n, t, h, w, c) into (y, b, n, x, t * side * side, c)."""
+        """Cut (b, n, t, h, w, c) into (b * y, n, x, t * keys, c)."""
         x = surround(surround(x, 4, columns), 3, rows)
-        return rearrange(x, "b n t y i x j c -> y b n x (t i j) c")
+        return rearrange(x, "b n t y i x j c -> (b y) n x (t i j) c")
 
-    def shear(x: Array, fill: float) -> Array:
-        """Move row i of the last two axes, (TILE, window), right by i: (..., TILE, side)."""
-        x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, side + 1 - window)], constant_values=fill)
-        flat = x.reshape(*x.shape[:-2], TILE * (side + 1))
-        return flat[..., : TILE * side].reshape(*x.shape[:-2], TILE, side)
-
-    def unshear(x: Array) -> Array:
-        """Undo `shear`: (..., TILE, side) to (..., TILE, window)."""
-        flat = x.reshape(*x.shape[:-2], TILE * side)
-        flat = jnp.pad(flat, [(0, 0)] * (flat.ndim - 1) + [(0, TILE)])
-        return flat.reshape(*x.shape[:-2], TILE, side + 1)[..., :window]
+    def number(x: Array, fill: float = 0.0) -> Array:
+        """Place offsets (n, o, c) at their numbers, the rest filled: (n, keys + side, c)."""
+        x = rearrange(x, "n (u w) c -> n u w c", u=window)
+        x = jnp.pad(x, [(0, 0), (0, side - window + 1), (0, side - window), (0, 0)], constant_values=fill)
+        return rearrange(x, "n u w c -> n (u w) c")
 
     def spread(x: Array) -> Array:
-        """Scatter scores by offset, (..., TILE, TILE, o), to the keys: (..., TILE * TILE, side * side)."""
-        x = rearrange(x, "... i j (u v) -> ... i u j v", u=window)
-        x = rearrange(shear(x, MASKED), "... i u j s -> ... j s i u")
-        return rearrange(shear(x, MASKED), "... j s i r -> ... (i j) (r s)")
+        """Move numbers on to the keys: (..., (j i), keys + side) to (..., (j i), keys)."""
+        # Rows that are read `side` shorter than they are start `side` later with each; blocks, one later.
+        flat = x.reshape(*x.shape[:-2], TILE, TILE * (keys + side))[..., : TILE * keys + 1]
+        flat = flat.reshape(*x.shape[:-2], TILE * (TILE * keys + 1))[..., : TILE**2 * keys]
+        return flat.reshape(*x.shape[:-1], keys)
 
     def gather(x: Array) -> Array:
         """Undo `spread`."""
-        x = rearrange(x, "... (i j) (r s) -> ... j s i r", i=TILE, r=side)
-        x = rearrange(unshear(x), "... j s i u -> ... i u j s")
-        return rearrange(unshear(x), "... i u j v -> ... i j (u v)")
+        none = [(0, 0)] * (x.ndim - 2)
+        flat = jnp.pad(x.reshape(*x.shape[:-2], TILE**2 * keys), [*none, (0, TILE)])
+        flat = flat.reshape(*x.shape[:-2], TILE, TILE * keys + 1)
+        return jnp.pad(flat, [*none, (0, 0), (0, TILE * side - 1)]).reshape(*x.shape[:-1], keys + side)
+
+    def of_offsets(q: Array, key: Array) -> Array:
+        """Multiply queries (n, x, q, c) by offsets (n, o, c), without a transposition of the result."""
+        flat = rearrange(q, "n x q c -> n (x q) c") @ key.swapaxes(1, 2)
+        return flat.reshape(*q.shape[:-1], -1)
 
     # Keys count if inside a valid frame; `spread` masks those outside the window.
     inside = jnp.broadcast_to(valid[:, None, :, None, None, None], (*valid.shape[:1], 1, frames, height, width, 1))
     inside = neighbourhood(inside.astype(jnp.float32))[..., 0]
-    bias = jnp.where(inside > 0.5, 0.0, MASKED)  # (y, b, 1, x, keys)
+    outside = jnp.where(inside > 0.5, 0.0, MASKED)  # (b * y, 1, x, keys)
+    if relative is None:
+        relative = Relative(jnp.zeros((heads, window**2, depth), q.dtype), jnp.zeros((heads, window**2)), None)
+    bias = number(relative.bias[..., None].astype(q.dtype), MASKED)
+    key = jnp.concatenate([number(relative.key), bias], axis=-1)
+    value = None if relative.value is None else number(relative.value)
 
     def row(args: tuple) -> Array:
-        q, k, v, bias, relative = args
-        scores = jnp.einsum("bnxqd,bnxkd->bnxqk", q, k, preferred_element_type=jnp.float32)
-        scores = scores + bias[..., None, :]
-        scores = rearrange(scores, "b n x q (t k) -> b n x q t k", t=frames) + spread(relative)[..., None, :]
-        flat = rearrange(scores, "b n x q t k -> b n x q (t k)")
-        weights = jax.nn.softmax(flat, axis=-1).astype(v.dtype)
-        out = jnp.einsum("bnxqk,bnxkd->bnxqd", weights, v)
-        if relative_v is not None:
-            shared = rearrange(weights, "b n x q (t k) -> b n x q t k", t=frames).sum(axis=-2)
-            by_offset = rearrange(gather(shared), "b n x i j o -> b n x (i j) o")
-            out = out + jnp.einsum("bnxqo,nod->bnxqd", by_offset, relative_v)
-        return out
+        q, k, v, outside = args
+        with_one = jnp.concatenate([q, jnp.ones_like(q[..., :1])], axis=-1)
+        near = spread(of_offsets(with_one, key))
+        scaled = q * depth**-0.5
+        scores = jnp.einsum("nxqd,nxkd->nxqk", scaled, k, preferred_element_type=jnp.float32) + outside[..., None, :]
+        scores = rearrange(scores, "n x q (t k) -> n x q t k", t=frames) + near[..., None, :]
+        # Divided after the products, where there are fewer numbers.
+        weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=(-2, -1), keepdims=True)))
+        total = weights.sum(axis=(-2, -1))[..., None]
+        weights = weights.astype(v.dtype)
+        out = jnp.einsum("nxqk,nxkd->nxqd", rearrange(weights, "n x q t k -> n x q (t k)"), v)
+        if value is not None:
+            out = out + of_offsets(gather(weights.sum(axis=-2)), value.swapaxes(1, 2))
+        return (out / total).astype(v.dtype)
 
-    q_tiles = rearrange(tile(q * depth**-0.5), "y b n x i j d -> y b n x (i j) d")
-    if relative is None:
-        relative_tiles = jnp.zeros((rows, 1, 1, 1, TILE, TILE, window**2))
-    else:
-        relative_tiles = tile(relative.astype(jnp.float32))
-    args = (q_tiles, neighbourhood(k), neighbourhood(v), bias, relative_tiles)
+    tiles = jnp.pad(q, [(0, 0), (0, 0), (0, bottom), (0, right), (0, 0)])
+    tiles = rearrange(tiles, "b n (y i) (x j) d -> (b y) n x (j i) d", i=TILE, j=TILE)
+    args = (tiles, neighbourhood(k), neighbourhood(v), outside)
     out = by_platform("windows", args, cpu=lambda args: lax.map(row, args), gpu=jax.vmap(row))
-    out = rearrange(out, "y b n x (i j) d -> b n (y i) (x j) d", i=TILE)
+    out = rearrange(out, "(b y) n x (j i) d -> b n (y i) (x j) d", b=batch, i=TILE)
     return out[:, :, :height, :width]
 
 

@@ -85,17 +85,19 @@ def test_each_memory_frame_counts():
     assert products < counts[1] - counts[0] < products + elementwise
 
 
-def test_windows_count_as_tiles_of_keys():
+def test_windows_count_as_tiles_of_keys_and_offsets():
     height, width, window, heads, depth = 20, 20, 3, 2, 8
     q, kv = shape(1, heads, height, width, depth), shape(1, heads, 1, height, width, depth)
+    of_offsets = shape(heads, window**2, depth)
+    relative = local_attention.Relative(of_offsets, shape(heads, window**2), of_offsets)
 
-    def f(q, k, v):
-        return local_attention.attend_tiles(q, k, v, None, None, jnp.ones((1, 1), bool), window)
+    def f(q, k, v, relative):
+        return local_attention.attend_tiles(q, k, v, relative, jnp.ones((1, 1), bool), window)
 
     side = local_attention.TILE + window - 1
     queries = 3 * 3 * local_attention.TILE**2
-    products = 2 * 2 * heads * queries * side**2 * depth
-    assert products < count(f, q, kv, kv) < 1.5 * products
+    products = 2 * heads * queries * (2 * side**2 * depth + side * (side + 1) * (2 * depth + 1))
+    assert products < count(f, q, kv, kv, relative) < 1.3 * products
 
 
 def test_a_network_counts_as_xla_counts_it():

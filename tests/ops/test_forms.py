@@ -14,7 +14,7 @@ from aot_jax.config import load_config
 from aot_jax.network import make_model, param_shapes
 from aot_jax.ops import attention, forms
 from aot_jax.ops.convolution import depthwise_conv, same_conv, strided_conv
-from aot_jax.ops.local_attention import attend_tiles
+from aot_jax.ops.local_attention import Relative, attend_tiles
 from aot_jax.propagate import begin, memorize, step
 
 pytestmark = pytest.mark.slow
@@ -42,11 +42,11 @@ PRESENT = np.array([[True, True], [True, False]])
         ("depthwise", lambda x, taps: depthwise_conv(x, taps, 1, 2), [normal(2, 8, 5, 6), normal(5, 5, 6)]),
         ("image", lambda x, kernel: strided_conv(x, kernel, 2, 1, 1), [normal(2, 7, 10, 3), normal(3, 3, 3, 4)]),
         ("kernels", same_conv, [normal(2, 7, 5, 3), normal(3, 3, 3, 4)]),
-        ("windows", lambda q, k, v: attend_tiles(q, k, v, None, None, PRESENT, 7), WINDOWED),
+        ("windows", lambda q, k, v: attend_tiles(q, k, v, None, PRESENT, 7), WINDOWED),
         (
             "windows",
-            lambda q, k, v, r, rv: attend_tiles(q, k, v, r, rv, PRESENT, 7),
-            [*WINDOWED, normal(2, 2, 11, 17, 49), normal(2, 49, 4)],
+            lambda q, k, v, *relative: attend_tiles(q, k, v, Relative(*relative), PRESENT, 7),
+            [*WINDOWED, normal(2, 49, 4), normal(2, 49), normal(2, 49, 4)],
         ),
         ("attention", attention.attend, [normal(2, 2, 150, 4), normal(2, 2, 20, 4), normal(2, 2, 20, 4, seed=1)]),
         (
