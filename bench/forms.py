@@ -12,7 +12,7 @@ import numpy as np
 
 from aot_jax.models.pyramid import ConvUp
 from aot_jax.ops import attention
-from aot_jax.ops.convolution import depthwise_conv, same_conv
+from aot_jax.ops.convolution import depthwise_conv, same_conv, strided_conv
 from aot_jax.ops.forms import choose
 from aot_jax.ops.local_attention import Relative, attend_tiles
 from aot_jax.ops.patches import embed_patches
@@ -44,6 +44,8 @@ def cases_of_forms(frame: Size, dtype: str) -> Iterator[tuple[str, Callable, lis
     yield "depthwise", depthwise_conv, [draw(1, height, width, 1024), draw(5, 5, 1024).astype(jnp.float32)]
     fine = draw(1, 4 * height, 4 * width, 96)
     yield "depthwise", depthwise_conv, [fine, draw(3, 3, 96).astype(jnp.float32)]
+    image = draw(1, 16 * height - 15, 16 * width - 15, 3)
+    yield "image", lambda x, kernel: strided_conv(x, kernel, 2, 1, 1), [image, draw(3, 3, 3, 32)]
     yield "kernels", same_conv, [draw(1, 2 * height, 2 * width, 128), draw(3, 3, 128, 128)]
     up = ConvUp(128, align_corners=True, dtype=jnp.dtype(dtype))
     held = [draw(3, 3, 256, 128), draw(128)]
