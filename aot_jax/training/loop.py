@@ -67,7 +67,7 @@ def train(
     alone = lock(run) if jax.process_index() == 0 else contextlib.nullcontext()
     with alone, Store(run, config) as store, StopSignal("saving, then stopping") as stop:
         if store.latest is None:
-            state = make_state(first_params(config), config)
+            state = jax.jit(lambda params: make_state(params, config))(first_params(config))
         else:  # without its first weights, which may be gone by now
             like = jax.eval_shape(lambda params: make_state(params, config), param_shapes(model))
             state = store.restore(like, allow_config_change)

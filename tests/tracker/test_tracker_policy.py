@@ -116,8 +116,9 @@ def test_videos_of_many_sizes_share_the_network(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("apart", [True, False])
-def test_a_frame_runs_two_programs_or_three_where_the_encoder_is_one(apart, model, monkeypatch):
+def test_a_frame_runs_two_programs_or_three_where_the_encoder_is_one(apart, monkeypatch):
     monkeypatch.setattr(programs, "encodes_apart", lambda: apart)
+    model = tiny.load("aost", "model.depth=1")
     trackers = [Tracker(model, gap=0, flip=flip) for flip in (False, False, True)]
     for tracker in trackers:
         begin(tracker, (1, 4), 2)
