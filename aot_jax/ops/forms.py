@@ -3,7 +3,7 @@
 name         CPU                                    GPU and others
 attention    head by head, blocks of queries        all scores at once, or fused
 fused        not used                               cuDNN's attention, where JAX supports it (16 bits)
-windows      rows of tiles one by one               all rows at once
+windows      strips of a head's tiles one by one     all strips at once
 depthwise    shifted products                       XLA's grouped convolution
 image        a 3x3 kernel reads a fourth channel     three channels
 kernels      gradient of a kernel tap by tap        XLA's gradient

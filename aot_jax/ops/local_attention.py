@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from einops import rearrange
+from einops import rearrange, repeat
 from jax import lax
 
-from aot_jax.ops.attention import MASKED
+from aot_jax.ops.attention import MASKED, SCORES
 from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
 
@@ -83,6 +83,9 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
     keys = side**2
     rows, columns = -(-height // TILE), -(-width // TILE)
     bottom, right = rows * TILE - height, columns * TILE - width
+    # A strip, of rows of a head's tiles, is computed at once on the CPU.
+    fit = max(1, SCORES // (columns * TILE**2 * frames * keys))
+    high = max(n for n in range(1, rows + 1) if rows % n == 0 and n <= fit)
 
     def surround(x: Array, axis: int, count: int) -> Array:
         """Replace an axis by (count, side): the cells of each tile and `radius` more on both sides."""
@@ -97,9 +100,9 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
         return lax.slice_in_dim(around, start, start + side, axis=axis + 1)
 
     def neighbourhood(x: Array) -> Array:
-        """Cut (b, n, t, h, w, c) into (b * y, n, x, t * keys, c)."""
+        """Cut (b, n, t, h, w, c) into (strips, tiles, t * keys, c)."""
         x = surround(surround(x, 4, columns), 3, rows)
-        return rearrange(x, "b n t y i x j c -> (b y) n x (t i j) c")
+        return rearrange(x, "b n t (r y) i x j c -> (b n r) (y x) (t i j) c", y=high)
 
     def number(x: Array, fill: float = 0.0) -> Array:
         """Place offsets (n, o, c) at their numbers, the rest filled: (n, keys + side, c)."""
@@ -122,41 +125,45 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
         return jnp.pad(flat, [*none, (0, 0), (0, TILE * side - 1)]).reshape(*x.shape[:-1], keys + side)
 
     def of_offsets(q: Array, key: Array) -> Array:
-        """Multiply queries (n, x, q, c) by offsets (n, o, c), without a transposition of the result."""
-        flat = rearrange(q, "n x q c -> n (x q) c") @ key.swapaxes(1, 2)
-        return flat.reshape(*q.shape[:-1], -1)
+        """Multiply queries (x, q, c) by offsets (o, c), without a transposition of the result."""
+        return (rearrange(q, "x q c -> (x q) c") @ key.T).reshape(*q.shape[:-1], -1)
+
+    def each(x: Array) -> Array:
+        """Repeat what a head has, (n, ...), for all of its strips: (strips, ...)."""
+        return repeat(x, "n ... -> (b n r) ...", b=batch, r=rows // high)
 
     # Keys count if inside a valid frame; `spread` masks those outside the window.
-    inside = jnp.broadcast_to(valid[:, None, :, None, None, None], (*valid.shape[:1], 1, frames, height, width, 1))
+    inside = jnp.broadcast_to(valid[:, None, :, None, None, None], (batch, 1, frames, height, width, 1))
     inside = neighbourhood(inside.astype(jnp.float32))[..., 0]
-    outside = jnp.where(inside > 0.5, 0.0, MASKED)  # (b * y, 1, x, keys)
+    outside = jnp.where(inside > 0.5, 0.0, MASKED)  # (b * r, tiles, keys)
+    outside = repeat(outside, "(b r) x k -> (b n r) x k", b=batch, n=heads)
     if relative is None:
         relative = Relative(jnp.zeros((heads, window**2, depth), q.dtype), jnp.zeros((heads, window**2)), None)
     bias = number(relative.bias[..., None].astype(q.dtype), MASKED)
-    key = jnp.concatenate([number(relative.key), bias], axis=-1)
-    value = None if relative.value is None else number(relative.value)
+    key = each(jnp.concatenate([number(relative.key), bias], axis=-1))
+    value = None if relative.value is None else each(number(relative.value))
 
-    def row(args: tuple) -> Array:
-        q, k, v, outside = args
+    def strip(args: tuple) -> Array:
+        q, k, v, outside, key, value = args
         with_one = jnp.concatenate([q, jnp.ones_like(q[..., :1])], axis=-1)
         near = spread(of_offsets(with_one, key))
         scaled = q * depth**-0.5
-        scores = jnp.einsum("nxqd,nxkd->nxqk", scaled, k, preferred_element_type=jnp.float32) + outside[..., None, :]
-        scores = rearrange(scores, "n x q (t k) -> n x q t k", t=frames) + near[..., None, :]
+        scores = jnp.einsum("xqd,xkd->xqk", scaled, k, preferred_element_type=jnp.float32) + outside[..., None, :]
+        scores = rearrange(scores, "x q (t k) -> x q t k", t=frames) + near[..., None, :]
         # Divided after the products, where there are fewer numbers.
         weights = jnp.exp(scores - lax.stop_gradient(scores.max(axis=(-2, -1), keepdims=True)))
         total = weights.sum(axis=(-2, -1))[..., None]
         weights = weights.astype(v.dtype)
-        out = jnp.einsum("nxqk,nxkd->nxqd", rearrange(weights, "n x q t k -> n x q (t k)"), v)
+        out = jnp.einsum("xqk,xkd->xqd", rearrange(weights, "x q t k -> x q (t k)"), v)
         if value is not None:
-            out = out + of_offsets(gather(weights.sum(axis=-2)), value.swapaxes(1, 2))
+            out = out + of_offsets(gather(weights.sum(axis=-2)), value.T)
         return (out / total).astype(v.dtype)
 
     tiles = jnp.pad(q, [(0, 0), (0, 0), (0, bottom), (0, right), (0, 0)])
-    tiles = rearrange(tiles, "b n (y i) (x j) d -> (b y) n x (j i) d", i=TILE, j=TILE)
-    args = (tiles, neighbourhood(k), neighbourhood(v), outside)
-    out = by_platform("windows", args, cpu=lambda args: lax.map(row, args), gpu=jax.vmap(row))
-    out = rearrange(out, "(b y) n x (j i) d -> b n (y i) (x j) d", b=batch, i=TILE)
+    tiles = rearrange(tiles, "b n (r y i) (x j) d -> (b n r) (y x) (j i) d", y=high, i=TILE, j=TILE)
+    args = (tiles, neighbourhood(k), neighbourhood(v), outside, key, value)
+    out = by_platform("windows", args, cpu=lambda args: lax.map(strip, args), gpu=jax.vmap(strip))
+    out = rearrange(out, "(b n r) (y x) (j i) d -> b n (r y i) (x j) d", b=batch, n=heads, y=high, i=TILE, j=TILE)
     return out[:, :, :height, :width]
 
 
