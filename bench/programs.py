@@ -1,6 +1,6 @@
 """The parts of a frame's compiled programs: their arithmetic, and their time one by one.
 
-XLA's cost analysis counts the body of a loop once, but on the CPU attention loops over blocks of queries, rows of tiles
+XLA's cost analysis counts the body of a loop once, but on the CPU attention loops over heads, blocks of queries, tiles
 and memory frames. `count_flops` counts every iteration in the traced program: matrix products and convolutions exactly
 (without taps on padding, like XLA), and one operation for each element of elementwise arithmetic and reductions.
 """

@@ -83,7 +83,7 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
     keys = side**2
     rows, columns = -(-height // TILE), -(-width // TILE)
     bottom, right = rows * TILE - height, columns * TILE - width
-    # A strip, of rows of a head's tiles, is computed at once on the CPU.
+    # A strip is one or more rows of one head's tiles: on the CPU, what is computed at once.
     fit = max(1, SCORES // (columns * TILE**2 * frames * keys))
     high = max(n for n in range(1, rows + 1) if rows % n == 0 and n <= fit)
 
