@@ -3,9 +3,9 @@
 name         CPU                                    GPU and others
 attention    head by head, blocks of queries        all scores at once, or fused
 fused        not used                               cuDNN's attention, where JAX supports it (16 bits)
-windows      strips of a head's tiles one by one     all strips at once
+windows      strips of a head's tiles one by one    all strips at once
 depthwise    shifted products                       XLA's grouped convolution
-image        a 3x3 kernel reads a fourth channel     three channels
+image        a 3x3 kernel reads a fourth channel    three channels
 kernels      gradient of a kernel tap by tap        XLA's gradient
 pyramid      taps on the coarse map                 taps on the fine map
 patches      patches of several ids only            all patches, as a convolution

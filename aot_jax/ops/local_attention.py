@@ -124,9 +124,9 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
         flat = flat.reshape(*x.shape[:-2], TILE, TILE * keys + 1)
         return jnp.pad(flat, [*none, (0, 0), (0, TILE * side - 1)]).reshape(*x.shape[:-1], keys + side)
 
-    def of_offsets(q: Array, key: Array) -> Array:
-        """Multiply queries (x, q, c) by offsets (o, c), without a transposition of the result."""
-        return (rearrange(q, "x q c -> (x q) c") @ key.T).reshape(*q.shape[:-1], -1)
+    def multiply(x: Array, matrix: Array) -> Array:
+        """Multiply the channels of (x, q, c) by a matrix (c, o), as one product: einsum would transpose the result."""
+        return (rearrange(x, "x q c -> (x q) c") @ matrix).reshape(*x.shape[:-1], -1)
 
     def each(x: Array) -> Array:
         """Repeat what a head has, (n, ...), for all of its strips: (strips, ...)."""
@@ -146,7 +146,7 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
     def strip(args: tuple) -> Array:
         q, k, v, outside, key, value = args
         with_one = jnp.concatenate([q, jnp.ones_like(q[..., :1])], axis=-1)
-        near = spread(of_offsets(with_one, key))
+        near = spread(multiply(with_one, key.T))
         scaled = q * depth**-0.5
         scores = jnp.einsum("xqd,xkd->xqk", scaled, k, preferred_element_type=jnp.float32) + outside[..., None, :]
         scores = rearrange(scores, "x q (t k) -> x q t k", t=frames) + near[..., None, :]
@@ -156,7 +156,7 @@ def attend_tiles(q: Array, k: Array, v: Array, relative: Relative | None, valid:
         weights = weights.astype(v.dtype)
         out = jnp.einsum("xqk,xkd->xqd", rearrange(weights, "x q t k -> x q (t k)"), v)
         if value is not None:
-            out = out + of_offsets(gather(weights.sum(axis=-2)), value.T)
+            out = out + multiply(gather(weights.sum(axis=-2)), value)
         return (out / total).astype(v.dtype)
 
     tiles = jnp.pad(q, [(0, 0), (0, 0), (0, bottom), (0, right), (0, 0)])
