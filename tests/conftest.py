@@ -21,7 +21,7 @@ import tiny
 from jax.experimental.compilation_cache import compilation_cache
 from xdist.scheduler import LoadFileScheduling
 
-from aot_jax.start.compiled import free_programs
+from aot_jax.start.compiled import Compilations, free_programs
 from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
@@ -54,7 +54,7 @@ def kept_programs(pytestconfig):
     """Cache compiled programs, for all of pytest's processes and later runs: many tests build the same networks."""
     jax.config.update("jax_compilation_cache_dir", str(pytestconfig.cache.mkdir("compiled")))
     # Small programs are not cached: with a size limit, JAX reads the times of all entries whenever it writes one.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 2)
     # Commands that tests start keep theirs apart, as one that is killed may leave half a program.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pytestconfig.cache.mkdir("compiled_by_commands"))
     jax.config.update("jax_compilation_cache_max_size", 2 << 30)  # bytes; a size limit turns on locking
@@ -64,8 +64,10 @@ def kept_programs(pytestconfig):
 @pytest.fixture(autouse=True)
 def freed_programs():
     """Free the compiled programs of earlier tests, as too many of them would crash the process."""
-    yield
-    free_programs(share=0.3)
+    with Compilations() as made:
+        yield
+    if made.count:
+        free_programs(share=0.3)
 
 
 @pytest.fixture

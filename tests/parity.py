@@ -86,6 +86,7 @@ def state_dict(config: ConfigDict) -> dict[str, np.ndarray]:
     return {name: weight(name, tensor.shape) for name, tensor in release_tensors(config).items()}
 
 
+@functools.cache
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Draw the float32 tensor `name`; its name is the seed."""
     normal = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)

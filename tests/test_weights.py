@@ -62,13 +62,13 @@ def test_kernels_are_halved_and_vectors_kept(model, exported):
 
 
 def test_half_of_each_of_two_networks(model, exported, tmp_path):
-    twice = jax.tree.map(lambda x: 2 * x, model.params)
+    twice = jax.tree.map(lambda x: 2 * np.asarray(x), model.params)
     save_params(tmp_path / "weights", twice, model.config, source={"step": 70})
     file = tmp_path / "half.safetensors"
     about = ["--data", "DAVIS", "--licence", "CC", "--average", str(exported)]
     assert main(["export", str(tmp_path / "weights"), "--output", str(file), *about]) == 0
     for read, true in zip(jax.tree.leaves(load_params(file, model.config)), jax.tree.leaves(model.params), strict=True):
-        np.testing.assert_allclose(read, 1.5 * true, rtol=2**-10, atol=1e-7)
+        np.testing.assert_allclose(read, 1.5 * np.asarray(true), rtol=2**-10, atol=1e-7)
 
 
 def test_the_file_says_what_it_holds(exported, capsys):

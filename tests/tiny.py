@@ -109,6 +109,16 @@ def normal(*shape: int, seed: int = 0, dtype: jnp.dtype = jnp.float32) -> jax.Ar
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
+def value_and_gradients(function, *operands, seed: int = 9) -> tuple[jax.Array, ...]:
+    """Return a function's result and its operands' gradients for a random cotangent, computed by one program."""
+
+    def run(*operands):
+        out, pull = jax.vjp(function, *operands)
+        return out, *pull(normal(*out.shape, seed=seed, dtype=out.dtype))
+
+    return jax.jit(run)(*operands)
+
+
 def frames(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     """Draw a video (t, h, w, 3) uint8 of coarse noise that moves to the right."""
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from aot_jax.models.layers import bias_uniform
+from aot_jax.models.layers import bias_uniform, parameter
 from aot_jax.ops.patches import embed_patches
 from aot_jax.typing import Array
 
@@ -66,8 +66,8 @@ class IdentityBank(nn.Module):
         # Rows of the orthogonal matrix are output channels, as in the release.
         gain = 1.0 / size**2 if self.gain is None else self.gain
         orthogonal = nn.initializers.orthogonal(scale=gain, column_axis=-1)
-        kernel = self.param("kernel", orthogonal, shape)
-        bias = self.param("bias", bias_uniform(size * size * (self.identities + 1)), (self.channels,))
+        kernel = parameter(self, "kernel", orthogonal, shape)
+        bias = parameter(self, "bias", bias_uniform(size * size * (self.identities + 1)), (self.channels,))
         kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
         if self.patch_wise:
             return embed_patches(mask, kernel) + bias

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from aot_jax.models.attention import merge_heads
-from aot_jax.models.layers import Linear, bias_uniform, fans_uniform
+from aot_jax.models.layers import Linear, bias_uniform, fans_uniform, parameter
 from aot_jax.ops.local_attention import FORMS, Relative
 from aot_jax.typing import Array
 
@@ -49,13 +49,13 @@ class ShortTermAttention(nn.Module):
         relative = None
         if self.relative_position:
             # Fans as in the release, which has a grouped 1x1 convolution and a tensor (heads, depth, offsets).
-            key = self.param("relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
+            key = parameter(self, "relative_k", fans_uniform(depth, heads * offsets), (heads, offsets, depth))
             bias_init = bias_uniform(depth) if self.locality is None else near_first(self.window, self.locality)
-            bias = self.param("relative_k_bias", bias_init, (heads, offsets))
+            bias = parameter(self, "relative_k_bias", bias_init, (heads, offsets))
             value = None
             if self.relative_values:
                 init = fans_uniform(wide * offsets, heads * offsets)
-                value = self.param("relative_v", init, (heads, offsets, wide)).astype(self.dtype)
+                value = parameter(self, "relative_v", init, (heads, offsets, wide)).astype(self.dtype)
             relative = Relative(key.astype(self.dtype), bias.astype(self.dtype), value)
         attend = functools.partial(FORMS[self.form], window=self.window)
         batch, shared = values.shape[0], q.shape[0] == keys.shape[0] == 1

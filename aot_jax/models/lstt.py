@@ -23,6 +23,7 @@ from aot_jax.models.layers import (
     draw_kept,
     drop_path,
     gelu,
+    parameter,
     sine_position,
 )
 from aot_jax.models.local_attention import short_term_attention
@@ -79,7 +80,7 @@ class LSTTBlock(nn.Module):
         channels = self.config.channels
         self.query = Linear(channels, dtype=self.dtype)
         self.value = Linear(channels, use_bias=False, dtype=self.dtype)
-        self.value_bias = self.param("value_bias", bias_uniform(channels), (channels,))
+        self.value_bias = parameter(self, "value_bias", bias_uniform(channels), (channels,))
 
     def project(self, y: Array) -> FrameKV:
         """Map the normed frame (b, h, w, c) to its query, which is also its key, and its value."""

@@ -15,7 +15,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jax import lax
 
-from aot_jax.models.layers import bias_uniform, fans_uniform, resize_bilinear
+from aot_jax.models.layers import bias_uniform, fans_uniform, parameter, resize_bilinear
 from aot_jax.ops.convolution import same_conv
 from aot_jax.ops.forms import by_platform
 from aot_jax.typing import Array
@@ -42,8 +42,8 @@ class ConvUp(nn.Module):
         """
         channels = x.shape[-1]
         kernel_init = fans_uniform(9 * channels, 9 * self.features)
-        kernel = self.param("kernel", kernel_init, (3, 3, channels, self.features))
-        bias = self.param("bias", bias_uniform(9 * channels), (self.features,))
+        kernel = parameter(self, "kernel", kernel_init, (3, 3, channels, self.features))
+        bias = parameter(self, "bias", bias_uniform(9 * channels), (self.features,))
         operands = [operand.astype(self.dtype) for operand in (x, fine, adapter, adapter_bias, kernel)]
 
         def at_once(x: Array, fine: Array, adapter: Array, adapter_bias: Array, kernel: Array) -> Array:

@@ -111,6 +111,7 @@ def _grouped(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     return convolve(x.astype(jnp.float32), kernel[:, :, None], stride, dilation, pad, **options).astype(x.dtype)
 
 
+@functools.partial(jax.jit, static_argnames=("stride", "dilation"))  # traced once for each shape
 def _shifted(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
     size = kernel.shape[0]
     padded, rows, columns = _pad_for_taps(x, size, stride, dilation)

@@ -1,6 +1,5 @@
 """Shared layers: convolution, resizing, frozen batch norm, drop path, sine position, attention to frames."""
 
-import functools
 import math
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from tiny import normal
+from tiny import normal, value_and_gradients
 
 from aot_jax.models.layers import (
     Conv,
@@ -52,14 +51,11 @@ def grouped_conv(x, kernel, stride, dilation):
 )
 def test_depthwise_conv_equals_grouped_convolution(size, kernel, stride, dilation):
     x, taps = normal(2, *size, 6), normal(kernel, kernel, 6, seed=1)
-    cotangent = normal(2, *(-(-n // stride) for n in size), 6, seed=2)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def run(conv, x, taps):
-        out, pull = jax.vjp(lambda x, taps: conv(x, taps, stride, dilation), x, taps)
-        return out, *pull(cotangent)
-
-    for mine, theirs in zip(run(depthwise_conv, x, taps), run(grouped_conv, x, taps), strict=True):
+    ours, want = (
+        value_and_gradients(lambda x, taps, conv=conv: conv(x, taps, stride, dilation), x, taps)
+        for conv in (depthwise_conv, grouped_conv)
+    )
+    for mine, theirs in zip(ours, want, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-5)
 
 
@@ -105,8 +101,9 @@ def test_resize_bilinear_follows_the_formula(old, new, align_corners):
         [[[bilinear_pixel(np.asarray(one), i, j, new, align_corners) for j in range(new[1])] for i in range(new[0])]
          for one in x]
     )  # fmt: skip
-    np.testing.assert_allclose(resize_bilinear(x, new, align_corners), want, atol=2e-6)
-    np.testing.assert_allclose(resize_planes(x, new, align_corners), want.transpose(0, 3, 1, 2), atol=2e-6)
+    resized, planes = jax.jit(lambda x: [f(x, new, align_corners) for f in (resize_bilinear, resize_planes)])(x)
+    np.testing.assert_allclose(resized, want, atol=2e-6)
+    np.testing.assert_allclose(planes, want.transpose(0, 3, 1, 2), atol=2e-6)
 
 
 def test_resize_bilinear_by_hand():
@@ -124,8 +121,8 @@ def test_frozen_batch_norm_normalises_and_is_never_trained():
     def run(params, x):
         return FrozenBatchNorm().apply({"params": params}, x)
 
-    np.testing.assert_allclose(run(params, x), (x - mean) / np.sqrt(var + 1e-5) * scale + bias, atol=1e-5)
-    of_params, of_x = jax.grad(lambda params, x: (run(params, x) ** 2).sum(), argnums=(0, 1))(params, x)
+    found, of_params, of_x = value_and_gradients(run, params, x)
+    np.testing.assert_allclose(found, (np.asarray(x) - mean) / np.sqrt(var + 1e-5) * scale + bias, atol=1e-5)
     for name, gradient in of_params.items():
         np.testing.assert_array_equal(gradient, 0, err_msg=name)
     assert np.abs(of_x).min() > 0
@@ -206,13 +203,10 @@ def test_check_rank_names_shape_and_axes():
 
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_same_conv_has_the_gradients_of_the_convolution_it_stands_for(dilation):
-    rng = np.random.default_rng(0)
-    x, kernel, weight = (
-        jnp.asarray(rng.standard_normal(shape), jnp.float32) for shape in ((2, 7, 5, 3), (3, 3, 3, 4), (2, 7, 5, 4))
-    )
+    x, kernel = normal(2, 7, 5, 3), normal(3, 3, 3, 4, seed=1)
 
     def plain(x, kernel):
-        y = lax.conv_general_dilated(
+        return lax.conv_general_dilated(
             x,
             kernel,
             (1, 1),
@@ -220,10 +214,9 @@ def test_same_conv_has_the_gradients_of_the_convolution_it_stands_for(dilation):
             rhs_dilation=(dilation, dilation),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        return (y * weight).sum()
 
-    ours = jax.grad(lambda x, kernel: (same_conv(x, kernel, dilation) * weight).sum(), (0, 1))(x, kernel)
-    theirs = jax.grad(plain, (0, 1))(x, kernel)
+    ours = value_and_gradients(lambda x, kernel: same_conv(x, kernel, dilation), x, kernel)
+    theirs = value_and_gradients(plain, x, kernel)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
@@ -236,21 +229,16 @@ def test_attention_to_frames_equals_attention_to_their_tokens(cells, monkeypatch
     k = 3 * k  # sharp
     valid = jnp.array([[True, True, False], [False, True, False]])
     tokens = jnp.repeat(valid, 7, axis=1)
-    cotangent = jnp.asarray(rng.standard_normal(q.shape), jnp.float32)
 
     def by_tokens(q, k, v):
         return attend(q, k.reshape(2, 2, 21, 4), v.reshape(2, 2, 21, 4), tokens)
 
-    def pulled(form):
-        out, pull = jax.vjp(form, q, k, v)
-        return out, *pull(cotangent)
-
-    want = jax.jit(lambda: pulled(by_tokens))()
-    got = jax.jit(lambda: pulled(lambda q, k, v: attend_frames(q, k, v, valid)))()
+    want = value_and_gradients(by_tokens, q, k, v)
+    got = value_and_gradients(lambda q, k, v: attend_frames(q, k, v, valid), q, k, v)
     plain = jax.jit(lambda: attend_frames(q, k, v, valid))()  # another code path, without gradients
     for a, b in zip((plain, *got), (want[0], *want), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
-    assert np.abs(want[0][0] - want[0][1]).max() > 0.5
+    assert np.abs(np.subtract(*want[0])).max() > 0.5
     everything = jax.jit(lambda: attend_frames(q, k, v, None))()
     np.testing.assert_allclose(everything, attend(q, k.reshape(2, 2, 21, 4), v.reshape(2, 2, 21, 4)), atol=2e-6)
     nothing = jax.jit(lambda: attend_frames(q, k, v, jnp.zeros_like(valid)))()

@@ -1,9 +1,9 @@
 """The identity bank's product, patch by patch, equals the convolution."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import normal, value_and_gradients
 
 from aot_jax.ops import forms
 from aot_jax.ops.patches import BLOCK, embed_patches
@@ -25,15 +25,13 @@ def masks(kind: str, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize(("size", "height", "width"), [(17, 161, 129), (16, 160, 128), (17, 17, 1), (16, 16, 32)])
 @pytest.mark.parametrize("kind", ["noise", "objects", "background"])
 def test_patches_equal_the_convolution(kind, size, height, width):
-    rng = np.random.default_rng(1)
     mask = jnp.asarray(masks(kind, height, width))
-    kernel = jnp.asarray(rng.standard_normal((size, size, 4, 5)), jnp.float32)
+    kernel = normal(size, size, 4, 5)
     with forms.choose(patches="gpu"):  # the convolution
-        want, pull = jax.vjp(lambda kernel: embed_patches(mask, kernel), kernel)
-    cotangent = jnp.asarray(rng.standard_normal(want.shape), jnp.float32)
-    got, mine = jax.jit(lambda kernel: jax.vjp(lambda kernel: embed_patches(mask, kernel), kernel))(kernel)
+        want, want_gradient = value_and_gradients(lambda kernel: embed_patches(mask, kernel), kernel)
+    got, gradient = value_and_gradients(lambda kernel: embed_patches(mask, kernel), kernel)
     np.testing.assert_allclose(got, want, atol=2e-5)
-    np.testing.assert_allclose(mine(cotangent)[0], pull(cotangent)[0], atol=2e-5)
+    np.testing.assert_allclose(gradient, want_gradient, atol=2e-5)
     assert np.abs(want).max() > 1
     if kind == "noise" and height > 100:
         assert want[..., 0].size > BLOCK  # more than one block, the last one not full

@@ -9,7 +9,7 @@ from einops import rearrange
 from flax import linen as nn
 from flax.typing import Dtype
 
-from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path, gelu
+from aot_jax.models.layers import Conv, LayerNorm, Linear, draw_kept, drop_path, gelu, parameter
 from aot_jax.typing import Array
 
 STAGES = ((2, 4), (2, 8), (18, 16))  # blocks, heads
@@ -51,7 +51,8 @@ class WindowAttention(nn.Module):
         channels = x.shape[-1]
         qkv = Linear(3 * channels, encoder=True, dtype=self.dtype, name="qkv")(x)
         q, k, v = rearrange(qkv, "b g s (three n d) -> three b g n s d", three=3, n=self.heads)
-        table = self.param(
+        table = parameter(
+            self,
             "relative_position_bias_table",
             nn.initializers.truncated_normal(0.02),
             ((2 * WINDOW - 1) ** 2, self.heads),
