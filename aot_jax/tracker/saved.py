@@ -4,6 +4,7 @@ An npz of plain arrays, nothing pickled: `meta` is JSON; `STREAM/PATH` are the l
 paths in the tree. bfloat16 arrays are stored as their 16-bit patterns.
 """
 
+import functools
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from aot_jax.io.files import atomic_write
-from aot_jax.network import Model
+from aot_jax.models.aot import AOT
+from aot_jax.network import Model, param_shapes
 from aot_jax.propagate import begin, encode, step
 from aot_jax.settings import differences
 from aot_jax.tracker.checks import TrackError
@@ -108,7 +110,8 @@ def _restore(i: int, arrays: Mapping[str, np.ndarray], stream: Stream, groups: i
         leaves: list[Any] = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
         return Picture(*leaves)
 
-    memory, logits = _shapes(stream, groups, arrays[f"{i}/memory/long_frame"].size)
+    capacity = arrays[f"{i}/memory/long_frame"].size
+    memory, logits = _shapes(stream.model.module, stream.depth, stream.view.size, groups, capacity)
     names = [f"references/{n}" for n in range(references)]
     wanted = StreamState(memory, logits, picture("latest"), tuple(picture(name) for name in names))
     found = {}
@@ -135,15 +138,14 @@ def _leaves(i: int, state: StreamState) -> dict[str, Any]:
     return {f"{i}/{jax.tree_util.keystr(path, simple=True, separator='/')}": x for path, x in paths}
 
 
-def _shapes(stream: Stream, groups: int, capacity: int) -> tuple[Any, Any]:
-    """Return shapes and types of a stream's memory of `capacity` slots and of its logits; nothing is computed."""
-    module = stream.model.module
+@functools.lru_cache(maxsize=32)
+def _shapes(module: AOT, depth: int, size: tuple[int, int], groups: int, capacity: int) -> tuple[Any, Any]:
+    """Return shapes and types of the memory of `capacity` slots and of the logits, for images of one size."""
 
     def run(params: dict, image: jax.Array, masks: jax.Array) -> tuple:
-        logits, frame_kv = step(module, params, None, encode(module, params, image), mask=masks, depth=stream.depth)
+        logits, frame_kv = step(module, params, None, encode(module, params, image), mask=masks, depth=depth)
         return begin(module, params, frame_kv, masks, capacity), logits
 
-    image = jax.ShapeDtypeStruct((1, *stream.view.size, 3), jnp.float32)
-    masks = jax.ShapeDtypeStruct((groups, *stream.view.size), jnp.int32)
-    memory, logits = jax.eval_shape(run, stream.model.params, image, masks)
+    image, masks = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32), jax.ShapeDtypeStruct((groups, *size), jnp.int32)
+    memory, logits = jax.eval_shape(run, param_shapes(module), image, masks)
     return memory, logits

@@ -69,14 +69,12 @@ def make_train_step(
             return gradients(params, batch, step, predicted_masks)
         batch = jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), batch)
 
-        def add(total: Any, part: Batch) -> tuple[Any, Array]:
+        def add(total: Params, part: Batch) -> tuple[Params, Any]:
             grads, figures, labels = gradients(params, part, step, predicted_masks)
-            return jax.tree.map(lambda a, b: a + b / parts, total, (grads, figures)), labels
+            return jax.tree.map(lambda a, b: a + b / parts, total, grads), (figures, labels)
 
-        first = jax.tree.map(lambda x: x[0], batch)
-        shapes = jax.eval_shape(lambda: gradients(params, first, step, predicted_masks)[:2])
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        (grads, figures), labels = jax.lax.scan(add, zeros, batch)
+        grads, (figures, labels) = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), batch)
+        figures = jax.tree.map(lambda x: x.mean(axis=0), figures)
         return grads, figures, labels.reshape(-1, *labels.shape[2:])
 
     def update(state: TrainState, batch: Batch, predicted_masks: Array) -> tuple:
