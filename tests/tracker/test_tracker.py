@@ -71,19 +71,22 @@ def test_tracker_equals_the_recurrence_by_hand(of_each_block):
     size = inference_size(*SIZE)
     mask = tiny.mask(*SIZE, (1, 2, 3))
 
-    def image(t):
-        return normalise(resize_cubic(jnp.asarray(FRAMES[t]), size))[None]
+    @jax.jit
+    def first(image, mask):
+        _, frame_kv = step(module, params, None, image, mask=mask)
+        return begin(module, params, frame_kv, mask, 8)
 
-    given = resize_nearest(jnp.asarray(mask), size)[None]
-    _, frame_kv = jax.jit(lambda image, mask: step(module, params, None, image, mask=mask))(image(0), given)
-    memory = begin(module, params, frame_kv, given, 8)
+    @jax.jit
+    def labels_of(logits):
+        return resize_bilinear(mask_unused(logits, jnp.array([3])), SIZE, True)[0].argmax(axis=-1)
+
+    image = jax.jit(lambda frame: normalise(resize_cubic(frame, size))[None])
+    memory = first(image(FRAMES[0]), resize_nearest(mask, size)[None])
     got = run(tracker, (1, 2, 3))
     for t in range(1, 4):
-        logits, frame_kv = look(memory, image(t))
-        labels = resize_bilinear(mask_unused(logits, jnp.array([3])), SIZE, True)[0].argmax(axis=-1)
-        assert np.mean(np.asarray(labels) != got[t]) <= 0.001  # rounding decides ties
-        labels = jnp.asarray(got[t])
-        memory = store(memory, frame_kv, resize_nearest(labels, size)[None], t)
+        logits, frame_kv = look(memory, image(FRAMES[t]))
+        assert np.mean(np.asarray(labels_of(logits)) != got[t]) <= 0.001  # rounding decides ties
+        memory = store(memory, frame_kv, resize_nearest(got[t], size)[None], t)
     assert sorted(memory.long_frame.tolist())[-2:] == [0, 2]
     assert np.unique(got[1:]).size > 2
 
