@@ -1,5 +1,6 @@
 """Fixtures shared by several test files."""
 
+import gc
 import importlib.metadata
 import os
 
@@ -25,6 +26,7 @@ from aot_jax.start.compiled import Compilations, free_programs
 from aot_jax.training import optim
 
 jax.config.update("jax_num_cpu_devices", 4)  # for tests of several devices
+gc.set_threshold(50_000)  # tracing makes millions of objects: searched every 700 for garbage, they take 4% of all time
 
 
 LONGEST = ("test_train_end_to_end.py", "test_parity.py", "test_train_step.py")  # files that run first

@@ -12,7 +12,7 @@ from aot_jax.io.masks import read_mask, write_mask
 from bench.chromium import PATIENCE, Command, until
 
 pytestmark = window.MARKS
-FRAMES, BEFORE = 60, 4  # frames of the video, and masks written when the server is killed
+FRAMES, BEFORE = 24, 4  # frames of the video, and masks written when the server is killed
 
 
 def test_a_server_killed_while_tracking_loses_at_most_the_frame_in_work(browser, tmp_path):

@@ -89,6 +89,32 @@ def test_ids_can_be_read_on_the_colours_of_their_objects(page):
     assert least >= 4.5
 
 
+def test_the_list_of_objects_keeps_focus_and_half_typed_names(page):
+    found = page.evaluate(
+        """async () => {
+            const { Objects } = await import(new URL("objects.js", document.baseURI));
+            const list = document.body.appendChild(document.createElement("ul"));
+            const objects = new Objects(list, {});
+            objects.set([{ id: 5, name: "" }, { id: 7, name: "" }]);
+            const remove = list.children[1].lastChild;
+            remove.focus();
+            objects.set([{ id: 5, name: "" }, { id: 7, name: "" }]);
+            const same = document.activeElement === remove;
+            objects.choose(2);
+            const focused = [document.activeElement.getAttribute("aria-label")];
+            const name = list.children[1].children[1];
+            name.focus();
+            name.value = "half ty";
+            objects.set([{ id: 7, name: "" }]);
+            focused.push(document.activeElement.getAttribute("aria-label"), document.activeElement.value);
+            objects.set([]);
+            list.remove();
+            return [same, ...focused];
+        }"""
+    )
+    assert found == [True, "Remove object 7", "Name of object 7", "half ty"]
+
+
 def test_what_is_hidden_is_not_shown(page):
     shown = page.evaluate(
         """[...document.querySelectorAll("#speed, #stop, #drop, #held")].map((e) => {

@@ -162,6 +162,17 @@ def test_the_wished_rate_of_the_command_line_is_the_pages(session, monkeypatch):
     assert rates == [12]
 
 
+def test_options_without_effect_on_the_page_are_named(session, monkeypatch):
+    monkeypatch.setattr("uvicorn.Server.run", lambda _, sockets: [each.close() for each in sockets])
+    monkeypatch.setattr("aot_jax.browser.command.has_desktop", lambda: False)
+    network = NetworkChoice("quickstart", random_weights=True)
+    clip = str(session.folder.parent / "clip")
+    options = TrackOptions(network, (clip,), output=str(session.folder), output_height=90, overwrite=True)
+    warnings = []
+    open_page(options, PageOptions(port=0), warnings.append)
+    assert [text.partition(" has no effect")[0] for text in warnings] == ["--output_height 90", "--overwrite"]
+
+
 @pytest.mark.parametrize("desktop", [True, False])
 def test_the_address_is_printed_and_opened_where_there_is_a_desktop(session, monkeypatch, capsys, desktop):
     opened = []

@@ -1,7 +1,9 @@
 """The training loop on small batches: figures, best weights, refusals, stops."""
 
+import itertools
 import json
 import signal
+import types
 
 import jax
 import jax.numpy as jnp
@@ -98,6 +100,20 @@ def test_a_resumed_run_does_not_need_its_first_weights(tmp_path):
     again = train(load(tmp_path, "train.evaluate_every=0", "init_from=gone"), batches)
     for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(first.params), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_steps_per_second_count_from_where_a_run_was_resumed(tmp_path, monkeypatch):
+    def interrupted(*args):
+        yield from itertools.islice(batches(*args), 3)
+        raise OSError("no more batches")
+
+    config = load(tmp_path, "train.evaluate_every=0", "train.log_every=4")
+    with pytest.raises(OSError, match="no more batches"):
+        train(config, interrupted)
+    # A clock of one second a look: two looks at each of steps 3 and 4, one for the figures.
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(perf_counter=itertools.count(1).__next__))
+    train(config, batches)
+    assert [(line["step"], line["steps_per_second"]) for line in lines(tmp_path)] == [(4, 2 / 4)]
 
 
 def test_a_run_without_sense_stops(tmp_path):

@@ -23,6 +23,9 @@ export class Objects {
   }
 
   set(items) {
+    // The server also answers with what the page shows already.
+    const same = items.length === this.items.length && items.every(({ id, name }, i) => id === this.items[i].id && name === this.items[i].name);
+    if (same) return;
     this.items = items;
     this.chosen = Math.min(Math.max(this.chosen, 1), Math.max(items.length, 1));
     this.render();
@@ -35,9 +38,11 @@ export class Objects {
   }
 
   render() {
-    const typing = this.list.contains(document.activeElement) && document.activeElement.dataset.id;
+    const focused = this.list.contains(document.activeElement) && document.activeElement;
+    const { id } = focused ? focused.parentElement.dataset : {}, part = focused && [...focused.parentElement.children].indexOf(focused);
     this.list.replaceChildren(...this.items.map((item, i) => {
       const row = document.createElement("li");
+      row.dataset.id = item.id;
       const swatch = document.createElement("button");
       swatch.type = "button";
       swatch.className = "swatch";
@@ -66,7 +71,10 @@ export class Objects {
       return row;
     }));
     this.mark();
-    if (typing) this.list.querySelector(`input[data-id="${typing}"]`)?.focus();
+    const again = id && this.list.querySelector(`li[data-id="${id}"]`)?.children[part];
+    if (!again) return;
+    again.value = focused.value; // a name may be half typed
+    again.focus();
   }
 
   // Show which object is chosen.
