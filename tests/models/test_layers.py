@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 from tiny import normal, value_and_gradients
 
+from aot_jax.models.decoder import ConvNorm
 from aot_jax.models.layers import (
     Conv,
     FrozenBatchNorm,
@@ -194,6 +195,12 @@ def test_convolution_keeps_the_size_at_stride_1_and_pads_evenly():
     assert out.shape == (1, 7, 8, 5)
     # An impulse reads the kernel back, mirrored.
     np.testing.assert_allclose(out[0, 1::2, 2::2][:3, :3], kernel[::-1, ::-1].sum(axis=2), atol=1e-6)
+
+
+def test_a_parameter_of_another_shape_is_named():
+    params = {"conv": {"kernel": np.zeros((2, 5)), "bias": np.zeros(5)}}
+    with pytest.raises(ValueError, match=r"^conv/kernel has shape \(2, 5\), but this network needs \(3, 5\)$"):
+        ConvNorm(5, 1).apply({"params": params}, jnp.zeros((1, 2, 2, 3)))
 
 
 def test_check_rank_names_shape_and_axes():
