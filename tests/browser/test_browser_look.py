@@ -94,7 +94,7 @@ def test_the_list_of_objects_keeps_focus_and_half_typed_names(page):
         """async () => {
             const { Objects } = await import(new URL("objects.js", document.baseURI));
             const list = document.body.appendChild(document.createElement("ul"));
-            const objects = new Objects(list, {});
+            const objects = new Objects(list, { rename() {} });
             objects.set([{ id: 5, name: "" }, { id: 7, name: "" }]);
             const remove = list.children[1].lastChild;
             remove.focus();
@@ -107,12 +107,17 @@ def test_the_list_of_objects_keeps_focus_and_half_typed_names(page):
             name.value = "half ty";
             objects.set([{ id: 7, name: "" }]);
             focused.push(document.activeElement.getAttribute("aria-label"), document.activeElement.value);
+            document.activeElement.value = " whole ";
+            document.activeElement.onchange();
+            focused.push(document.activeElement.value);
+            objects.set([{ id: 7, name: "another window's" }]);
+            focused.push(document.activeElement.value);
             objects.set([]);
             list.remove();
             return [same, ...focused];
         }"""
     )
-    assert found == [True, "Remove object 7", "Name of object 7", "half ty"]
+    assert found == [True, "Remove object 7", "Name of object 7", "half ty", "whole", "another window's"]
 
 
 def test_what_is_hidden_is_not_shown(page):

@@ -1,11 +1,10 @@
 """Short-term attention: the fast form equals the plain form and a loop."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import value_and_gradients
 
 from aot_jax.models.local_attention import ShortTermAttention
 from aot_jax.ops import local_attention
@@ -14,12 +13,6 @@ from aot_jax.ops.local_attention import Relative, attend_patches, attend_tiles
 pytestmark = pytest.mark.slow
 
 HEADS, DEPTH, WIDE = 2, 4, 6  # values are wider than keys, as DeAOT's are
-
-
-@functools.partial(jax.jit, static_argnames=("form", "window"))
-def value_and_gradients(form, operands, valid, cotangent, window):
-    out, pull = jax.vjp(lambda q, k, v, relative: form(q, k, v, relative, valid, window), *operands)
-    return out, pull(cotangent)
 
 
 def operands(batch, frames, height, width, window, relative="keys and values", seed=0):
@@ -34,7 +27,7 @@ def operands(batch, frames, height, width, window, relative="keys and values", s
     if "keys" in relative:
         key, bias = draw(HEADS, window**2, DEPTH), draw(HEADS, window**2)
         added = Relative(key, bias, draw(HEADS, window**2, WIDE) if "values" in relative else None)
-    return (q, k, v, added), draw(batch, HEADS, height, width, WIDE)
+    return q, k, v, added
 
 
 @pytest.mark.parametrize(
@@ -51,10 +44,11 @@ def operands(batch, frames, height, width, window, relative="keys and values", s
 )
 def test_tiles_equal_patches(batch, frames, height, width, window, relative, valid, monkeypatch):
     monkeypatch.setattr(local_attention, "SCORES", 30_000)  # several strips where images are high
-    args, cotangent = operands(batch, frames, height, width, window, relative)
-    valid = jnp.array(valid)
-    want, want_gradients = value_and_gradients(attend_patches, args, valid, cotangent, window)
-    got, got_gradients = value_and_gradients(attend_tiles, args, valid, cotangent, window)
+    args, valid = operands(batch, frames, height, width, window, relative), jnp.array(valid)
+    (want, *want_gradients), (got, *got_gradients) = (
+        value_and_gradients(lambda *args, form=form: form(*args, valid, window), *args)
+        for form in (attend_patches, attend_tiles)
+    )
     np.testing.assert_allclose(got, want, atol=1e-5)
     assert np.abs(want).max() > 0.5
     pairs = zip(jax.tree.leaves_with_path(got_gradients), jax.tree.leaves(want_gradients), strict=True)
@@ -86,26 +80,24 @@ def by_loop(q, k, v, relative, valid, window):
 
 @pytest.mark.parametrize("form", [attend_tiles, attend_patches])
 def test_attention_equals_a_loop(form):
-    args, cotangent = operands(2, 2, 4, 5, 3)
-    valid = jnp.array([[True, True], [True, False]])
-    got, _ = value_and_gradients(form, args, valid, cotangent, 3)
+    args, valid = operands(2, 2, 4, 5, 3), jnp.array([[True, True], [True, False]])
+    got = jax.jit(form, static_argnums=5)(*args, valid, 3)
     np.testing.assert_allclose(got, by_loop(*args, np.asarray(valid), 3), atol=2e-6)
 
 
 @pytest.mark.parametrize("form", [attend_tiles, attend_patches])
 def test_cells_outside_the_window_do_not_matter(form):
-    (q, k, v, relative), cotangent = operands(2, 2, 4, 5, 3)
-    valid = jnp.array([[True, True], [True, False]])
+    (q, k, v, relative), valid = operands(2, 2, 4, 5, 3), jnp.array([[True, True], [True, False]])
+    attend = jax.jit(form, static_argnums=5)
     # The window of the query at (0, 1) holds rows 0, 1 and columns 0, 1, 2.
     far_k, far_v = (jnp.full_like(x, 1e3).at[..., :2, :3, :].set(x[..., :2, :3, :]) for x in (k, v))
-    want, _ = value_and_gradients(form, (q, k, v, relative), valid, cotangent, 3)
-    got, _ = value_and_gradients(form, (q, far_k, far_v, relative), valid, cotangent, 3)
+    want, got = attend(q, k, v, relative, valid, 3), attend(q, far_k, far_v, relative, valid, 3)
     np.testing.assert_allclose(got[:, :, 0, 1], want[:, :, 0, 1], atol=1e-5)
     assert np.abs(got - want)[:, :, 1, 1].max() > 1
 
 
 def test_shared_queries_and_keys_weigh_each_samples_values_alike():
-    (q, k, v, *_), _ = operands(3, 1, 9, 5, 3)
+    q, k, v, _ = operands(3, 1, 9, 5, 3)
     q, k, valid = q[:1], k[:1], jnp.ones((3, 1), bool)
     module = ShortTermAttention(3, True, "tiles")
     variables = jax.jit(module.init)(jax.random.key(0), q, k, v[:1], valid[:1])

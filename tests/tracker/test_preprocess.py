@@ -10,6 +10,8 @@ import pytest
 from aot_jax import preprocess
 from aot_jax.preprocess import inference_size, normalise, resize_nearest
 
+resize_cubic = jax.jit(preprocess.resize_cubic, static_argnums=1)  # compiles faster than its operations one by one
+
 
 @pytest.mark.parametrize(
     ("height", "width", "options", "want"),
@@ -36,9 +38,6 @@ from aot_jax.preprocess import inference_size, normalise, resize_nearest
 )
 def test_inference_size(height, width, options, want):
     assert inference_size(height, width, **options) == want
-
-
-resize_cubic = jax.jit(preprocess.resize_cubic, static_argnums=1)  # compiles faster than its operations one by one
 
 
 def cubic(d):

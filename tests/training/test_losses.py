@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from aot_jax.training import losses
-from aot_jax.training.losses import (
-    auxiliary_weight,
-    hard_fraction,
-    kth_largest,
-)
+from aot_jax.training.losses import auxiliary_weight, hard_fraction, kth_largest
 
 # Whole programs compile faster than their operations one by one.
 bootstrapped_cross_entropy = jax.jit(losses.bootstrapped_cross_entropy)

@@ -54,13 +54,16 @@ export class Objects {
       swatch.onclick = () => this.choose(i + 1);
       const name = document.createElement("input");
       name.className = "name";
-      name.value = item.name;
+      name.defaultValue = item.name;
       name.maxLength = 60;
       name.placeholder = `object ${item.id}`;
       name.dataset.id = item.id;
       name.setAttribute("aria-label", `Name of object ${item.id}`);
       name.onfocus = () => { this.chosen = i + 1; this.mark(); };
-      name.onchange = () => this.act.rename(item.id, name.value);
+      name.onchange = () => {
+        name.value = name.defaultValue = name.value.trim(); // as the server keeps it
+        this.act.rename(item.id, name.value);
+      };
       const remove = document.createElement("button");
       remove.type = "button";
       remove.textContent = "✕";
@@ -73,7 +76,7 @@ export class Objects {
     this.mark();
     const again = id && this.list.querySelector(`li[data-id="${id}"]`)?.children[part];
     if (!again) return;
-    again.value = focused.value; // a name may be half typed
+    if (focused.value !== focused.defaultValue) again.value = focused.value; // a name is half typed
     again.focus();
   }
 
