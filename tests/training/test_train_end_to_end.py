@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 from flax.traverse_util import flatten_dict
 
 from aot_jax.config import load_config
@@ -49,17 +48,15 @@ OFTEN = "--config.train.checkpoint_every=3"  # for the run that is stopped; the 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Return a folder for the runs, named after their config, with the weights that all start from."""
+    """Return a folder for the runs, named after their config."""
     folder = tmp_path_factory.mktemp("training") / "aost"
     folder.mkdir()
-    tiny.save(folder / "first", [field for field in FIELDS if field.startswith("model")])
     return folder
 
 
 def command(place, run, *flags):
-    fields = (*FIELDS, f"init_from={place / 'first'}", f"train.output={place / run}", f"data.prepared={place}")
-    options = (f"--config.{field}" for field in fields)
-    return [sys.executable, str(ROOT / "train.py"), "--config", place.name, *options, *flags]
+    fields = [f"--config.{field}" for field in (*FIELDS, f"train.output={place / run}", f"data.prepared={place}")]
+    return [sys.executable, str(ROOT / "train.py"), "--config", place.name, *fields, *flags]
 
 
 def start(place, run, *flags):
