@@ -8,8 +8,6 @@ os.environ.setdefault(
     "XLA_FLAGS",
     # Seconds until XLA ends a process whose devices wait for each other; the default, 40, is too short if it is busy.
     "--xla_cpu_collective_call_terminate_timeout_seconds=1200"
-    # The level of optimization of the fixture `optimized`; other programs have none.
-    + " --xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
     # These halve the time of compilation. Other versions may not know the flags; an unknown flag ends the process.
     + " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     * importlib.metadata.version("jaxlib").startswith("0.10."),
@@ -46,7 +44,7 @@ class FileByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid):
         file = super()._split_scope(nodeid)
-        return file + nodeid.partition("[")[1] + nodeid.partition("[")[2] if file.endswith(SPLIT) else file
+        return file + nodeid.partition("[")[2] if file.endswith(SPLIT) else file
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -76,7 +74,7 @@ def freed_programs():
 
 @pytest.fixture
 def optimized():
-    """Compile with cheap optimizations, for a test that would run longer than it compiles."""
+    """Compile with all optimizations, for a test that would run longer than it compiles."""
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     yield

@@ -100,7 +100,7 @@ LONG = ("track_aott_44_objects", "track_r50_aotl_480p")
 
 @pytest.fixture
 def compilation(path, request):
-    """Compile with optimizations where that pays."""
+    """Compile with all optimizations where that pays."""
     if path.stem in LONG:
         request.getfixturevalue("optimized")
 
